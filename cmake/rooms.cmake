@@ -1,0 +1,32 @@
+# quorate_room(name SOURCES a.cc ... LINKS room ...): a room, as a static library quorate_<name>.
+# quorate_test(name SOURCES a_test.cc ... LINKS room ...): its tests, one binary, run by ctest.
+set(QUORATE_WARNINGS -Wall -Wextra -Wconversion -Wshadow -Wswitch-enum -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # clang reads the library's feature macros stricter than g++ 12 announces them.
+  add_compile_options(-D__cpp_concepts=202002 -Wno-builtin-macro-redefined)
+endif()
+if(QUORATE_SANITIZE)
+  add_compile_options(-fsanitize=${QUORATE_SANITIZE} -fno-omit-frame-pointer
+                      -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${QUORATE_SANITIZE})
+endif()
+
+function(quorate_room name)
+  cmake_parse_arguments(ROOM "" "" "SOURCES;LINKS;EXTERNAL" ${ARGN})
+  add_library(quorate_${name} STATIC ${ROOM_SOURCES})
+  target_compile_options(quorate_${name} PRIVATE ${QUORATE_WARNINGS})
+  list(TRANSFORM ROOM_LINKS PREPEND quorate_)
+  target_link_libraries(quorate_${name} PUBLIC ${ROOM_LINKS} PRIVATE ${ROOM_EXTERNAL})
+endfunction()
+
+function(quorate_test name)
+  if(NOT QUORATE_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(ROOM "" "" "SOURCES;LINKS;EXTERNAL" ${ARGN})
+  add_executable(${name} ${ROOM_SOURCES})
+  target_compile_options(${name} PRIVATE ${QUORATE_WARNINGS})
+  list(TRANSFORM ROOM_LINKS PREPEND quorate_)
+  target_link_libraries(${name} PRIVATE ${ROOM_LINKS} ${ROOM_EXTERNAL} GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name})
+endfunction()

@@ -1,0 +1,81 @@
+#include "base/codec.h"
+
+#include <bit>
+#include <cstring>
+
+namespace quorate {
+
+static_assert(std::endian::native == std::endian::little, "integers are copied as they lie");
+
+void Encoder::u32(uint32_t value) {
+  char buffer[4];
+  std::memcpy(buffer, &value, 4);
+  text_.append(buffer, 4);
+}
+
+void Encoder::u64(uint64_t value) {
+  char buffer[8];
+  std::memcpy(buffer, &value, 8);
+  text_.append(buffer, 8);
+}
+
+void Encoder::varint(uint64_t value) {
+  while (value >= 0x80) {
+    text_.push_back(static_cast<char>((value & 0x7fU) | 0x80U));
+    value >>= 7U;
+  }
+  text_.push_back(static_cast<char>(value));
+}
+
+std::string_view Decoder::raw(size_t size) {
+  if (size > input_.size()) {
+    fail();
+    return {};
+  }
+  const std::string_view result = input_.substr(0, size);
+  input_.remove_prefix(size);
+  return result;
+}
+
+uint8_t Decoder::u8() {
+  const std::string_view bytes = raw(1);
+  return bytes.empty() ? uint8_t{0} : static_cast<uint8_t>(bytes[0]);
+}
+
+uint32_t Decoder::u32() {
+  const std::string_view bytes = raw(4);
+  uint32_t value = 0;
+  if (!bytes.empty()) std::memcpy(&value, bytes.data(), 4);
+  return value;
+}
+
+uint64_t Decoder::u64() {
+  const std::string_view bytes = raw(8);
+  uint64_t value = 0;
+  if (!bytes.empty()) std::memcpy(&value, bytes.data(), 8);
+  return value;
+}
+
+uint64_t Decoder::varint() {
+  uint64_t value = 0;
+  for (unsigned shift = 0; shift < 64; shift += 7) {
+    const uint8_t byte = u8();
+    if (!ok_) return 0;
+    if (shift == 63 && byte > 1) break;  // more than 64 bits
+    value |= static_cast<uint64_t>(byte & 0x7fU) << shift;
+    if ((byte & 0x80U) == 0) return value;
+  }
+  fail();
+  return 0;
+}
+
+std::string_view Decoder::string() {
+  const uint64_t size = varint();
+  if (size > input_.size()) {
+    fail();
+    return {};
+  }
+  return raw(static_cast<size_t>(size));
+}
+
+}  // namespace quorate

@@ -1,0 +1,39 @@
+// consensus/factory.h: the only place that knows all protocols by name.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "base/rng.h"
+#include "consensus/recovered.h"
+#include "consensus/replicated_log.h"
+
+namespace quorate::consensus {
+
+enum class Protocol : uint8_t { raft };
+
+std::optional<Protocol> protocol_named(std::string_view name);
+
+struct Config {
+  NodeId self;
+  // A value that no earlier life of this member's data directory had (see Member::incarnation).
+  uint64_t incarnation = 0;
+  // This member lost its data: it must not vote or be counted until it is re-admitted
+  // (docs/decisions/0004). Known by the runtime from its peers before the replica is made.
+  bool amnesiac = false;
+  Duration election_timeout = std::chrono::seconds(1);
+  Duration heartbeat_interval = std::chrono::milliseconds(100);
+  bool pre_vote = true;
+  bool check_quorum = true;
+};
+
+std::unique_ptr<ReplicatedLog> make_replica(Protocol protocol, const Config& config,
+                                            Recovered recovered, Time now, Rng rng);
+
+// The write that founds a log on a member that has never had one: the first entry (index 1,
+// round 1) is the initial configuration, the same on every founder, and already committed.
+Write founding_write(Protocol protocol, const Members& members);
+
+}  // namespace quorate::consensus

@@ -1,0 +1,28 @@
+// consensus/limits.h: every bound of the cores, with its reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace quorate::consensus {
+
+// One append message. Large enough to amortise a round trip, small enough that a 10 MB/s link
+// sends it well within an election timeout.
+inline constexpr size_t kAppendBytesMax = size_t{1} << 20U;
+inline constexpr size_t kAppendEntriesMax = 4096;
+// Append messages sent to one peer and not yet answered: keeps a slow peer from filling memory.
+inline constexpr size_t kInflightMessagesMax = 256;
+inline constexpr size_t kInflightBytesMax = size_t{16} << 20U;
+// Entries kept in memory after they are committed, so that a peer a little behind is served
+// without reading the disk. Older ones come back through Ready::fetch.
+inline constexpr size_t kTailBytesMax = size_t{8} << 20U;
+// Accepted by the leader but not committed: beyond this, proposals are refused as busy.
+inline constexpr size_t kUncommittedBytesMax = size_t{64} << 20U;
+inline constexpr size_t kUncommittedEntriesMax = size_t{1} << 17U;
+// Read rounds under way at once: the second lets readers that arrive during a round start
+// without waiting for its end; more only adds messages.
+inline constexpr size_t kReadRoundsMax = 2;
+// Reads waiting for a round; beyond this they are refused as busy.
+inline constexpr size_t kWaitingReadsMax = size_t{1} << 16U;
+
+}  // namespace quorate::consensus

@@ -1,0 +1,25 @@
+// consensus/recovered.h: what a replica is given when its process starts again.
+#pragma once
+
+#include <vector>
+
+#include "consensus/replicated_log.h"
+
+namespace quorate::consensus {
+
+// What the write-ahead log gave back. Bounded in memory: payloads only of the newest entries.
+struct BallotRun {  // all entries from `first` up to the next run have this ballot
+  Index first;
+  Ballot ballot;
+};
+struct Recovered {
+  HardState hard_state;
+  SnapshotMeta snapshot;               // index 0: none; members is then the bootstrap set
+  std::vector<BallotRun> runs;         // entries after snapshot.index, without gaps (Raft)
+  Index last;                          // snapshot.index when there are no entries
+  std::vector<Entry> members_entries;  // every `members` entry after the snapshot, in order
+  std::vector<Entry> tail;             // the newest entries with payload, ending at `last`
+  WriteId last_write;                  // ids continue after this one
+};
+
+}  // namespace quorate::consensus

@@ -1,0 +1,41 @@
+// front/etcd/server.h: the etcd v3 API on a port: gRPC over HTTP/2 and plain HTTP/1.1 together.
+//
+// Bytes in, commands out: requests are checked against the limits and rules of the API, handed
+// to the node, and answered with its outcome in etcd's exact codes and words. Runs on the
+// node's thread; all sockets are non-blocking.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "node/service.h"
+#include "world/executor.h"
+#include "world/poller.h"
+
+namespace quorate::front::etcd {
+
+struct EtcdOptions {
+  std::string name;
+  std::vector<std::string> advertise_client_urls;
+  std::string version;                                 // as reported: plain digits X.Y.Z
+  Duration request_timeout = std::chrono::seconds(7);  // 5 s + 2 x election timeout
+  size_t request_bytes_max = 1572864;                  // 1.5 MiB
+  size_t txn_operations_max = 128;
+  uint64_t quota_backend_bytes = uint64_t{2} << 30U;
+};
+
+class EtcdServer {
+ public:
+  virtual ~EtcdServer() = default;
+  // host:port; port 0 picks one. May be called several times. Returns the port in use.
+  virtual Result<uint16_t> listen(const std::string& address) = 0;
+  // GOAWAY to all, refuse new connections; calls under way may finish.
+  virtual void drain() = 0;
+};
+
+std::unique_ptr<EtcdServer> make_etcd_server(world::Executor& executor, world::Poller& poller,
+                                             node::Service& service, EtcdOptions options);
+
+}  // namespace quorate::front::etcd

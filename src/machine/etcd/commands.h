@@ -1,0 +1,71 @@
+// machine/etcd/commands.h: what the etcd front puts into the log, and what it may query.
+//
+// A command is one envelope byte sequence: format, kind, then the client's request in protobuf
+// wire form exactly as it came, so a put is never re-encoded on its way from the socket to the
+// store. A query is a kind byte and the request, answered from local state.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "machine/state_machine.h"
+#include "storage/kv/kv_store.h"
+
+namespace quorate::machine::etcd {
+
+enum class CommandKind : uint8_t {
+  put = 1,
+  delete_range = 2,
+  txn = 3,
+  compact = 4,
+  member_attributes = 5  // a member's name and client URLs, published when it starts
+};
+enum class QueryKind : uint8_t { range = 1, txn = 2 /* reads only */, member_attributes = 3 };
+
+// Reply::code. The front owns the texts and gRPC codes.
+enum class Code : uint16_t {
+  ok = 0,
+  compacted = 1,        // the revision asked for is gone
+  future_revision = 2,  // not reached yet
+  key_not_found = 3,    // ignore_value / ignore_lease on an absent key
+  lease_not_found = 4,
+  malformed = 5,  // not a command of this machine; cannot come from a checked front
+  no_space = 6
+};
+
+// The front passes the bytes after its own checks (limits, empty keys, duplicate keys).
+Bytes make_command(CommandKind kind, std::string_view request);
+Bytes make_query(QueryKind kind, std::string_view request);
+
+struct MemberAttributes {
+  uint64_t id = 0;
+  std::string name;
+  std::vector<std::string> client_urls;
+};
+std::string encode_member_attributes(const MemberAttributes& attributes);
+// Body of a QueryKind::member_attributes reply.
+std::vector<MemberAttributes> decode_member_attributes_list(std::string_view body);
+
+// Reply bodies are the etcd response message without its header field (1): put = PutResponse
+// and so on. The front writes the header in front of it; protobuf allows fields in any order.
+// Headers nested in a TxnResponse carry the revision only and are part of the body.
+
+struct Revisions {
+  int64_t current = 1;    // of an empty store; the first write makes 2
+  int64_t compacted = 0;  // reads below it are refused
+};
+
+class EtcdMachine : public StateMachine {
+ public:
+  virtual Revisions revisions() const = 0;
+  virtual uint64_t key_count() const = 0;
+};
+
+// Loads what the store holds. An error: the store is damaged or of a newer format.
+Result<std::unique_ptr<EtcdMachine>> open_etcd_machine(std::unique_ptr<storage::KvStore> store);
+
+}  // namespace quorate::machine::etcd

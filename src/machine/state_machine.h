@@ -1,0 +1,61 @@
+// machine/state_machine.h: what a replicated log is for: commands in log order become state.
+//
+// apply() is deterministic: no clock, no random source, no configuration, no unordered
+// iteration. Whatever depends on the moment was stamped into the command when it was proposed.
+// The machine remembers in its own store how far it has applied, atomically with the effects,
+// so an entry is never applied twice.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/types.h"
+
+namespace quorate::machine {
+
+// Answer to one command or query. `code` 0 is success, others are the machine's own enum; the
+// front turns them into its API's words. `body` is encoded the way the front can forward it.
+struct Reply {
+  uint16_t code = 0;
+  int64_t revision = 0;  // of the store when the answer was made
+  Bytes body;
+};
+
+// How far a store reaches in the log, and the configuration there.
+struct AppliedPosition {
+  Index index;
+  uint64_t round = 0;  // ballot round of that entry (Raft: term)
+  Bytes members;       // consensus::encode_members()
+};
+
+class StateMachine {
+ public:
+  virtual ~StateMachine() = default;
+  // Entries come in order without gaps, each index once. `reply` is null where nobody waits;
+  // the effects must be the same.
+  virtual void apply_command(Index index, uint64_t round, const Bytes& command, Reply* reply) = 0;
+  virtual void apply_noop(Index index, uint64_t round) = 0;
+  virtual void apply_members(Index index, uint64_t round, const Bytes& members) = 0;
+  // Ends a run of apply calls: effects and applied position go to the store as one batch.
+  // An error means the world failed: the node stops.
+  virtual Result<void> commit_batch() = 0;
+
+  // Reads the state as applied so far, uncommitted batch included. Never changes it.
+  virtual void query(const Bytes& request, Reply& reply) const = 0;
+
+  virtual Index applied() const = 0;
+  // What would be left after a crash of the machine now: replay starts behind it, and the log
+  // may be dropped up to it.
+  virtual AppliedPosition durable_position() const = 0;
+  virtual void start_flush() = 0;  // make durable_position() catch up, in the background
+  // Checkpoint into a new directory; blocking, on the background lane, concurrent with apply.
+  // The position it reports is what the directory holds.
+  virtual Result<AppliedPosition> checkpoint(const std::string& directory) = 0;
+  // A hash over all rows of the keyspace, equal on members that applied the same log.
+  virtual uint32_t state_hash() const = 0;
+  virtual uint64_t store_bytes() const = 0;
+};
+
+}  // namespace quorate::machine

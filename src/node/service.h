@@ -1,0 +1,86 @@
+// node/service.h: what a front may ask of a node. One thread: that of the node's executor.
+//
+// Writes end in exactly one of three ways, and the difference is kept all the way to the client:
+// applied (with the reply), refused (surely not applied), unknown (may or may not happen, now or
+// later). Reads name how fresh they must be.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/types.h"
+#include "consensus/replicated_log.h"
+#include "machine/state_machine.h"
+
+namespace quorate::node {
+
+enum class RefusedWhy : uint8_t {
+  no_leader,          // none known for the whole wait
+  leader_changed,     // the term moved on before it could be decided; surely not applied
+  too_many_requests,  // overload: a limit of limits.h was reached
+  too_large,          // command over the limit
+  stopping,
+  timed_out  // reads only: no side effects, so no doubt
+};
+
+struct Applied {
+  Index index;
+  machine::Reply reply;
+};
+struct RefusedOutcome {
+  RefusedWhy why = RefusedWhy::no_leader;
+};
+struct Unknown {};  // the wait ended first
+using Outcome = std::variant<Applied, RefusedOutcome, Unknown>;
+using OutcomeCallback = std::move_only_function<void(Outcome)>;
+using BarrierCallback = std::move_only_function<void(std::optional<RefusedWhy>)>;
+
+struct MemberView {
+  NodeId id;
+  std::vector<std::string> peer_addresses;  // URLs as configured
+  std::string name;
+  bool learner = false;
+};
+
+struct NodeStatus {
+  NodeId self;
+  GroupId group;
+  uint64_t cluster_id = 0;
+  consensus::Status consensus;
+  Index applied;
+  std::vector<MemberView> members;
+  uint64_t store_bytes = 0;
+  uint64_t leader_changes = 0;
+  uint64_t proposals_committed = 0;
+  uint64_t proposals_pending = 0;
+  uint64_t proposals_failed = 0;
+  uint64_t wal_syncs = 0;
+  uint64_t wal_bytes = 0;
+  uint64_t wal_sync_nanoseconds = 0;
+  uint64_t peer_bytes_sent = 0;
+  uint64_t peer_bytes_received = 0;
+  bool ready = false;  // a leader is known and start-up replay is over
+};
+
+class Service {
+ public:
+  virtual ~Service() = default;
+  // Replicates a command; on a follower it is handed to the leader once. `done` is called
+  // exactly once, never from within this call, at the latest when `deadline` has passed.
+  virtual void propose(Bytes command, Time deadline, OutcomeCallback done) = 0;
+  // `done(nullopt)`: this node has applied everything that was acknowledged anywhere before the
+  // call, so a query made inside the callback is linearizable.
+  virtual void read_barrier(Time deadline, BarrierCallback done) = 0;
+  // The local state now: serializable by itself, linearizable inside a barrier's callback.
+  virtual void query(const Bytes& request, machine::Reply& reply) const = 0;
+  virtual const machine::StateMachine& machine() const = 0;
+  virtual NodeStatus status() const = 0;
+  virtual NodeId leader() const = 0;   // zero: none known. Cheap.
+  virtual uint64_t round() const = 0;  // raft term for response headers. Cheap.
+  virtual void transfer_lead(NodeId to) = 0;
+};
+
+}  // namespace quorate::node

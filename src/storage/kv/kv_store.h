@@ -1,0 +1,67 @@
+// storage/kv/kv_store.h: an ordered map from bytes to bytes that survives restarts.
+//
+// RocksDB in production, a plain map in the simulator. Neither keeps a log of its own: a batch
+// is atomic and ordered, but after a crash the store may have lost the newest batches (never
+// some of an older one and all of a newer). The replicated log brings them back, so the caller
+// puts its applied index into the same batch and asks durable_value() how far it can rely on.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "world/disk.h"
+
+namespace quorate::storage {
+
+class WriteBatch {  // operations in order; cheap to refill
+ public:
+  struct Operation {
+    bool remove = false;
+    std::string key;
+    std::string value;
+  };
+  void put(std::string_view key, std::string_view value) {
+    operations_.push_back({false, std::string(key), std::string(value)});
+  }
+  void remove(std::string_view key) { operations_.push_back({true, std::string(key), {}}); }
+  void clear() { operations_.clear(); }
+  bool empty() const { return operations_.empty(); }
+  const std::vector<Operation>& operations() const { return operations_; }
+
+ private:
+  std::vector<Operation> operations_;
+};
+
+class KvStore {
+ public:
+  // Return false to stop.
+  using Visitor = std::function<bool(std::string_view key, std::string_view value)>;
+
+  virtual ~KvStore() = default;
+  virtual Result<void> write(const WriteBatch& batch) = 0;
+  virtual Result<std::optional<std::string>> get(std::string_view key) const = 0;
+  // Ascending over [first, end); an empty end means to the last key.
+  virtual Result<void> scan(std::string_view first, std::string_view end,
+                            const Visitor& visit) const = 0;
+  // The value as it would be after a crash now.
+  virtual Result<std::optional<std::string>> durable_value(std::string_view key) const = 0;
+  // Asks for everything written so far to be made durable; returns at once.
+  virtual void start_flush() = 0;
+  // A consistent copy of some state at or after now, in a directory that must not exist.
+  // Blocking, any thread, concurrently with write().
+  virtual Result<void> checkpoint(const std::string& directory) = 0;
+  virtual uint64_t approximate_bytes() const = 0;
+};
+
+Result<std::unique_ptr<KvStore>> open_rocksdb_store(const std::string& directory);
+// Same directory format question does not arise: the memory store loads and saves its
+// checkpoints through `disk`, and starts empty when the directory is absent. Its durable state
+// advances only at start_flush(), so that the simulator exercises replay.
+Result<std::unique_ptr<KvStore>> open_memory_store(world::Disk& disk, const std::string& directory);
+
+}  // namespace quorate::storage
