@@ -15,6 +15,8 @@ class EventLoop : public Executor, public Poller {
  public:
   virtual void run() = 0;   // until stop()
   virtual void stop() = 0;  // any thread, also a signal handler
+  // Turns begun so far. A hook that has run in this turn can tell that it must be run again.
+  virtual uint64_t turns() const = 0;
 };
 
 std::unique_ptr<EventLoop> make_event_loop();
