@@ -55,13 +55,17 @@ class KvStore {
   // A consistent copy of some state at or after now, in a directory that must not exist.
   // Blocking, any thread, concurrently with write().
   virtual Result<void> checkpoint(const std::string& directory) = 0;
+  // The value of a key in a finished checkpoint, which is left as it is.
+  virtual Result<std::optional<std::string>> value_in_checkpoint(const std::string& directory,
+                                                                 std::string_view key) const = 0;
   virtual uint64_t approximate_bytes() const = 0;
 };
 
 Result<std::unique_ptr<KvStore>> open_rocksdb_store(const std::string& directory);
-// Same directory format question does not arise: the memory store loads and saves its
-// checkpoints through `disk`, and starts empty when the directory is absent. Its durable state
-// advances only at start_flush(), so that the simulator exercises replay.
+// Keeps everything in memory and saves whole images through `disk`: one when flushed, one for
+// each checkpoint, of the same form, so a checkpoint can be opened as a store. Starts empty when
+// the directory is absent. Its durable state advances only at start_flush(), so that the
+// simulator exercises replay.
 Result<std::unique_ptr<KvStore>> open_memory_store(world::Disk& disk, const std::string& directory);
 
 }  // namespace quorate::storage

@@ -1,0 +1,255 @@
+// One suite for both stores: whoever stands above must not be able to tell them apart.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <thread>
+
+#include "base/rng.h"
+#include "storage/kv/kv_store.h"
+#include "storage/kv/test_disk.h"
+
+namespace quorate::storage {
+namespace {
+
+using Rows = std::map<std::string, std::string>;
+
+class StoreKind {
+ public:
+  virtual ~StoreKind() = default;
+  virtual Result<std::unique_ptr<KvStore>> open(const std::string& name) = 0;
+  virtual std::string path(const std::string& name) = 0;
+};
+
+class MemoryKind final : public StoreKind {
+ public:
+  Result<std::unique_ptr<KvStore>> open(const std::string& name) override {
+    return open_memory_store(disk_, path(name));
+  }
+  std::string path(const std::string& name) override { return "/" + name; }
+
+ private:
+  TestDisk disk_;
+};
+
+class RocksdbKind final : public StoreKind {
+ public:
+  RocksdbKind() {
+    std::string pattern = ::testing::TempDir() + "quorate_kv_XXXXXX";
+    root_ = mkdtemp(pattern.data());
+  }
+  ~RocksdbKind() override { std::filesystem::remove_all(root_); }
+  Result<std::unique_ptr<KvStore>> open(const std::string& name) override {
+    return open_rocksdb_store(path(name));
+  }
+  std::string path(const std::string& name) override { return root_ + "/" + name; }
+
+ private:
+  std::string root_;
+};
+
+class KvTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  KvTest() {
+    if (std::string_view(GetParam()) == "memory") {
+      kind_ = std::make_unique<MemoryKind>();
+    } else {
+      kind_ = std::make_unique<RocksdbKind>();
+    }
+    reopen();
+  }
+  void reopen() {
+    store_.reset();
+    auto opened = kind_->open("store");
+    ASSERT_TRUE(opened) << opened.error().text;
+    store_ = std::move(*opened);
+  }
+  void put(std::string_view key, std::string_view value) {
+    WriteBatch batch;
+    batch.put(key, value);
+    ASSERT_TRUE(store_->write(batch));
+  }
+  void flush() {
+    put("flush", std::to_string(++flushes_));
+    store_->start_flush();
+    for (int i = 0; i < 1000; ++i) {
+      if (*store_->durable_value("flush") == std::to_string(flushes_)) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    FAIL() << "a flush never became durable";
+  }
+  static Rows all(const KvStore& store) {
+    Rows rows;
+    EXPECT_TRUE(store.scan("", "", [&](std::string_view key, std::string_view value) {
+      rows.emplace(key, value);
+      return true;
+    }));
+    rows.erase("flush");
+    return rows;
+  }
+
+  std::unique_ptr<StoreKind> kind_;
+  std::unique_ptr<KvStore> store_;
+  int flushes_ = 0;
+};
+
+TEST_P(KvTest, BatchesApplyInOrder) {
+  WriteBatch batch;
+  batch.put("a", "1");
+  batch.put("b", "2");
+  batch.remove("a");
+  batch.put("b", "3");
+  ASSERT_TRUE(store_->write(batch));
+  EXPECT_EQ(*store_->get("a"), std::nullopt);
+  EXPECT_EQ(*store_->get("b"), "3");
+}
+
+TEST_P(KvTest, ScansAscendWithinBoundsAndStopWhenTold) {
+  for (const char* key : {"d", "a", "c", "b"}) put(key, key);
+  std::string seen;
+  const auto collect = [&](std::string_view key, std::string_view) {
+    seen += key;
+    return seen.size() < 3;
+  };
+  ASSERT_TRUE(store_->scan("b", "d", collect));
+  EXPECT_EQ(seen, "bc");
+  seen.clear();
+  ASSERT_TRUE(store_->scan("", "", collect));
+  EXPECT_EQ(seen, "abc");
+  seen.clear();
+  ASSERT_TRUE(store_->scan("bb", "", collect));
+  EXPECT_EQ(seen, "cd");
+}
+
+TEST_P(KvTest, BytesOfEveryKindSurvive) {
+  const std::string odd("\0\xff\0k", 4);
+  put(odd, std::string("\0\0", 2));
+  put("empty", "");
+  EXPECT_EQ(*store_->get(odd), std::string("\0\0", 2));
+  EXPECT_EQ(*store_->get("empty"), "");
+  flush();
+  reopen();
+  EXPECT_EQ(*store_->get(odd), std::string("\0\0", 2));
+  EXPECT_EQ(*store_->get("empty"), "");
+}
+
+TEST_P(KvTest, OnlyFlushedRowsAreDurableAndTheyAreAPrefix) {
+  put("position", "1");
+  put("row1", "x");
+  flush();
+  EXPECT_EQ(*store_->durable_value("position"), "1");
+  put("position", "2");
+  put("row2", "x");
+  EXPECT_EQ(*store_->get("position"), "2");
+  EXPECT_EQ(*store_->durable_value("position"), "1");
+  EXPECT_EQ(*store_->durable_value("row2"), std::nullopt);
+  reopen();  // a stop without a flush is a crash
+  EXPECT_EQ(all(*store_), (Rows{{"position", "1"}, {"row1", "x"}}));
+  EXPECT_EQ(*store_->durable_value("position"), "1");
+}
+
+TEST_P(KvTest, ACheckpointIsAConsistentCopyThatOpensAsAStore) {
+  put("a", "1");
+  put("b", "1");
+  const std::string path = kind_->path("checkpoint");
+  ASSERT_TRUE(store_->checkpoint(path));
+  put("a", "2");
+  EXPECT_EQ(*store_->value_in_checkpoint(path, "a"), "1");
+  EXPECT_EQ(*store_->value_in_checkpoint(path, "nothing"), std::nullopt);
+  const auto again = store_->checkpoint(path);
+  ASSERT_FALSE(again);
+  EXPECT_FALSE(again.error().text.empty());
+  auto copy = kind_->open("checkpoint");
+  ASSERT_TRUE(copy) << copy.error().text;
+  EXPECT_EQ(all(**copy), (Rows{{"a", "1"}, {"b", "1"}}));
+  EXPECT_EQ(*store_->get("a"), "2");
+}
+
+TEST_P(KvTest, AgreesWithAMapThroughFlushesAndCrashes) {
+  Rng rng(7);
+  Rows model;
+  Rows durable;
+  for (int round = 0; round < 60; ++round) {
+    WriteBatch batch;
+    for (int i = 0; i < 20; ++i) {
+      const std::string key = "k" + std::to_string(rng.below(50));
+      if (rng.below(4) == 0) {
+        batch.remove(key);
+        model.erase(key);
+      } else {
+        const std::string value = std::to_string(rng.next());
+        batch.put(key, value);
+        model[key] = value;
+      }
+    }
+    ASSERT_TRUE(store_->write(batch));
+    if (rng.below(8) == 0) {
+      flush();
+      durable = model;
+    }
+    if (rng.below(10) == 0) {
+      reopen();
+      model = durable;
+    }
+    ASSERT_EQ(all(*store_), model);
+  }
+}
+
+TEST_P(KvTest, SizeFollowsContent) {
+  const uint64_t before = store_->approximate_bytes();
+  put("big", std::string(100'000, 'x'));
+  EXPECT_GE(store_->approximate_bytes(), before + 100'000);
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, KvTest, ::testing::Values("memory", "rocksdb"),
+                         [](const auto& name) { return std::string(name.param); });
+
+TEST(MemoryStore, ADamagedImageIsRefused) {
+  TestDisk disk;
+  auto store = open_memory_store(disk, "/d");
+  ASSERT_TRUE(store);
+  WriteBatch batch;
+  batch.put("key", "value");
+  ASSERT_TRUE((*store)->write(batch));
+  (*store)->start_flush();
+  const std::string image = disk.content("/d/image");
+  for (size_t i = 0; i < image.size(); ++i) {
+    disk.content("/d/image") = image;
+    disk.content("/d/image")[i] ^= 1;
+    const auto opened = open_memory_store(disk, "/d");
+    ASSERT_FALSE(opened) << i;
+    EXPECT_EQ(opened.error().kind, ErrorKind::corrupt);
+  }
+  disk.content("/d/image") = image.substr(0, image.size() / 2);
+  EXPECT_FALSE(open_memory_store(disk, "/d"));
+}
+
+TEST(MemoryStore, AFailedFlushFailsTheNextWrite) {
+  TestDisk disk;
+  auto store = open_memory_store(disk, "/d");
+  ASSERT_TRUE(store);
+  WriteBatch batch;
+  batch.put("key", "value");
+  ASSERT_TRUE((*store)->write(batch));
+  disk.sync_fails = true;
+  (*store)->start_flush();
+  EXPECT_EQ(*(*store)->durable_value("key"), std::nullopt);
+  disk.sync_fails = false;
+  (*store)->start_flush();  // never tried again
+  EXPECT_EQ(*(*store)->durable_value("key"), std::nullopt);
+  EXPECT_FALSE((*store)->write(batch));
+}
+
+TEST(RocksdbStore, ADamagedDirectoryIsRefused) {
+  RocksdbKind kind;
+  ASSERT_TRUE(kind.open("store"));
+  std::ofstream(kind.path("store") + "/CURRENT") << "nonsense";
+  const auto opened = kind.open("store");
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().text.find("could not open"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace quorate::storage
