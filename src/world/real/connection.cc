@@ -1,0 +1,249 @@
+#include "world/real/connection.h"
+
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace quorate::world {
+namespace {
+
+// Unacknowledged bytes in the kernel above which bulk waits: on a 10 MB/s link a heartbeat then
+// stands behind 26 ms of data at most, well within any heartbeat interval.
+constexpr int kUnacknowledgedBytesMax = 256 << 10;
+// Unsent bytes the kernel holds of any lane: what waits beyond waits with us, where urgent
+// frames can still overtake it.
+constexpr int kUnsentBytesMax = 256 << 10;
+// No event tells that unacknowledged bytes have drained, so a waiting bulk frame looks again.
+constexpr Duration kBulkRetry = std::chrono::milliseconds(1);
+// Reads of one connection in one turn; the others get their share before it goes on.
+constexpr int kReadsPerTurnMax = 8;
+// Pieces of one write: two for each frame. Far below the kernel's limit of 1024, and on the stack.
+constexpr size_t kPiecesMax = 128;
+// A peer that answers nothing for this long is given up (TCP_USER_TIMEOUT, keep-alive).
+constexpr int kSilenceMilliseconds = 5000;
+constexpr int kKeepAliveIdleSeconds = 2;
+constexpr int kKeepAliveIntervalSeconds = 1;
+constexpr int kKeepAliveProbes = 3;
+
+void set_option(int descriptor, int level, int option, int value) {
+  // Each of these only improves the connection: one that the kernel lacks is done without.
+  ::setsockopt(descriptor, level, option, &value, sizeof value);
+}
+
+void tune(int descriptor) {
+  set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentBytesMax);
+  set_option(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, kSilenceMilliseconds);
+  set_option(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
+  set_option(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
+  set_option(descriptor, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
+}
+
+}  // namespace
+
+void Connection::dial(const SocketAddress& address, NodeId peer, const Hello& hello) {
+  address_ = address.text();
+  peer_ = peer;
+  dialled_ = true;
+  greeting_ = encode_hello(hello);
+  const int descriptor = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return end(std::strerror(errno));
+  const auto* generic = reinterpret_cast<const sockaddr*>(&address.storage);
+  if (::connect(descriptor, generic, address.size) != 0 && errno != EINPROGRESS) {
+    const int code = errno;
+    ::close(descriptor);
+    return end(std::strerror(code));
+  }
+  begin(descriptor, State::connecting);
+}
+
+void Connection::accept(int descriptor, const SocketAddress& address) {
+  address_ = address.text();
+  begin(descriptor, State::greeting);
+}
+
+void Connection::begin(int descriptor, State state) {
+  CHECK(state_ == State::fresh, "a connection begins once");
+  descriptor_ = descriptor;
+  state_ = state;
+  tune(descriptor);
+  watching_writes_ = state == State::connecting;
+  const Result<void> watched = loop_.watch(descriptor, true, watching_writes_, *this);
+  if (!watched.has_value()) return end(watched.error().text);
+  handshake_timer_ = loop_.at(loop_.now() + kHandshakeTimeout, [this] {
+    handshake_timer_ = 0;
+    end("the handshake took too long");
+  });
+}
+
+void Connection::answer(const Hello& hello) {
+  CHECK(state_ == State::greeting, "a hello is answered once, before anything else");
+  queue_.add_raw(encode_hello(hello));
+  flush();
+}
+
+void Connection::establish(NodeId peer) {
+  if (state_ != State::greeting) return;  // answering failed: closed already
+  peer_ = peer;
+  state_ = State::established;
+  was_established_ = true;
+  loop_.cancel(handshake_timer_);
+  handshake_timer_ = 0;
+}
+
+void Connection::close() {
+  state_ = State::closed;
+  loop_.cancel(handshake_timer_);
+  loop_.cancel(bulk_timer_);
+  handshake_timer_ = bulk_timer_ = 0;
+  if (descriptor_ < 0) return;
+  loop_.forget(descriptor_);
+  ::close(descriptor_);
+  descriptor_ = -1;
+}
+
+void Connection::end(const std::string& reason) {
+  if (state_ == State::closed) return;
+  const std::shared_ptr<Connection> alive = shared_from_this();
+  close();
+  owner_.on_closed(*this, reason);
+}
+
+void Connection::on_ready(bool readable, bool writable, bool broken) {
+  const std::shared_ptr<Connection> alive = shared_from_this();
+  if (state_ == State::connecting && (writable || broken)) finish_connecting();
+  if (state_ != State::greeting && state_ != State::established) return;
+  // Read even when broken: what the peer said last, a refusal perhaps, may still be there.
+  if (readable || broken) read();
+  if (writable && state_ != State::closed) flush();
+}
+
+void Connection::finish_connecting() {
+  int code = 0;
+  socklen_t size = sizeof code;
+  ::getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &code, &size);
+  if (code != 0) return end(std::strerror(code));
+  state_ = State::greeting;
+  queue_.add_raw(std::move(greeting_));
+  flush();
+}
+
+void Connection::read() {
+  for (int round = 0; round < kReadsPerTurnMax; ++round) {
+    const std::span<uint8_t> space = received_.space();
+    const ssize_t count = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
+    if (count == 0) return end("the peer closed the connection");
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) end(std::strerror(errno));
+      return;
+    }
+    const auto size = static_cast<size_t>(count);
+    metrics_.bytes_received += size;
+    received_.received(size);
+    if (!parse() || size < space.size()) return;
+  }
+}
+
+bool Connection::parse_hello() {
+  const auto bytes = received_.take_hello();
+  if (!bytes.has_value()) return false;
+  const auto hello = decode_hello(*bytes);
+  if (!hello.has_value()) {
+    end(std::string(describe(hello.error())));
+    return false;
+  }
+  owner_.on_hello(*this, *hello);
+  CHECK(state_ != State::greeting, "the owner establishes or closes when it hears a hello");
+  return state_ == State::established;
+}
+
+bool Connection::parse() {
+  if (state_ == State::greeting && !parse_hello()) return state_ != State::closed;
+  while (state_ == State::established) {
+    auto frame = received_.take_frame();
+    if (!frame.has_value()) {
+      ++metrics_.frames_damaged;
+      end(std::string(describe(frame.error())));
+      return false;
+    }
+    if (!frame->has_value()) return true;
+    owner_.on_frame(*this, std::move(**frame));
+  }
+  return false;
+}
+
+bool Connection::send(Lane lane, Bytes frame) {
+  return state_ == State::established && queue_.add(lane, std::move(frame));
+}
+
+bool Connection::bulk_allowed() const {
+  int unacknowledged = 0;
+  if (::ioctl(descriptor_, SIOCOUTQ, &unacknowledged) != 0) return true;
+  return unacknowledged < kUnacknowledgedBytesMax;
+}
+
+void Connection::wait_for_bulk() {
+  if (bulk_timer_ != 0) return;
+  bulk_timer_ = loop_.at(loop_.now() + kBulkRetry, [this] {
+    bulk_timer_ = 0;
+    flush();
+  });
+}
+
+void Connection::watch_writes(bool wanted) {
+  if (wanted == watching_writes_) return;
+  watching_writes_ = wanted;
+  loop_.change(descriptor_, true, wanted);
+}
+
+// Bytes the kernel took; 0 when it takes none now, -1 with errno when the connection is gone.
+ssize_t Connection::write_some(bool with_bulk, size_t& offered) {
+  std::array<iovec, kPiecesMax> pieces;
+  const size_t count = queue_.gather(pieces, with_bulk);
+  offered = 0;
+  for (size_t piece = 0; piece < count; ++piece) offered += pieces[piece].iov_len;
+  if (count == 0) return 0;
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  ssize_t taken = 0;
+  do {
+    taken = ::sendmsg(descriptor_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (taken < 0 && errno == EINTR);
+  return taken < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : taken;
+}
+
+void Connection::flush() {
+  if (state_ != State::greeting && state_ != State::established) return;
+  const std::shared_ptr<Connection> alive = shared_from_this();
+  size_t bulk_frames = 0;
+  bool blocked = false;
+  while (!blocked && !queue_.empty()) {
+    const bool with_bulk = queue_.has_bulk() && bulk_allowed();
+    size_t offered = 0;
+    const ssize_t taken = write_some(with_bulk, offered);
+    if (taken < 0) return end(std::strerror(errno));
+    if (offered == 0) {
+      wait_for_bulk();
+      break;
+    }
+    const auto size = static_cast<size_t>(taken);
+    metrics_.bytes_sent += size;
+    bulk_frames += queue_.sent(size);
+    blocked = size < offered;
+  }
+  watch_writes(blocked);
+  if (bulk_frames > 0) owner_.on_bulk_left(*this, bulk_frames);
+}
+
+}  // namespace quorate::world

@@ -1,0 +1,93 @@
+// world/real/connection.h: one TCP connection to a member, from its first byte to its last.
+//
+// connecting -> greeting -> established -> closed, never back. The owner judges the hello and
+// then either establishes or closes. Whatever goes wrong ends the connection, once, with a
+// reason; a handshake that takes too long is such a thing. Owners may close from any callback.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "world/real/address.h"
+#include "world/real/event_loop.h"
+#include "world/real/receive_buffer.h"
+#include "world/real/send_queue.h"
+#include "world/real/tcp_network.h"
+
+namespace quorate::world {
+
+// A peer that accepts but never answers would otherwise hold its slot for ever.
+inline constexpr Duration kHandshakeTimeout = std::chrono::seconds(3);
+
+class Connection final : public Poller::Handler, public std::enable_shared_from_this<Connection> {
+ public:
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    virtual void on_hello(Connection& connection, const Hello& hello) = 0;
+    virtual void on_frame(Connection& connection, Bytes frame) = 0;
+    virtual void on_bulk_left(Connection& connection, size_t frames) = 0;
+    // Not called for a connection the owner closes itself.
+    virtual void on_closed(Connection& connection, const std::string& reason) = 0;
+  };
+
+  Connection(EventLoop& loop, Owner& owner, NetworkMetrics& metrics)
+      : loop_(loop), owner_(owner), metrics_(metrics) {}
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ~Connection() override { close(); }
+
+  // The connection is to `peer` and greets it as soon as it stands. The address is shown in logs.
+  void dial(const SocketAddress& address, NodeId peer, const Hello& hello);
+  // Takes over an accepted descriptor and waits for the other side's hello.
+  void accept(int descriptor, const SocketAddress& address);
+  void answer(const Hello& hello);
+  void establish(NodeId peer);
+  void close();
+
+  // Queues; false when the lane is full or nothing is established. flush() hands it on.
+  bool send(Lane lane, Bytes frame);
+  void flush();
+
+  NodeId peer() const { return peer_; }
+  bool dialled() const { return dialled_; }
+  bool established() const { return state_ == State::established; }
+  bool was_established() const { return was_established_; }
+  const std::string& address() const { return address_; }
+  // Set by the owner while the connection stands on its list of those to flush.
+  bool marked = false;
+
+  void on_ready(bool readable, bool writable, bool broken) override;
+
+ private:
+  enum class State : uint8_t { fresh, connecting, greeting, established, closed };
+  void begin(int descriptor, State state);
+  void finish_connecting();
+  void read();
+  bool parse();
+  bool parse_hello();
+  void end(const std::string& reason);
+  bool bulk_allowed() const;
+  void wait_for_bulk();
+  void watch_writes(bool wanted);
+  ssize_t write_some(bool with_bulk, size_t& offered);
+
+  EventLoop& loop_;
+  Owner& owner_;
+  NetworkMetrics& metrics_;
+  State state_ = State::fresh;
+  int descriptor_ = -1;
+  NodeId peer_;
+  bool dialled_ = false;
+  bool was_established_ = false;
+  bool watching_writes_ = false;
+  std::string address_;
+  std::string greeting_;  // sent once connected
+  TimerId handshake_timer_ = 0;
+  TimerId bulk_timer_ = 0;
+  ReceiveBuffer received_;
+  SendQueue queue_;
+};
+
+}  // namespace quorate::world

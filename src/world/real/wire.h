@@ -1,0 +1,63 @@
+// world/real/wire.h: the bytes between two members (docs/formats/wire.md): hello and frames.
+//
+// Everything decoded here comes from a socket and may be hostile: nothing is allocated from a
+// length before it is checked, and whatever does not fit has a named fault.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/types.h"
+#include "world/network.h"
+
+namespace quorate::world {
+
+inline constexpr uint32_t kWireVersion = 1;
+// One append message (1 MiB) or snapshot chunk fits many times over; a longer claim is damage or
+// an attack, and is refused before anything is allocated for it.
+inline constexpr size_t kFrameBytesMax = size_t{64} << 20U;
+inline constexpr size_t kHelloBytes = 37;
+inline constexpr size_t kFrameHeaderBytes = 9;
+
+// What the accepting side makes of a hello; in its own hello it tells the dialling side.
+enum class Verdict : uint8_t {
+  accepted,
+  other_version,
+  other_cluster,
+  other_member,   // the dialler looked for somebody else here
+  unknown_member  // this node does not know the dialler, or expects to dial it itself
+};
+std::string_view describe(Verdict verdict);
+
+struct Hello {
+  uint32_t version = kWireVersion;
+  Verdict verdict = Verdict::accepted;
+  uint64_t cluster_id = 0;
+  NodeId self;
+  NodeId expected;
+  bool operator==(const Hello&) const = default;
+};
+
+enum class WireFault : uint8_t { foreign, damaged, too_long, unknown_lane };
+std::string_view describe(WireFault fault);
+
+std::string encode_hello(const Hello& hello);
+// Of another version only the version is meaningful: the rest may have moved.
+std::expected<Hello, WireFault> decode_hello(std::span<const uint8_t, kHelloBytes> bytes);
+
+struct FrameHeader {
+  uint32_t size = 0;  // of the payload
+  Lane lane = Lane::urgent;
+  uint32_t crc = 0;  // over the lane byte and the payload
+};
+using FrameHeaderBytes = std::array<uint8_t, kFrameHeaderBytes>;
+FrameHeaderBytes encode_frame_header(Lane lane, const Bytes& payload);
+std::expected<FrameHeader, WireFault> decode_frame_header(
+    std::span<const uint8_t, kFrameHeaderBytes> bytes);
+bool frame_intact(const FrameHeader& header, std::span<const uint8_t> payload);
+
+}  // namespace quorate::world
