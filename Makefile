@@ -1,0 +1,41 @@
+# Two commands matter: `make run` (a three-node cluster on this machine) and `make test`.
+# Both start from a clean clone: they install the Debian packages that are missing and build.
+.PHONY: help run test bench soak compat format packages release dev clean
+
+help:
+	@echo "make run      build, start three nodes on 127.0.0.1:2379, :22379, :32379"
+	@echo "make test     build and run every fast test (also what .ci/run does)"
+	@echo "make bench    side by side with Debian's etcd; writes docs/benchmarks.md (about 10 min)"
+	@echo "make soak     simulator seeds until stopped (SOAK_SEEDS=N for a fixed number)"
+	@echo "make compat   etcdctl against quorate and etcd, answers compared"
+	@echo "make format   clang-format over src/"
+
+packages:
+	@tools/install_packages
+
+run: packages
+	@tools/run_cluster
+
+test:
+	@tools/test_all
+
+release: packages
+	@cmake --preset release >/dev/null && cmake --build --preset release --target quorate
+
+dev: packages
+	@cmake --preset dev >/dev/null && cmake --build --preset dev
+
+bench: release
+	@python3 bench/compare.py --binary build/release/bin/quorate
+
+soak: release
+	@tools/soak
+
+compat: release
+	@python3 tests/e2e/run.py --binary build/release/bin/quorate compat
+
+format:
+	@git ls-files 'src/*.h' 'src/*.cc' 'fuzz/*.cc' 'tests/*.cc' | xargs -r clang-format-19 -i
+
+clean:
+	@rm -rf build

@@ -1,0 +1,175 @@
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+
+#include "app/commands.h"
+#include "app/exit_codes.h"
+#include "app/output.h"
+#include "app/serve.h"
+#include "app/urls.h"
+
+namespace quorate::app {
+namespace {
+
+struct Line {
+  std::string endpoints;
+  double timeout_seconds = 10;
+  bool json = false;
+  PutOptions put;
+  LoadOptions load;
+  GetOptions get;
+  DeleteOptions del;
+  SimOptions sim;
+  int64_t compact_revision = 0;
+  bool physical = false;
+  int code = kExitOk;
+};
+
+std::string default_endpoints() {
+  for (const char* name : {"QUORATE_ENDPOINTS", "ETCDCTL_ENDPOINTS"}) {
+    if (const char* value = std::getenv(name); value != nullptr && *value != '\0') return value;
+  }
+  return "127.0.0.1:2379";
+}
+
+// Runs a client command once its endpoints are known to be well formed.
+template <class Command>
+void with_endpoints(Line& line, Command command) {
+  Common common;
+  for (const std::string& each : split(line.endpoints, ',')) {
+    auto address = endpoint_address(each);
+    if (!address) {
+      complain(address.error().text);
+      line.code = kExitUsage;
+      return;
+    }
+    common.endpoints.push_back(*address);
+  }
+  if (common.endpoints.empty()) {
+    complain("--endpoints names nobody; write it like 127.0.0.1:2379,127.0.0.1:22379");
+    line.code = kExitUsage;
+    return;
+  }
+  common.timeout = std::chrono::milliseconds(static_cast<int64_t>(line.timeout_seconds * 1000));
+  common.json = line.json;
+  line.code = command(common);
+}
+
+void add_put(CLI::App& app, Line& line) {
+  CLI::App* put = app.add_subcommand("put", "write a key, or many from a file");
+  put->add_option("key", line.put.key, "key");
+  put->add_option("value", line.put.value, "value; - reads it from stdin");
+  put->add_flag("--prev-kv", line.put.previous, "show what was there before");
+  put->add_option("--from-file", line.load.path, "load lines key<TAB>value; - is stdin");
+  put->add_option("--window", line.load.window, "puts under way at once while loading")
+      ->check(CLI::Range(1, 100000));
+  put->add_flag("--retry-unknown", line.load.retry_unknown,
+                "while loading, write again what may already have been applied");
+  put->add_option("--patience", line.load.patience_seconds,
+                  "seconds without an acknowledgement before a load gives up");
+  put->callback([&line, put] {
+    with_endpoints(line, [&](const Common& common) {
+      if (!line.load.path.empty()) return run_load(common, line.load);
+      if (put->count("key") == 0 || put->count("value") == 0) {
+        complain("put needs KEY VALUE, or --from-file");
+        return kExitUsage;
+      }
+      return run_put(common, line.put);
+    });
+  });
+}
+
+void add_get(CLI::App& app, Line& line) {
+  CLI::App* get = app.add_subcommand("get", "read a key or a range");
+  get->add_option("key", line.get.key, "key")->required();
+  get->add_option("end,--range-end", line.get.range_end, "end of the range, not included");
+  get->add_flag("--prefix", line.get.prefix, "every key that starts so; \"\" is every key");
+  get->add_flag("--from-key", line.get.from_key, "every key from this one on");
+  get->add_option("--limit", line.get.limit, "at most so many");
+  get->add_option("--rev", line.get.revision, "as of this revision");
+  get->add_option("--order", line.get.order, "ASCEND or DESCEND");
+  get->add_option("--sort-by", line.get.sort_by, "KEY, VERSION, CREATE, MODIFY or VALUE");
+  get->add_flag("--keys-only", line.get.keys_only, "no values");
+  get->add_flag("--count-only", line.get.count_only, "only how many");
+  get->add_flag("--value-only,--print-value-only", line.get.value_only, "bare values");
+  get->add_option("--consistency", line.get.consistency, "l: linearizable, s: this member's state");
+  get->callback([&line] {
+    with_endpoints(line, [&](const Common& common) { return run_get(common, line.get); });
+  });
+}
+
+void add_delete(CLI::App& app, Line& line) {
+  CLI::App* del = app.add_subcommand("del", "delete a key or a range");
+  del->add_option("key", line.del.key, "key")->required();
+  del->add_option("end,--range-end", line.del.range_end, "end of the range, not included");
+  del->add_flag("--prefix", line.del.prefix, "every key that starts so; \"\" is every key");
+  del->add_flag("--from-key", line.del.from_key, "every key from this one on");
+  del->add_flag("--prev-kv", line.del.previous, "show what was deleted");
+  del->callback([&line] {
+    with_endpoints(line, [&](const Common& common) { return run_delete(common, line.del); });
+  });
+}
+
+void add_others(CLI::App& app, Line& line) {
+  app.add_subcommand("txn", "a transaction from stdin, written as for etcdctl txn")
+      ->callback([&line] { with_endpoints(line, run_txn); });
+  CLI::App* compact = app.add_subcommand("compact", "forget revisions before this one");
+  compact->add_option("revision", line.compact_revision, "revision")->required();
+  compact->add_flag("--physical", line.physical, "wait until the space is given back");
+  compact->callback([&line] {
+    with_endpoints(line, [&](const Common& common) {
+      return run_compact(common, line.compact_revision, line.physical);
+    });
+  });
+  app.add_subcommand("status", "each endpoint's role, term, index and revision")->callback([&line] {
+    with_endpoints(line, run_status);
+  });
+  CLI::App* member = app.add_subcommand("member", "the members of the cluster");
+  member->require_subcommand(1);
+  member->add_subcommand("list", "who belongs to it")->callback([&line] {
+    with_endpoints(line, run_member_list);
+  });
+}
+
+void add_sim(CLI::App& app, Line& line) {
+  CLI::App* sim = app.add_subcommand("sim", "simulate a cluster with faults, deterministically");
+  sim->add_option("--protocol", line.sim.protocol, "protocol to run");
+  sim->add_option("--seed", line.sim.seed, "first seed");
+  sim->add_option("--count", line.sim.runs, "how many seeds");
+  sim->add_option("--nodes", line.sim.nodes, "members, 1 to 7; 0: drawn from the seed")
+      ->check(CLI::Range(0, 7));
+  sim->add_flag("--trace", line.sim.trace, "print every event of the run");
+  sim->callback([&line] { line.code = run_sim(line.sim); });
+}
+
+}  // namespace
+
+int command_line(int argument_total, char** arguments) {
+  CLI::App app{
+      "Quorate: a consistent key-value store that speaks the etcd v3 API.\n"
+      "`quorate serve` runs a member (see `quorate serve --help`); the rest are clients.\n"
+      "Exit codes: 0 done, 1 refused, 2 usage, 3 unavailable (not applied), 4 unknown."};
+  Line line;
+  line.endpoints = default_endpoints();
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_version_flag("--version,-v", version_text("quorate"));
+  app.add_option("--endpoints", line.endpoints, "host:port,...; also QUORATE_ENDPOINTS");
+  app.add_option("--timeout", line.timeout_seconds, "seconds before a command gives up")
+      ->check(CLI::Range(0.01, 3600.0));
+  app.add_flag("--json", line.json, "one line of JSON instead of text for people");
+  app.add_subcommand("serve", "run a member; has its own flags: quorate serve --help");
+  add_put(app, line);
+  add_get(app, line);
+  add_delete(app, line);
+  add_others(app, line);
+  add_sim(app, line);
+  try {  // CLI11 reports by exceptions; they end here
+    app.parse(argument_total, arguments);
+  } catch (const CLI::ParseError& problem) {
+    const int code = app.exit(problem);
+    return code == 0 ? kExitOk : kExitUsage;
+  }
+  return line.code;
+}
+
+}  // namespace quorate::app

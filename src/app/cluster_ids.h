@@ -1,0 +1,17 @@
+// app/cluster_ids.h: etcd's rule for the ids of a cluster that is being founded.
+//
+// Every founder computes them from the same flags, so they agree without talking: a member is
+// the SHA-1 of its sorted peer URLs and the cluster token, the cluster that of its member ids.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace quorate::app {
+
+uint64_t founding_member_id(std::vector<std::string> peer_urls, std::string_view token);
+uint64_t founding_cluster_id(std::vector<uint64_t> member_ids);
+
+}  // namespace quorate::app

@@ -1,0 +1,85 @@
+// app/commands.h: the client's subcommands. The command line itself is read in cli.cc.
+//
+// Each returns an exit code (app/exit_codes.h), prints its result to stdout and what went wrong
+// to stderr.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "app/session.h"
+#include "base/types.h"
+
+namespace quorate::app {
+
+struct Common {
+  std::vector<std::string> endpoints;  // host:port
+  Duration timeout = std::chrono::seconds(10);
+  bool json = false;
+};
+
+struct PutOptions {
+  std::string key;
+  std::string value;  // "-": read from stdin
+  bool previous = false;
+};
+struct LoadOptions {
+  std::string path;  // "-": stdin
+  uint64_t window = 512;
+  bool retry_unknown = false;
+  uint64_t patience_seconds = 60;  // without a single acknowledgement
+};
+struct GetOptions {
+  std::string key;
+  std::string range_end;
+  bool prefix = false;
+  bool from_key = false;
+  int64_t limit = 0;
+  int64_t revision = 0;
+  std::string order;
+  std::string sort_by;
+  bool keys_only = false;
+  bool count_only = false;
+  bool value_only = false;
+  std::string consistency = "l";
+};
+struct DeleteOptions {
+  std::string key;
+  std::string range_end;
+  bool prefix = false;
+  bool from_key = false;
+  bool previous = false;
+};
+struct SimOptions {
+  std::string protocol = "raft";
+  uint64_t seed = 1;
+  uint64_t runs = 1;
+  int nodes = 0;  // 0: drawn from the seed
+  bool trace = false;
+};
+
+int run_put(const Common& common, const PutOptions& options);
+int run_load(const Common& common, const LoadOptions& options);
+int run_get(const Common& common, const GetOptions& options);
+int run_delete(const Common& common, const DeleteOptions& options);
+int run_txn(const Common& common);
+int run_compact(const Common& common, int64_t revision, bool physical);
+int run_status(const Common& common);
+int run_member_list(const Common& common);
+int run_sim(const SimOptions& options);
+
+// Prints why, for people; the number says the same to scripts.
+int report(const Response& response, bool writes);
+
+// etcd's way to name a range: [key, end).
+struct KeyRange {
+  std::string key;
+  std::string end;
+};
+KeyRange key_range(const std::string& key, const std::string& end, bool prefix, bool from_key);
+
+// The whole command line except `serve`.
+int command_line(int argument_total, char** arguments);
+
+}  // namespace quorate::app

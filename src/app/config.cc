@@ -1,0 +1,209 @@
+#include "app/config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+namespace quorate::app {
+namespace {
+
+constexpr uint64_t kHeartbeatsPerElectionMin = 5;  // fewer, and one lost message elects
+constexpr uint64_t kElectionMillisecondsMax = 50000;
+
+std::string quoted(const std::string& text) { return "\"" + text + "\""; }
+
+// Reads settings one by one and keeps the first error.
+class Reader {
+ public:
+  explicit Reader(const Settings& settings) : settings_(settings) {}
+
+  bool given(const std::string& name) const { return settings_.contains(name); }
+  void text(const std::string& name, std::string& target) const {
+    if (const auto at = settings_.find(name); at != settings_.end()) target = at->second;
+  }
+  void boolean(const std::string& name, bool& target) {
+    const auto at = settings_.find(name);
+    if (at == settings_.end()) return;
+    const std::string& value = at->second;
+    if (value != "true" && value != "false" && value != "1" && value != "0") {
+      return reject("--" + name + ": " + quoted(value) + " is neither true nor false");
+    }
+    target = value == "true" || value == "1";
+  }
+  void number(const std::string& name, uint64_t low, uint64_t high, uint64_t& target) {
+    const auto at = settings_.find(name);
+    if (at == settings_.end()) return;
+    const std::string& value = at->second;
+    uint64_t parsed = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), parsed);
+    if (error != std::errc() || end != value.data() + value.size() || parsed < low ||
+        parsed > high) {
+      return reject("--" + name + ": " + quoted(value) + " is not a whole number between " +
+                    std::to_string(low) + " and " + std::to_string(high));
+    }
+    target = parsed;
+  }
+  void urls(const std::string& name, const std::string& fallback, std::vector<Url>& target) {
+    std::string list = fallback;
+    text(name, list);
+    auto parsed = parse_urls(name, list);
+    if (!parsed) return reject(parsed.error().text);
+    target = std::move(*parsed);
+  }
+  void listen_urls(const std::string& name, const std::string& fallback, std::vector<Url>& target) {
+    urls(name, fallback, target);
+    for (const Url& url : target) {
+      if (auto fine = check_listen_url(name, url); !fine) reject(fine.error().text);
+    }
+  }
+  void reject(std::string why) {
+    if (error_.empty()) error_ = std::move(why);
+  }
+  const std::string& error() const { return error_; }
+
+ private:
+  const Settings& settings_;
+  std::string error_;
+};
+
+void read_times_and_limits(Reader& reader, ServeConfig& config) {
+  reader.number("heartbeat-interval", 1, 10000, config.heartbeat_milliseconds);
+  reader.number("election-timeout", 1, kElectionMillisecondsMax, config.election_milliseconds);
+  if (config.election_milliseconds < kHeartbeatsPerElectionMin * config.heartbeat_milliseconds) {
+    reader.reject("--election-timeout (" + std::to_string(config.election_milliseconds) +
+                  " ms) must be at least 5 times --heartbeat-interval (" +
+                  std::to_string(config.heartbeat_milliseconds) +
+                  " ms), or a late heartbeat would start an election");
+  }
+  reader.number("snapshot-count", 1, uint64_t{1} << 40U, config.snapshot_count);
+  reader.number("snapshot-catchup-entries", 0, uint64_t{1} << 40U, config.catch_up_entries);
+  reader.number("max-request-bytes", 1024, uint64_t{64} << 20U, config.request_bytes_max);
+  reader.number("max-txn-ops", 1, 100000, config.txn_operations_max);
+  reader.boolean("pre-vote", config.pre_vote);
+  reader.text("log-level", config.log_level);
+  static const std::set<std::string> levels = {"debug", "info", "warn", "error", "panic", "fatal"};
+  if (!levels.contains(config.log_level)) {
+    reader.reject("--log-level: " + quoted(config.log_level) +
+                  " is none of debug, info, warn, error, panic, fatal");
+  }
+}
+
+// etcd: 0 means the default of 2 GiB, a negative number switches the quota off.
+void read_quota(Reader& reader, const Settings& settings, ServeConfig& config) {
+  const auto at = settings.find("quota-backend-bytes");
+  if (at == settings.end() || at->second == "0") return;
+  if (at->second.starts_with('-') && at->second.size() > 1) {
+    config.quota_bytes = 0;
+    return;
+  }
+  reader.number("quota-backend-bytes", 1, uint64_t{1} << 50U, config.quota_bytes);
+}
+
+void read_cluster(Reader& reader, ServeConfig& config, const std::string& list) {
+  for (const std::string& part : split(list, ',')) {
+    const size_t equals = part.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return reader.reject("--initial-cluster: " + quoted(part) +
+                           " is not name=URL; write it like n1=http://10.0.0.1:2380");
+    }
+    const std::string name = part.substr(0, equals);
+    auto urls = parse_urls("initial-cluster", part.substr(equals + 1));
+    if (!urls) return reader.reject(urls.error().text);
+    auto at = std::ranges::find(config.cluster, name, &FoundingMember::name);
+    if (at == config.cluster.end()) at = config.cluster.insert(at, {name, {}});
+    at->peer_urls.insert(at->peer_urls.end(), urls->begin(), urls->end());
+  }
+}
+
+void check_cluster(Reader& reader, const ServeConfig& config) {
+  const auto self = std::ranges::find(config.cluster, config.name, &FoundingMember::name);
+  if (self == config.cluster.end()) {
+    return reader.reject("--initial-cluster does not contain this member: it must have an entry " +
+                         quoted(config.name + "=" + config.advertise_peer.front().text) +
+                         ", or --name must be one of its names");
+  }
+  std::set<std::string> in_cluster;
+  for (const Url& url : self->peer_urls) in_cluster.insert(url.address());
+  std::set<std::string> advertised;
+  for (const Url& url : config.advertise_peer) advertised.insert(url.address());
+  if (in_cluster != advertised) {
+    return reader.reject(
+        "--initial-cluster gives " + quoted(config.name) + " as " +
+        quoted(self->peer_urls.front().text) + " but --initial-advertise-peer-urls says " +
+        quoted(config.advertise_peer.front().text) + "; both must name the same peer URLs");
+  }
+  std::set<std::string> seen;
+  for (const FoundingMember& member : config.cluster) {
+    for (const Url& url : member.peer_urls) {
+      if (!seen.insert(url.address()).second) {
+        return reader.reject("--initial-cluster names " + quoted(url.text) +
+                             " twice; every member needs peer URLs of its own");
+      }
+    }
+  }
+}
+
+void read_addresses(Reader& reader, ServeConfig& config) {
+  const std::string client = "http://localhost:2379";
+  const std::string peer = "http://localhost:2380";
+  if (reader.given("listen-client-urls") && !reader.given("advertise-client-urls")) {
+    reader.reject(
+        "--advertise-client-urls is required when --listen-client-urls is set explicitly: say "
+        "under which URLs clients reach this member");
+  }
+  reader.listen_urls("listen-client-urls", client, config.listen_client);
+  reader.urls("advertise-client-urls", client, config.advertise_client);
+  reader.listen_urls("listen-peer-urls", peer, config.listen_peer);
+  reader.urls("initial-advertise-peer-urls", peer, config.advertise_peer);
+}
+
+void read_membership(Reader& reader, ServeConfig& config) {
+  std::string list;
+  if (!reader.given("initial-cluster")) {
+    for (const Url& url : config.advertise_peer) {
+      list += (list.empty() ? "" : ",") + config.name + "=" + url.text;
+    }
+  }
+  reader.text("initial-cluster", list);
+  reader.text("initial-cluster-token", config.token);
+  std::string state = "new";
+  reader.text("initial-cluster-state", state);
+  if (state != "new" && state != "existing") {
+    reader.reject("--initial-cluster-state: " + quoted(state) + " is neither new nor existing");
+  }
+  config.start = state == "new" ? node::Start::new_cluster : node::Start::existing_cluster;
+  std::string protocol = "raft";
+  reader.text("consensus", protocol);
+  if (auto named = consensus::protocol_named(protocol)) {
+    config.protocol = *named;
+  } else {
+    reader.reject("--consensus: " + quoted(protocol) +
+                  " is not a protocol of this build; use raft");
+  }
+  if (!reader.error().empty()) return;
+  read_cluster(reader, config, list);
+  if (reader.error().empty()) check_cluster(reader, config);
+}
+
+}  // namespace
+
+Result<ServeConfig> make_config(const Settings& settings, const std::string& program) {
+  ServeConfig config;
+  Reader reader(settings);
+  reader.text("name", config.name);
+  if (config.name.empty() || config.name.find_first_of("=,/") != std::string::npos) {
+    reader.reject("--name: " + quoted(config.name) +
+                  " must not be empty nor contain '=', ',' or '/'");
+  }
+  config.data_directory = config.name + "." + program;
+  reader.text("data-dir", config.data_directory);
+  if (config.data_directory.empty()) config.data_directory = config.name + "." + program;
+  read_addresses(reader, config);
+  read_times_and_limits(reader, config);
+  read_quota(reader, settings, config);
+  if (reader.error().empty()) read_membership(reader, config);
+  if (!reader.error().empty()) return fail(ErrorKind::invalid, reader.error());
+  return config;
+}
+
+}  // namespace quorate::app

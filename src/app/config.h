@@ -1,0 +1,51 @@
+// app/config.h: what `quorate serve` is told, checked, with etcd's names and rules.
+//
+// Settings come as (name, text) pairs from three sources (app/settings.h); this turns them into
+// one valid ServeConfig or into one sentence that says what is wrong and what to do.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "app/urls.h"
+#include "base/result.h"
+#include "consensus/factory.h"
+#include "node/node.h"
+
+namespace quorate::app {
+
+using Settings = std::map<std::string, std::string>;  // name without dashes -> value as text
+
+struct FoundingMember {
+  std::string name;
+  std::vector<Url> peer_urls;
+};
+
+struct ServeConfig {
+  std::string name = "default";
+  std::string data_directory;
+  std::vector<Url> listen_client;
+  std::vector<Url> advertise_client;
+  std::vector<Url> listen_peer;
+  std::vector<Url> advertise_peer;
+  std::vector<FoundingMember> cluster;  // this member included
+  std::string token = "etcd-cluster";
+  node::Start start = node::Start::new_cluster;
+  consensus::Protocol protocol = consensus::Protocol::raft;
+  uint64_t heartbeat_milliseconds = 100;
+  uint64_t election_milliseconds = 1000;
+  uint64_t snapshot_count = 10000;
+  uint64_t catch_up_entries = 5000;
+  uint64_t quota_bytes = uint64_t{2} << 30U;  // 0: no limit
+  uint64_t request_bytes_max = 1572864;
+  uint64_t txn_operations_max = 128;
+  bool pre_vote = true;
+  std::string log_level = "info";
+};
+
+// `program` is "etcd" or "quorate": the suffix of the default data directory.
+Result<ServeConfig> make_config(const Settings& settings, const std::string& program);
+
+}  // namespace quorate::app

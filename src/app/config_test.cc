@@ -1,0 +1,117 @@
+#include "app/config.h"
+
+#include <gtest/gtest.h>
+
+#include "app/cluster_ids.h"
+#include "app/settings.h"
+
+namespace quorate::app {
+namespace {
+
+Settings three_members() {
+  return {{"name", "n1"},
+          {"listen-peer-urls", "http://127.0.0.1:2380"},
+          {"initial-advertise-peer-urls", "http://127.0.0.1:2380"},
+          {"initial-cluster",
+           "n1=http://127.0.0.1:2380,n2=http://127.0.0.1:22380,n3=http://127.0.0.1:32380"}};
+}
+
+std::string problem(const Settings& settings) {
+  const auto config = make_config(settings, "quorate");
+  return config ? "accepted" : config.error().text;
+}
+
+TEST(Config, WithoutSettingsIsOneDurableMember) {
+  const auto config = make_config({}, "quorate");
+  ASSERT_TRUE(config) << config.error().text;
+  EXPECT_EQ(config->data_directory, "default.quorate");
+  EXPECT_EQ(config->listen_client[0].address(), "localhost:2379");
+  ASSERT_EQ(config->cluster.size(), 1u);
+  EXPECT_EQ(config->cluster[0].peer_urls[0].text, "http://localhost:2380");
+  EXPECT_EQ(make_config({}, "etcd")->data_directory, "default.etcd");
+}
+
+TEST(Config, ThreeMembersAreFound) {
+  const auto config = make_config(three_members(), "quorate");
+  ASSERT_TRUE(config) << config.error().text;
+  EXPECT_EQ(config->cluster.size(), 3u);
+  EXPECT_EQ(config->cluster[2].peer_urls[0].port, 32380);
+}
+
+TEST(Config, EachMistakeIsNamedInASentence) {
+  const std::pair<Settings, std::string> mistakes[] = {
+      {{{"name", "other"}}, "accepted"},
+      {{{"listen-client-urls", "http://127.0.0.1:1"}}, "--advertise-client-urls is required"},
+      {{{"listen-peer-urls", "127.0.0.1:2380"}}, "has no scheme"},
+      {{{"listen-peer-urls", "http://example.com:2380"}}, "expected an IP address"},
+      {{{"listen-peer-urls", "http://127.0.0.1:99999"}}, "has no valid host:port"},
+      {{{"listen-peer-urls", "https://127.0.0.1:2380"}}, "asks for TLS"},
+      {{{"election-timeout", "499"}}, "at least 5 times"},
+      {{{"heartbeat-interval", "soon"}}, "is not a whole number"},
+      {{{"initial-cluster-state", "old"}}, "neither new nor existing"},
+      {{{"initial-cluster", "n1=http://127.0.0.1:2380"}}, "does not contain this member"},
+      {{{"initial-cluster", "http://127.0.0.1:2380"}}, "is not name=URL"},
+      {{{"initial-cluster", "default=http://127.0.0.1:2381"}}, "both must name the same"},
+      {{{"log-level", "loud"}}, "is none of"},
+      {{{"consensus", "paper"}}, "not a protocol of this build"},
+      {{{"pre-vote", "perhaps"}}, "neither true nor false"}};
+  for (const auto& [settings, expected] : mistakes) {
+    EXPECT_NE(problem(settings).find(expected), std::string::npos) << problem(settings);
+  }
+  Settings twice = three_members();
+  twice["initial-cluster"] += ",n4=http://127.0.0.1:22380";
+  EXPECT_NE(problem(twice).find("twice"), std::string::npos) << problem(twice);
+}
+
+TEST(Config, QuotaFollowsEtcd) {
+  EXPECT_EQ(make_config({}, "quorate")->quota_bytes, uint64_t{2} << 30U);
+  EXPECT_EQ(make_config({{"quota-backend-bytes", "0"}}, "quorate")->quota_bytes,
+            uint64_t{2} << 30U);
+  EXPECT_EQ(make_config({{"quota-backend-bytes", "-1"}}, "quorate")->quota_bytes, 0u);
+  EXPECT_EQ(make_config({{"quota-backend-bytes", "53248"}}, "quorate")->quota_bytes, 53248u);
+}
+
+TEST(Settings, FlagsBeatVariablesAndBothSpellingsWork) {
+  const auto gathered = gather_settings({"-name", "a", "--heartbeat-interval=50", "--pre-vote"},
+                                        {"ETCD_NAME=b", "ETCD_DATA_DIR=/d", "ETCD_UNHEARD=1"});
+  ASSERT_TRUE(gathered) << gathered.error().text;
+  EXPECT_EQ(gathered->settings.at("name"), "a");
+  EXPECT_EQ(gathered->settings.at("data-dir"), "/d");
+  EXPECT_EQ(gathered->settings.at("heartbeat-interval"), "50");
+  EXPECT_EQ(gathered->settings.at("pre-vote"), "true");
+  ASSERT_EQ(gathered->warnings.size(), 1u);
+  EXPECT_NE(gathered->warnings[0].find("ETCD_UNHEARD"), std::string::npos);
+}
+
+TEST(Settings, UnknownAndUnkeptPromisesAreErrors) {
+  EXPECT_NE(gather_settings({"--nmae", "x"}, {}).error().text.find("--nmae"), std::string::npos);
+  EXPECT_NE(gather_settings({"--cert-file", "x"}, {}).error().text.find("does not do yet"),
+            std::string::npos);
+  EXPECT_NE(gather_settings({"--name"}, {}).error().text.find("needs a value"), std::string::npos);
+  EXPECT_NE(gather_settings({"stray"}, {}).error().text.find("stray"), std::string::npos);
+}
+
+TEST(Settings, AFileStandsAloneAndNamesItsMistakes) {
+  std::vector<std::string> warnings;
+  const auto read = settings_from_yaml("name: n1\nelection-timeout: 2000\npre-vote: false\n",
+                                       "conf.yml", warnings);
+  ASSERT_TRUE(read) << read.error().text;
+  EXPECT_EQ(read->at("election-timeout"), "2000");
+  EXPECT_EQ(read->at("pre-vote"), "false");
+  const auto unknown = settings_from_yaml("nome: n1\n", "conf.yml", warnings);
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().text.find("nome"), std::string::npos);
+  EXPECT_FALSE(settings_from_yaml("a: [b\n", "conf.yml", warnings));
+  EXPECT_FALSE(settings_from_yaml("just words", "conf.yml", warnings));
+}
+
+TEST(ClusterIds, FollowFromTheFlagsAlone) {
+  // The well-known ids of a default single etcd: seen in the answers of etcd 3.4.23.
+  const uint64_t member = founding_member_id({"http://localhost:2380"}, "etcd-cluster");
+  EXPECT_EQ(member, 0x8e9e05c52164694dULL);
+  EXPECT_EQ(founding_cluster_id({member}), 0xcdf818194e3a8c32ULL);
+  EXPECT_EQ(founding_cluster_id({1, 2}), founding_cluster_id({2, 1}));
+}
+
+}  // namespace
+}  // namespace quorate::app

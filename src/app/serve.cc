@@ -1,0 +1,229 @@
+#include "app/serve.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <random>
+
+#include "app/cluster_ids.h"
+#include "app/exit_codes.h"
+#include "app/logging.h"
+#include "app/process.h"
+#include "app/settings.h"
+#include "app/version.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "front/etcd/server.h"
+#include "machine/etcd/commands.h"
+#include "storage/kv/kv_store.h"
+#include "world/real/event_loop.h"
+#include "world/real/files.h"
+#include "world/real/tcp_network.h"
+
+namespace quorate::app {
+namespace {
+
+// SIGTERM to exit takes at most 1.5 s: this long to hand over leadership, the rest to close.
+constexpr auto kStopPatience = std::chrono::milliseconds(1000);
+constexpr int kStopMillisecondsMax = 1350;
+
+// The seed of what may differ between runs: election jitter, the incarnation of a new directory.
+uint64_t fresh_seed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32U) | device();
+}
+
+std::string listen_address(const Url& url) {
+  return url.host == "localhost" ? "127.0.0.1:" + std::to_string(url.port) : url.address();
+}
+
+node::NodeConfig node_config(const ServeConfig& config) {
+  node::NodeConfig made;
+  std::vector<uint64_t> ids;
+  for (const FoundingMember& member : config.cluster) {
+    node::PeerConfig peer;
+    peer.name = member.name;
+    peer.urls = texts(member.peer_urls);
+    for (const Url& url : member.peer_urls) peer.addresses.push_back(url.address());
+    peer.id = NodeId{founding_member_id(peer.urls, config.token)};
+    if (member.name == config.name) made.self = peer.id;
+    ids.push_back(peer.id.value);
+    made.members.push_back(std::move(peer));
+  }
+  made.cluster_id = founding_cluster_id(ids);
+  made.protocol = config.protocol;
+  made.directory = config.data_directory + "/quorate";
+  made.start = config.start;
+  made.election_timeout = std::chrono::milliseconds(config.election_milliseconds);
+  made.heartbeat_interval = std::chrono::milliseconds(config.heartbeat_milliseconds);
+  made.pre_vote = config.pre_vote;
+  made.snapshot_count = config.snapshot_count;
+  made.catch_up_entries = config.catch_up_entries;
+  made.incarnation = fresh_seed();
+  return made;
+}
+
+front::etcd::EtcdOptions front_options(const ServeConfig& config) {
+  front::etcd::EtcdOptions options;
+  options.name = config.name;
+  options.advertise_client_urls = texts(config.advertise_client);
+  options.version = kEmulatedEtcdVersion;
+  options.request_timeout =
+      std::chrono::seconds(5) + 2 * std::chrono::milliseconds(config.election_milliseconds);
+  options.request_bytes_max = config.request_bytes_max;
+  options.txn_operations_max = config.txn_operations_max;
+  options.quota_backend_bytes = config.quota_bytes;
+  return options;
+}
+
+Result<std::unique_ptr<machine::StateMachine>> make_machine(const std::string& directory) {
+  auto store = storage::open_rocksdb_store(directory);
+  if (!store) return std::unexpected(store.error());
+  auto machine = machine::etcd::open_etcd_machine(std::move(*store));
+  if (!machine) return std::unexpected(machine.error());
+  return std::unique_ptr<machine::StateMachine>(std::move(*machine));
+}
+
+// The parts in the order in which they depend on each other: destroyed last to first.
+class Member {
+ public:
+  explicit Member(const ServeConfig& config)
+      : config_(config), loop_(world::make_event_loop()), disk_(world::make_file_disk()) {}
+
+  Result<void> open();
+  int run();
+
+ private:
+  Result<void> open_directory();
+  void stop();
+
+  const ServeConfig& config_;
+  std::unique_ptr<world::EventLoop> loop_;
+  std::unique_ptr<world::Disk> disk_;
+  std::unique_ptr<world::TcpNetwork> network_;
+  std::unique_ptr<node::Node> node_;
+  std::unique_ptr<front::etcd::EtcdServer> server_;
+  std::unique_ptr<SignalWatch> signals_;
+  int exit_code_ = kExitOk;
+};
+
+Result<void> Member::open_directory() {
+  const std::string& directory = config_.data_directory;
+  std::error_code error;
+  if (std::filesystem::exists(directory + "/member", error)) {
+    return fail(ErrorKind::conflict,
+                "data directory \"" + directory +
+                    "\" belongs to etcd itself (it holds member/), and quorate does not read that "
+                    "format; point --data-dir at another directory");
+  }
+  std::filesystem::create_directories(directory, error);
+  if (error) {
+    return fail(ErrorKind::io, "cannot create data directory \"" + directory +
+                                   "\": " + error.message() +
+                                   "; check --data-dir and the rights on its parent");
+  }
+  return {};
+}
+
+Result<void> Member::open() {
+  if (auto opened = open_directory(); !opened) return opened;
+  const node::NodeConfig config = node_config(config_);
+  world::TcpOptions options{config.self, config.cluster_id, {}};
+  for (const Url& url : config_.listen_peer) options.listen.push_back(listen_address(url));
+  auto network = world::make_tcp_network(*loop_, options);
+  if (!network) return std::unexpected(network.error());
+  network_ = std::move(*network);
+  auto node = node::open_node(*loop_, *disk_, *network_, make_machine, config, Rng(fresh_seed()));
+  if (!node) return std::unexpected(node.error());
+  node_ = std::move(*node);
+  node_->set_ready_handler([] { log(LogLevel::info, "ready to serve client requests"); });
+  node_->set_failure_handler([this](const Error& error) {
+    log(LogLevel::error, "this member stops: " + error.text);
+    exit_code_ = kExitFailed;
+    loop_->stop();
+  });
+  server_ = front::etcd::make_etcd_server(*loop_, *loop_, *node_, front_options(config_));
+  for (const Url& url : config_.listen_client) {
+    auto port = server_->listen(listen_address(url));
+    if (!port) return std::unexpected(port.error());
+    log(LogLevel::info, "serving clients on " + url.text);
+  }
+  auto signals = watch_stop_signals(*loop_, [this] { stop(); });
+  if (!signals) return std::unexpected(signals.error());
+  signals_ = std::move(*signals);
+  return {};
+}
+
+void Member::stop() {
+  log(LogLevel::info, "stop requested: handing leadership over");
+  end_process_after(kStopMillisecondsMax);
+  server_->drain();
+  node_->stop(kStopPatience, [this] { loop_->stop(); });
+}
+
+int Member::run() {
+  node_->start();
+  loop_->run();
+  log(LogLevel::info, exit_code_ == kExitOk ? "stopped" : "stopped after a failure");
+  return exit_code_;
+}
+
+void observe_check(const char* text) { log(LogLevel::error, text); }
+
+std::vector<std::string> environment_entries() {
+  std::vector<std::string> entries;
+  for (char** entry = environ; *entry != nullptr; ++entry) entries.emplace_back(*entry);
+  return entries;
+}
+
+void log_start(const ServeConfig& config) {
+  const uint64_t token_id = founding_member_id(texts(config.advertise_peer), config.token);
+  char id[32];
+  std::snprintf(id, sizeof(id), "%lx", static_cast<unsigned long>(token_id));
+  log(LogLevel::info, std::string("quorate ") + kQuorateVersion + " starts member \"" +
+                          config.name + "\" (" + id + "), data in " + config.data_directory);
+}
+
+}  // namespace
+
+std::string version_text(const std::string& program) {
+  if (program != "etcd") return std::string("quorate ") + kQuorateVersion + "\n";
+  return std::string("etcd Version: ") + kEmulatedEtcdVersion + "\nGit SHA: quorate-" +
+         kQuorateVersion + "\nGo Version: none\nGo OS/Arch: linux/amd64\n";
+}
+
+int run_member(const ServeConfig& config) {
+  prepare_process();
+  install_logging(config.log_level);
+  set_check_observer(observe_check);
+  log_start(config);
+  Member member(config);
+  if (auto opened = member.open(); !opened) {
+    log(LogLevel::error, "cannot start: " + opened.error().text);
+    return kExitRefused;
+  }
+  return member.run();
+}
+
+int serve_command(const std::vector<std::string>& arguments, const std::string& program) {
+  auto gathered = gather_settings(arguments, environment_entries());
+  if (!gathered) {
+    std::fprintf(stderr, "%s: %s\n", program.c_str(), gathered.error().text.c_str());
+    return kExitUsage;
+  }
+  if (gathered->version || gathered->help) {
+    std::fputs((gathered->help ? serve_help() : version_text(program)).c_str(), stdout);
+    return kExitOk;
+  }
+  auto config = make_config(gathered->settings, program);
+  if (!config) {
+    std::fprintf(stderr, "%s: %s\n", program.c_str(), config.error().text.c_str());
+    return kExitRefused;
+  }
+  install_logging(config->log_level);
+  for (const std::string& warning : gathered->warnings) log(LogLevel::warn, warning);
+  return run_member(*config);
+}
+
+}  // namespace quorate::app

@@ -1,0 +1,265 @@
+#include "app/settings.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+namespace quorate::app {
+namespace {
+
+struct Known {
+  std::string_view name;
+  std::string_view fallback;
+  std::string_view help;
+};
+
+constexpr Known kKnown[] = {
+    {"name", "default", "name of this member"},
+    {"data-dir", "${name}.quorate", "where everything this member knows is kept"},
+    {"listen-client-urls", "http://localhost:2379", "URLs to serve clients on"},
+    {"advertise-client-urls", "http://localhost:2379", "client URLs told to the others"},
+    {"listen-peer-urls", "http://localhost:2380", "URLs to listen on for the other members"},
+    {"initial-advertise-peer-urls", "http://localhost:2380", "peer URLs told to the others"},
+    {"initial-cluster", "${name}=${initial-advertise-peer-urls}", "the members, name=URL,..."},
+    {"initial-cluster-state", "new", "new or existing"},
+    {"initial-cluster-token", "etcd-cluster", "keeps clusters apart that share URLs"},
+    {"heartbeat-interval", "100", "milliseconds between heartbeats of a leader"},
+    {"election-timeout", "1000", "milliseconds without a leader before an election"},
+    {"snapshot-count", "10000", "applied entries between log truncations"},
+    {"snapshot-catchup-entries", "5000", "entries kept for slow followers"},
+    {"quota-backend-bytes", "0", "store size that stops writes; 0: 2 GiB, negative: none"},
+    {"max-request-bytes", "1572864", "largest request a client may send"},
+    {"max-txn-ops", "128", "operations allowed in one transaction"},
+    {"pre-vote", "true", "ask before starting an election"},
+    {"consensus", "raft", "protocol of the replicated log"},
+    {"log-level", "info", "debug, info, warn, error, panic or fatal"},
+    {"config-file", "", "YAML file with these names as keys; flags and ETCD_* are ignored then"},
+};
+
+// Flags of etcd that change nothing a client could notice here: accepted, with a warning.
+constexpr std::string_view kWithoutEffect[] = {"wal-dir",
+                                               "logger",
+                                               "log-outputs",
+                                               "log-format",
+                                               "max-wals",
+                                               "max-snapshots",
+                                               "strict-reconfig-check",
+                                               "enable-v2",
+                                               "enable-grpc-gateway",
+                                               "metrics",
+                                               "enable-pprof",
+                                               "initial-election-tick-advance",
+                                               "backend-bbolt-freelist-type",
+                                               "backend-batch-interval",
+                                               "backend-batch-limit",
+                                               "memory-mlock",
+                                               "socket-reuse-port",
+                                               "socket-reuse-address",
+                                               "raft-read-timeout",
+                                               "raft-write-timeout",
+                                               "enable-log-rotation",
+                                               "max-concurrent-streams",
+                                               "grpc-keepalive-min-time",
+                                               "grpc-keepalive-interval",
+                                               "grpc-keepalive-timeout",
+                                               "warning-apply-duration",
+                                               "warning-unary-request-duration",
+                                               "max-learners",
+                                               "debug",
+                                               "auto-compaction-mode",
+                                               "auto-compaction-retention",
+                                               "watch-progress-notify-interval",
+                                               "compaction-batch-limit",
+                                               "compaction-sleep-interval",
+                                               "bcrypt-cost",
+                                               "auth-token-ttl"};
+
+// Switches that promise protection: starting without it would be a lie, so they are refused.
+constexpr std::string_view kNotYet[] = {"cert-file",
+                                        "key-file",
+                                        "trusted-ca-file",
+                                        "client-cert-auth",
+                                        "auto-tls",
+                                        "peer-cert-file",
+                                        "peer-key-file",
+                                        "peer-trusted-ca-file",
+                                        "peer-client-cert-auth",
+                                        "peer-auto-tls",
+                                        "client-transport-security",
+                                        "peer-transport-security",
+                                        "auth-token",
+                                        "force-new-cluster",
+                                        "listen-metrics-urls",
+                                        "listen-client-http-urls",
+                                        "discovery",
+                                        "discovery-srv",
+                                        "proxy"};
+
+bool contains(auto const& list, std::string_view name) {
+  return std::ranges::find(list, name) != std::end(list);
+}
+
+bool is_known(std::string_view name) {
+  return std::ranges::find(kKnown, name, &Known::name) != std::end(kKnown);
+}
+
+bool is_switch(std::string_view name) {
+  static constexpr std::string_view switches[] = {"pre-vote",
+                                                  "strict-reconfig-check",
+                                                  "enable-v2",
+                                                  "enable-grpc-gateway",
+                                                  "enable-pprof",
+                                                  "initial-election-tick-advance",
+                                                  "memory-mlock",
+                                                  "socket-reuse-port",
+                                                  "socket-reuse-address",
+                                                  "enable-log-rotation",
+                                                  "debug",
+                                                  "client-cert-auth",
+                                                  "auto-tls",
+                                                  "peer-client-cert-auth",
+                                                  "peer-auto-tls",
+                                                  "force-new-cluster",
+                                                  "version",
+                                                  "help"};
+  return contains(switches, name);
+}
+
+enum class Verdict { take, skip };
+
+// Where a name leads: into the settings, to a warning, or to an error.
+Result<Verdict> judge(const std::string& name, const std::string& spelled,
+                      std::vector<std::string>& warnings) {
+  if (is_known(name)) return Verdict::take;
+  if (contains(kWithoutEffect, name) || name.starts_with("experimental-")) {
+    warnings.push_back(spelled + " is accepted for etcd's sake and has no effect here");
+    return Verdict::skip;
+  }
+  if (contains(kNotYet, name)) {
+    return fail(ErrorKind::invalid, spelled +
+                                        " asks for something quorate does not do yet; remove it, "
+                                        "nothing was started");
+  }
+  return fail(ErrorKind::invalid,
+              "unknown setting " + spelled + "; `quorate serve --help` lists those that exist");
+}
+
+Result<void> read_flags(const std::vector<std::string>& arguments, Gathered& gathered) {
+  for (size_t at = 0; at < arguments.size(); ++at) {
+    const std::string& spelled = arguments[at];
+    if (spelled.size() < 2 || spelled[0] != '-') {
+      return fail(ErrorKind::invalid,
+                  "\"" + spelled + "\" is not a flag; did a value lose its flag?");
+    }
+    std::string name = spelled.substr(spelled.starts_with("--") ? 2 : 1);
+    std::optional<std::string> value;
+    if (const size_t equals = name.find('='); equals != std::string::npos) {
+      value = name.substr(equals + 1);
+      name.resize(equals);
+    }
+    if (name == "version") gathered.version = true;
+    if (name == "help" || name == "h") gathered.help = true;
+    if (gathered.version || gathered.help) return {};
+    auto verdict = judge(name, "--" + name, gathered.warnings);
+    if (!verdict) return std::unexpected(verdict.error());
+    if (!value && is_switch(name)) value = "true";
+    if (!value) {
+      if (at + 1 >= arguments.size()) {
+        return fail(ErrorKind::invalid, "--" + name + " needs a value");
+      }
+      value = arguments[++at];
+    }
+    if (*verdict == Verdict::take) gathered.settings[name] = *value;
+  }
+  return {};
+}
+
+void read_environment(const std::vector<std::string>& environment, Gathered& gathered) {
+  for (const std::string& entry : environment) {
+    const size_t equals = entry.find('=');
+    if (!entry.starts_with("ETCD_") || equals == std::string::npos) continue;
+    std::string name = entry.substr(5, equals - 5);
+    std::ranges::transform(name, name.begin(), [](unsigned char letter) {
+      return static_cast<char>(letter == '_' ? '-' : std::tolower(letter));
+    });
+    if (gathered.settings.contains(name) || equals + 1 == entry.size()) continue;
+    if (is_known(name)) {
+      gathered.settings[name] = entry.substr(equals + 1);
+    } else {
+      // etcd only warns about variables: container images set many.
+      gathered.warnings.push_back("environment variable " + entry.substr(0, equals) +
+                                  " is unknown or has no effect here");
+    }
+  }
+}
+
+}  // namespace
+
+Result<Settings> settings_from_yaml(const std::string& text, const std::string& origin,
+                                    std::vector<std::string>& warnings) {
+  Settings settings;
+  try {  // yaml-cpp reports by exceptions; they end here
+    const YAML::Node root = YAML::Load(text);
+    if (!root.IsMap()) {
+      return fail(ErrorKind::invalid, origin + ": expected lines like \"name: n1\"");
+    }
+    for (const auto& entry : root) {
+      const auto name = entry.first.as<std::string>();
+      auto verdict = judge(name, "\"" + name + "\"", warnings);
+      if (!verdict) return fail(ErrorKind::invalid, origin + ": " + verdict.error().text);
+      if (*verdict == Verdict::skip) continue;
+      if (!entry.second.IsScalar()) {
+        return fail(ErrorKind::invalid, origin + ": \"" + name + "\" must be one plain value");
+      }
+      settings[name] = entry.second.as<std::string>();
+    }
+  } catch (const YAML::Exception& problem) {
+    return fail(ErrorKind::invalid, origin + ": not valid YAML: " + problem.what());
+  }
+  return settings;
+}
+
+Result<Gathered> gather_settings(const std::vector<std::string>& arguments,
+                                 const std::vector<std::string>& environment) {
+  Gathered gathered;
+  if (auto read = read_flags(arguments, gathered); !read) return std::unexpected(read.error());
+  if (gathered.version || gathered.help) return gathered;
+  read_environment(environment, gathered);
+  const auto path = gathered.settings.find("config-file");
+  if (path == gathered.settings.end() || path->second.empty()) return gathered;
+  std::ifstream file(path->second);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) {
+    return fail(ErrorKind::not_found, "--config-file: cannot read \"" + path->second + "\"");
+  }
+  if (gathered.settings.size() > 1) {
+    gathered.warnings.push_back("settings come from " + path->second +
+                                " alone; other flags and ETCD_* variables are ignored");
+  }
+  auto settings = settings_from_yaml(text.str(), path->second, gathered.warnings);
+  if (!settings) return std::unexpected(settings.error());
+  gathered.settings = std::move(*settings);
+  return gathered;
+}
+
+std::string serve_help() {
+  std::string help =
+      "Usage: quorate serve [flags]\n\n"
+      "Runs one member. Without flags: a durable cluster of one on localhost:2379.\n"
+      "Each flag may be given as an environment variable ETCD_<NAME> instead.\n\n";
+  for (const Known& known : kKnown) {
+    help += "  --" + std::string(known.name);
+    help += std::string(known.name.size() < 30 ? 30 - known.name.size() : 1, ' ');
+    help += known.help;
+    if (!known.fallback.empty()) help += " (" + std::string(known.fallback) + ")";
+    help += '\n';
+  }
+  return help +
+         "\nExit codes: 0 stopped on request, 1 bad configuration or port or directory in use,\n"
+         "2 command line not understood, 5 the disk or the data failed (the log says which).\n";
+}
+
+}  // namespace quorate::app

@@ -1,0 +1,388 @@
+#include "front/grpc/client.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <nghttp2/nghttp2.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <map>
+
+#include "base/check.h"
+
+namespace quorate::front::grpc {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kPrefixBytes = 5;  // compressed flag and length, in front of each message
+constexpr int32_t kWindowBytes = 16 << 20;
+constexpr size_t kReadBytes = size_t{256} << 10U;
+
+struct Call {
+  uint64_t number = 0;
+  std::string path;
+  std::string request;  // with its prefix
+  size_t sent = 0;
+  Clock::time_point deadline;
+  std::string received;
+  int status = -1;
+  int http_status = 0;
+  std::string message;
+};
+
+int milliseconds_until(Clock::time_point when) {
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(when - Clock::now()).count();
+  if (left < 0) return 0;
+  return left > 60'000 ? 60'000 : static_cast<int>(left);
+}
+
+// gRPC carries status texts percent-encoded.
+std::string percent_decoded(std::string_view text) {
+  std::string plain;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '%' && at + 2 < text.size()) {
+      const std::string digits(text.substr(at + 1, 2));
+      char* end = nullptr;
+      const long value = std::strtol(digits.c_str(), &end, 16);
+      if (end == digits.c_str() + 2) {
+        plain.push_back(static_cast<char>(value));
+        at += 2;
+        continue;
+      }
+    }
+    plain.push_back(text[at]);
+  }
+  return plain;
+}
+
+nghttp2_nv header(std::string_view name, std::string_view value) {
+  // nghttp2 does not write through these pointers; its C interface only lacks the const.
+  auto* name_bytes = reinterpret_cast<uint8_t*>(const_cast<char*>(name.data()));
+  auto* value_bytes = reinterpret_cast<uint8_t*>(const_cast<char*>(value.data()));
+  return {name_bytes, value_bytes, name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
+}
+
+class Http2Client : public Client {
+ public:
+  Http2Client(int descriptor, std::string address)
+      : descriptor_(descriptor), address_(std::move(address)) {
+    nghttp2_session_callbacks* callbacks = nullptr;
+    CHECK(nghttp2_session_callbacks_new(&callbacks) == 0, "out of memory");
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+    CHECK(nghttp2_session_client_new(&session_, callbacks, this) == 0, "out of memory");
+    nghttp2_session_callbacks_del(callbacks);
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(kWindowBytes)},
+        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0}};
+    nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, 2);
+    nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kWindowBytes);
+  }
+  ~Http2Client() override {
+    nghttp2_session_del(session_);
+    ::close(descriptor_);
+  }
+  Http2Client(const Http2Client&) = delete;
+  Http2Client& operator=(const Http2Client&) = delete;
+
+  uint64_t submit(std::string_view path, std::string_view request, Duration timeout) override;
+  std::vector<Finished> wait(Duration timeout) override;
+  Answer call(std::string_view path, std::string_view request, Duration timeout) override;
+  size_t under_way() const override { return calls_.size(); }
+  bool usable() const override {
+    return !broken_ && nghttp2_session_check_request_allowed(session_);
+  }
+
+ private:
+  static int on_header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name,
+                       size_t name_size, const uint8_t* value, size_t value_size, uint8_t flags,
+                       void* user);
+  static int on_data(nghttp2_session* session, uint8_t flags, int32_t stream, const uint8_t* data,
+                     size_t size, void* user);
+  static int on_close(nghttp2_session* session, int32_t stream, uint32_t error, void* user);
+  static ssize_t read_request(nghttp2_session* session, int32_t stream, uint8_t* target,
+                              size_t room, uint32_t* flags, nghttp2_data_source* source,
+                              void* user);
+  void finish(std::map<int32_t, Call>::iterator at, Fate fate, int status, std::string text);
+  void finish_closed(std::map<int32_t, Call>::iterator at, uint32_t error);
+  void expire();
+  void break_off(const std::string& why);
+  bool flush();
+  void receive();
+
+  const int descriptor_;
+  const std::string address_;
+  nghttp2_session* session_ = nullptr;
+  std::map<int32_t, Call> calls_;  // by stream
+  std::vector<Finished> finished_;
+  std::string unsent_;
+  uint64_t next_number_ = 1;
+  bool broken_ = false;
+};
+
+int Http2Client::on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
+                           size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
+                           void* user) {
+  auto& self = *static_cast<Http2Client*>(user);
+  auto at = self.calls_.find(frame->hd.stream_id);
+  if (at == self.calls_.end()) return 0;
+  const std::string_view key(reinterpret_cast<const char*>(name), name_size);
+  const std::string text(reinterpret_cast<const char*>(value), value_size);
+  if (key == ":status") at->second.http_status = std::atoi(text.c_str());
+  if (key == "grpc-status") at->second.status = std::atoi(text.c_str());
+  if (key == "grpc-message") at->second.message = percent_decoded(text);
+  return 0;
+}
+
+int Http2Client::on_data(nghttp2_session*, uint8_t, int32_t stream, const uint8_t* data,
+                         size_t size, void* user) {
+  auto& self = *static_cast<Http2Client*>(user);
+  auto at = self.calls_.find(stream);
+  if (at == self.calls_.end()) return 0;
+  std::string& received = at->second.received;
+  if (received.size() + size > kAnswerBytesMax + kPrefixBytes) {
+    nghttp2_submit_rst_stream(self.session_, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
+    return 0;
+  }
+  received.append(reinterpret_cast<const char*>(data), size);
+  return 0;
+}
+
+int Http2Client::on_close(nghttp2_session*, int32_t stream, uint32_t error, void* user) {
+  auto& self = *static_cast<Http2Client*>(user);
+  auto at = self.calls_.find(stream);
+  if (at != self.calls_.end()) self.finish_closed(at, error);
+  return 0;
+}
+
+ssize_t Http2Client::read_request(nghttp2_session*, int32_t, uint8_t* target, size_t room,
+                                  uint32_t* flags, nghttp2_data_source* source, void*) {
+  auto& call = *static_cast<Call*>(source->ptr);
+  const size_t size = std::min(room, call.request.size() - call.sent);
+  std::memcpy(target, call.request.data() + call.sent, size);
+  call.sent += size;
+  if (call.sent == call.request.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+  return static_cast<ssize_t>(size);
+}
+
+void Http2Client::finish(std::map<int32_t, Call>::iterator at, Fate fate, int status,
+                         std::string text) {
+  Answer answer{fate, status, std::move(text), {}};
+  if (fate == Fate::answered && status == 0) {
+    answer.body = at->second.received.substr(kPrefixBytes);
+  }
+  finished_.push_back({at->second.number, std::move(answer)});
+  calls_.erase(at);
+}
+
+void Http2Client::finish_closed(std::map<int32_t, Call>::iterator at, uint32_t error) {
+  Call& call = at->second;
+  if (call.status > 0) return finish(at, Fate::answered, call.status, call.message);
+  if (call.status == 0) {
+    if (call.received.size() < kPrefixBytes || call.received[0] != 0) {
+      return finish(at, Fate::lost, 0, "the server's answer is not an uncompressed gRPC message");
+    }
+    return finish(at, Fate::answered, 0, {});
+  }
+  // RFC 9113, section 8.7: a refused stream was not processed, a retry is safe.
+  if (error == NGHTTP2_REFUSED_STREAM) {
+    return finish(at, Fate::not_sent, 0, address_ + " refused the stream");
+  }
+  if (call.http_status != 0 && call.http_status != 200) {
+    return finish(at, Fate::lost, 0,
+                  address_ + " answered HTTP " + std::to_string(call.http_status) +
+                      " instead of gRPC; is this a client port?");
+  }
+  finish(at, Fate::lost, 0,
+         address_ + " ended the call without an answer (HTTP/2: " + nghttp2_http2_strerror(error) +
+             ")");
+}
+
+uint64_t Http2Client::submit(std::string_view path, std::string_view request, Duration timeout) {
+  const uint64_t number = next_number_++;
+  Call call;
+  call.number = number;
+  call.path = path;
+  call.deadline = Clock::now() + timeout;
+  call.request.assign(1, '\0');
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    call.request.push_back(
+        static_cast<char>((request.size() >> static_cast<unsigned>(shift)) & 255U));
+  }
+  call.request.append(request);
+  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
+  const std::string timeout_text = std::to_string(milliseconds) + "m";
+  const nghttp2_nv headers[] = {header(":method", "POST"),
+                                header(":scheme", "http"),
+                                header(":path", call.path),
+                                header(":authority", address_),
+                                header("content-type", "application/grpc"),
+                                header("te", "trailers"),
+                                header("grpc-timeout", timeout_text)};
+  const int32_t expected = static_cast<int32_t>(nghttp2_session_get_next_stream_id(session_));
+  Call& kept = calls_.insert_or_assign(expected, std::move(call)).first->second;
+  nghttp2_data_provider provider{};
+  provider.source.ptr = &kept;
+  provider.read_callback = read_request;
+  const int32_t stream = broken_ ? NGHTTP2_ERR_SESSION_CLOSING
+                                 : nghttp2_submit_request(session_, nullptr, headers,
+                                                          std::size(headers), &provider, nullptr);
+  if (stream < 0) {
+    finish(calls_.find(expected), Fate::not_sent, 0, "the connection to " + address_ + " is gone");
+  } else {
+    CHECK(stream == expected, "nghttp2 numbers streams in order");
+  }
+  return number;
+}
+
+void Http2Client::break_off(const std::string& why) {
+  broken_ = true;
+  while (!calls_.empty()) {
+    // A call whose body never left our buffers whole cannot have been processed, but bytes the
+    // kernel took may have arrived: only an untouched one is surely not sent.
+    const Fate fate = calls_.begin()->second.sent == 0 ? Fate::not_sent : Fate::lost;
+    finish(calls_.begin(), fate, 0, "connection to " + address_ + " " + why);
+  }
+}
+
+void Http2Client::expire() {
+  const auto now = Clock::now();
+  for (auto at = calls_.begin(); at != calls_.end();) {
+    auto next = std::next(at);
+    if (at->second.deadline <= now) {
+      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, at->first, NGHTTP2_CANCEL);
+      const Fate fate = at->second.sent == 0 ? Fate::not_sent : Fate::lost;
+      finish(at, fate, 0, "no answer from " + address_ + " in time");
+    }
+    at = next;
+  }
+}
+
+bool Http2Client::flush() {
+  while (true) {
+    if (unsent_.size() < kReadBytes) {
+      const uint8_t* data = nullptr;
+      const ssize_t size = nghttp2_session_mem_send(session_, &data);
+      if (size < 0) break_off("failed in HTTP/2");
+      if (size > 0) {
+        unsent_.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+        continue;
+      }
+    }
+    if (unsent_.empty()) return true;
+    const ssize_t written = ::send(descriptor_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
+    if (written < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      break_off(std::string("broke: ") + std::strerror(errno));
+      return false;
+    }
+    unsent_.erase(0, static_cast<size_t>(written));
+  }
+}
+
+void Http2Client::receive() {
+  static thread_local std::string space(kReadBytes, '\0');
+  const ssize_t size = ::recv(descriptor_, space.data(), space.size(), 0);
+  if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+  if (size <= 0) {
+    return break_off(size == 0 ? std::string("was closed by the server")
+                               : std::string("broke: ") + std::strerror(errno));
+  }
+  const ssize_t used = nghttp2_session_mem_recv(
+      session_, reinterpret_cast<const uint8_t*>(space.data()), static_cast<size_t>(size));
+  if (used < 0) break_off("carries something that is not HTTP/2; is this a client port?");
+}
+
+std::vector<Finished> Http2Client::wait(Duration timeout) {
+  const auto end = Clock::now() + timeout;
+  while (finished_.empty() && !broken_) {
+    if (!flush()) break;
+    if (!finished_.empty()) break;
+    auto soonest = end;
+    for (const auto& [stream, call] : calls_) soonest = std::min(soonest, call.deadline);
+    pollfd entry{descriptor_, static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT), 0};
+    const int ready = ::poll(&entry, 1, milliseconds_until(soonest));
+    if (ready > 0 && (entry.revents & (POLLIN | POLLHUP | POLLERR)) != 0) receive();
+    if (Clock::now() >= soonest) expire();
+    if (Clock::now() >= end) break;
+  }
+  if (!broken_) flush();  // acknowledgements and window updates
+  return std::exchange(finished_, {});
+}
+
+Answer Http2Client::call(std::string_view path, std::string_view request, Duration timeout) {
+  const uint64_t number = submit(path, request, timeout);
+  const auto end = Clock::now() + timeout + std::chrono::seconds(1);
+  while (Clock::now() < end) {
+    for (Finished& done : wait(end - Clock::now())) {
+      if (done.call == number) return std::move(done.answer);
+    }
+  }
+  return {Fate::lost, 0, "no answer from " + address_ + " in time", {}};
+}
+
+Result<int> connect_one(const addrinfo& target, const std::string& address,
+                        Clock::time_point deadline) {
+  const int descriptor =
+      ::socket(target.ai_family, target.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return fail(ErrorKind::io, std::string("no socket: ") + std::strerror(errno));
+  int error = ::connect(descriptor, target.ai_addr, target.ai_addrlen) == 0 ? 0 : errno;
+  if (error == EINPROGRESS) {
+    pollfd entry{descriptor, POLLOUT, 0};
+    error = ETIMEDOUT;
+    if (::poll(&entry, 1, milliseconds_until(deadline)) > 0) {
+      socklen_t size = sizeof(error);
+      ::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size);
+    }
+  }
+  if (error != 0) {
+    ::close(descriptor);
+    return fail(ErrorKind::unavailable,
+                "cannot connect to " + address + ": " + std::strerror(error));
+  }
+  const int on = 1;
+  ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  return descriptor;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Client>> connect(const std::string& address, Duration timeout) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos) {
+    return fail(ErrorKind::invalid, "\"" + address + "\" is not host:port");
+  }
+  std::string host = address.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int outcome = ::getaddrinfo(host.c_str(), address.c_str() + colon + 1, &hints, &found);
+  if (outcome != 0) {
+    return fail(ErrorKind::unavailable,
+                "cannot resolve " + address + ": " + ::gai_strerror(outcome));
+  }
+  const auto deadline = Clock::now() + timeout;
+  Result<int> descriptor = fail(ErrorKind::unavailable, "no address for " + address);
+  for (addrinfo* each = found; each != nullptr && !descriptor; each = each->ai_next) {
+    descriptor = connect_one(*each, address, deadline);
+  }
+  ::freeaddrinfo(found);
+  if (!descriptor) return std::unexpected(descriptor.error());
+  return std::make_unique<Http2Client>(*descriptor, address);
+}
+
+}  // namespace quorate::front::grpc

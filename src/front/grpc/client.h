@@ -1,0 +1,57 @@
+// front/grpc/client.h: a blocking gRPC client for unary calls over plain HTTP/2.
+//
+// For the command line, the bulk loader and the bench: one connection, any number of calls under
+// way. Every call ends in exactly one Answer, and the answer says what a caller who wants to
+// retry a write must know: whether the request can have reached the server at all.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+
+namespace quorate::front::grpc {
+
+enum class Fate : uint8_t {
+  answered,  // `status` is the server's
+  not_sent,  // surely not processed: nothing was sent, or the server refused the stream
+  lost       // sent, no answer: the server may or may not have acted on it
+};
+
+struct Answer {
+  Fate fate = Fate::lost;
+  int status = 0;       // gRPC code; 0 is success
+  std::string message;  // the server's text, or ours when there is no answer
+  std::string body;     // one message, without its length prefix
+};
+
+struct Finished {
+  uint64_t call = 0;
+  Answer answer;
+};
+
+// More calls are queued inside the client; a server may allow fewer at a time.
+inline constexpr size_t kAnswerBytesMax = size_t{512} << 20U;  // a reply beyond it is an error
+
+class Client {
+ public:
+  virtual ~Client() = default;
+  // Starts a call and returns its number; nothing is sent before wait() or call().
+  virtual uint64_t submit(std::string_view path, std::string_view request, Duration timeout) = 0;
+  // Sends and receives until at least one call has finished, or `timeout` has passed (then the
+  // list is empty and the calls go on). When the connection breaks, all end as lost or not_sent.
+  virtual std::vector<Finished> wait(Duration timeout) = 0;
+  // One call alone. Must not be mixed with submitted calls under way.
+  virtual Answer call(std::string_view path, std::string_view request, Duration timeout) = 0;
+  virtual size_t under_way() const = 0;
+  virtual bool usable() const = 0;  // false: connect anew
+};
+
+// address: host:port. An error says why no connection could be made; nothing was sent then.
+Result<std::unique_ptr<Client>> connect(const std::string& address, Duration timeout);
+
+}  // namespace quorate::front::grpc
