@@ -1,0 +1,264 @@
+// The etcd machine: opens commands, keeps the applied position beside the rows.
+#include <map>
+
+#include "base/check.h"
+#include "base/codec.h"
+#include "base/log.h"
+#include "machine/etcd/commands.h"
+#include "machine/etcd/envelope.h"
+#include "machine/etcd/execute.h"
+#include "storage/mvcc/store.h"
+
+namespace quorate::machine::etcd {
+
+using storage::KvStore;
+using storage::mvcc::Readable;
+using storage::mvcc::Store;
+
+namespace {
+
+constexpr uint8_t kPositionFormat = 1;
+constexpr std::string_view kPositionKey = "mposition";
+constexpr char kAttributesTable = 'a';
+// Keys looked at or rows removed for a compaction at the end of each run: well under a
+// millisecond, so that a large compaction is not noticed by the clients.
+constexpr uint64_t kCompactionWorkMax = 1000;
+
+std::string encode_position(const AppliedPosition& position) {
+  Encoder encoder;
+  encoder.u8(kPositionFormat);
+  encoder.u64(position.index.value);
+  encoder.u64(position.round);
+  encoder.string(position.members.view());
+  return std::move(encoder.text());
+}
+
+Result<AppliedPosition> decode_position(const std::optional<std::string>& text) {
+  if (!text) return AppliedPosition();  // nothing applied yet
+  Decoder decoder(*text);
+  const uint8_t format = decoder.u8();
+  AppliedPosition position;
+  position.index.value = decoder.u64();
+  position.round = decoder.u64();
+  position.members = Bytes(decoder.string());
+  if (!decoder.finished() || format != kPositionFormat) {
+    return fail(ErrorKind::corrupt,
+                "The row store is damaged or of a newer version: its applied position cannot be "
+                "decoded. Start the version that wrote it, or replace the member.");
+  }
+  return position;
+}
+
+std::string attributes_key(uint64_t id) {
+  Encoder encoder;
+  encoder.u8(static_cast<uint8_t>(kAttributesTable));
+  encoder.u64(id);
+  return std::move(encoder.text());
+}
+
+class Machine final : public EtcdMachine {
+ public:
+  explicit Machine(std::unique_ptr<KvStore> rows) : rows_(std::move(rows)) {}
+  Result<void> load();
+
+  void apply_command(Index index, uint64_t round, const Bytes& command, Reply* reply) override;
+  void apply_noop(Index index, uint64_t round) override { advance(index, round); }
+  void apply_members(Index index, uint64_t round, const Bytes& members) override {
+    advance(index, round);
+    // A copy: a slice would keep the whole receive buffer it lies in.
+    position_.members = Bytes(members.view());
+  }
+  Result<void> commit_batch() override;
+  void query(const Bytes& request, Reply& reply) const override;
+
+  Index applied() const override { return position_.index; }
+  AppliedPosition durable_position() const override;
+  void start_flush() override { rows_->start_flush(); }
+  Result<AppliedPosition> checkpoint(const std::string& directory) override;
+  uint32_t state_hash() const override { return store_->hash(); }
+  uint64_t store_bytes() const override { return rows_->approximate_bytes(); }
+
+  Revisions revisions() const override {
+    return {store_->current(), std::max<int64_t>(store_->compacted(), 0)};
+  }
+  uint64_t key_count() const override { return store_->key_count(); }
+
+ private:
+  void advance(Index index, uint64_t round);
+  Code apply(const OpenedCommand& command, std::string* body);
+  Code apply_compact(std::string_view request);
+  Code apply_attributes(std::string_view request);
+  Code answer(const OpenedQuery& query, std::string& body) const;
+
+  std::unique_ptr<KvStore> rows_;
+  std::unique_ptr<Store> store_;
+  AppliedPosition position_;
+  bool position_changed_ = false;
+  std::map<uint64_t, MemberAttributes> attributes_;
+};
+
+Result<void> Machine::load() {
+  Result<std::unique_ptr<Store>> store = Store::open(*rows_);
+  if (!store) return std::unexpected(store.error());
+  store_ = std::move(*store);
+  const Result<std::optional<std::string>> text = rows_->get(kPositionKey);
+  if (!text) return std::unexpected(text.error());
+  Result<AppliedPosition> position = decode_position(*text);
+  if (!position) return std::unexpected(position.error());
+  position_ = std::move(*position);
+  bool damaged = false;
+  const Result<void> scanned = rows_->scan(
+      std::string(1, kAttributesTable), std::string(1, static_cast<char>(kAttributesTable + 1)),
+      [&](std::string_view /*key*/, std::string_view value) {
+        std::optional<MemberAttributes> member = decode_member_attributes(value);
+        damaged = damaged || !member;
+        if (member) attributes_.insert_or_assign(member->id, std::move(*member));
+        return true;
+      });
+  if (!scanned) return scanned;
+  if (damaged) {
+    return fail(ErrorKind::corrupt,
+                "The row store is damaged: a member's attributes cannot be decoded. Replace the "
+                "member, or restore it from a snapshot.");
+  }
+  return {};
+}
+
+void Machine::advance(Index index, uint64_t round) {
+  CHECK(index == position_.index.next(), "entries are applied in order, each once");
+  position_.index = index;
+  position_.round = round;
+  position_changed_ = true;
+}
+
+void Machine::apply_command(Index index, uint64_t round, const Bytes& command, Reply* reply) {
+  advance(index, round);
+  const std::optional<OpenedCommand> opened = open_command(command.view());
+  std::string body;
+  const Code code = opened ? apply(*opened, reply == nullptr ? nullptr : &body) : Code::malformed;
+  if (reply == nullptr) return;
+  reply->code = static_cast<uint16_t>(code);
+  reply->revision = store_->current();
+  if (code == Code::ok && !body.empty()) reply->body = Bytes::adopt(std::move(body));
+}
+
+Code Machine::apply(const OpenedCommand& command, std::string* body) {
+  Code code = Code::malformed;
+  switch (command.kind) {
+    case CommandKind::put:
+      if (const auto request = decode_put_request(command.request)) {
+        code = execute_put(*store_, *request, Place::alone, body);
+      }
+      break;
+    case CommandKind::delete_range:
+      if (const auto request = decode_delete_range_request(command.request)) {
+        code = execute_delete_range(*store_, *request, Place::alone, body);
+      }
+      break;
+    case CommandKind::txn:
+      if (const auto request = decode_txn_request(command.request)) {
+        code = Transaction(*store_, store_.get()).execute(*request, body);
+      }
+      break;
+    case CommandKind::compact:
+      return apply_compact(command.request);
+    case CommandKind::member_attributes:
+      return apply_attributes(command.request);
+  }
+  store_->finish_transaction();
+  return code;
+}
+
+Code Machine::apply_compact(std::string_view request) {
+  const std::optional<CompactionRequest> compaction = decode_compaction_request(request);
+  if (!compaction) return Code::malformed;
+  switch (store_->compact(compaction->revision)) {
+    case Readable::compacted:
+      return Code::compacted;
+    case Readable::future:
+      return Code::future_revision;
+    case Readable::yes:
+      break;
+  }
+  return Code::ok;
+}
+
+Code Machine::apply_attributes(std::string_view request) {
+  std::optional<MemberAttributes> member = decode_member_attributes(request);
+  if (!member) return Code::malformed;
+  store_->batch().put(attributes_key(member->id), request);
+  attributes_.insert_or_assign(member->id, std::move(*member));
+  return Code::ok;
+}
+
+Result<void> Machine::commit_batch() {
+  if (!position_changed_ && !store_->compacting()) return {};
+  store_->compact_step(kCompactionWorkMax);
+  storage::WriteBatch& batch = store_->batch();
+  if (position_changed_) batch.put(kPositionKey, encode_position(position_));
+  if (auto written = rows_->write(batch); !written) return written;
+  store_->batch_written();
+  position_changed_ = false;
+  return {};
+}
+
+void Machine::query(const Bytes& request, Reply& reply) const {
+  const std::optional<OpenedQuery> opened = open_query(request.view());
+  std::string body;
+  const Code code = opened ? answer(*opened, body) : Code::malformed;
+  reply.code = static_cast<uint16_t>(code);
+  reply.revision = store_->current();
+  reply.body = code == Code::ok ? Bytes::adopt(std::move(body)) : Bytes();
+}
+
+Code Machine::answer(const OpenedQuery& query, std::string& body) const {
+  switch (query.kind) {
+    case QueryKind::range: {
+      const std::optional<RangeRequest> request = decode_range_request(query.request);
+      if (!request) return Code::malformed;
+      return execute_range(*store_, *request, Place::alone, &body);
+    }
+    case QueryKind::txn: {
+      const std::optional<TxnRequest> request = decode_txn_request(query.request);
+      if (!request) return Code::malformed;
+      return Transaction(*store_, nullptr).execute(*request, &body);
+    }
+    case QueryKind::member_attributes: {
+      std::vector<MemberAttributes> members;
+      for (const auto& [id, member] : attributes_) members.push_back(member);
+      body = encode_member_attributes_list(members);
+      return Code::ok;
+    }
+  }
+  return Code::malformed;
+}
+
+AppliedPosition Machine::durable_position() const {
+  const Result<std::optional<std::string>> text = rows_->durable_value(kPositionKey);
+  Result<AppliedPosition> position =
+      text ? decode_position(*text) : Result<AppliedPosition>(std::unexpected(text.error()));
+  if (!position) {
+    log(LogLevel::error, position.error().text);
+    check_failed("the applied position can be read", position.error().text.c_str(), __FILE__,
+                 __LINE__);
+  }
+  return std::move(*position);
+}
+
+Result<AppliedPosition> Machine::checkpoint(const std::string& directory) {
+  if (auto made = rows_->checkpoint(directory); !made) return std::unexpected(made.error());
+  const Result<std::optional<std::string>> text =
+      rows_->value_in_checkpoint(directory, kPositionKey);
+  if (!text) return std::unexpected(text.error());
+  return decode_position(*text);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<EtcdMachine>> open_etcd_machine(std::unique_ptr<storage::KvStore> store) {
+  auto machine = std::make_unique<Machine>(std::move(store));
+  if (auto loaded = machine->load(); !loaded) return std::unexpected(loaded.error());
+  return std::unique_ptr<EtcdMachine>(std::move(machine));
+}
+
+}  // namespace quorate::machine::etcd

@@ -1,0 +1,51 @@
+// machine/etcd/execute.h: what each etcd request does to the store and what it answers.
+//
+// Bodies are response messages in wire form. Of a request on its own the header is left to the
+// front; nested in a transaction it is written here and carries the revision only, as etcd has
+// it. A null body: nobody waits, so nothing is encoded; the effects are the same.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "machine/etcd/commands.h"
+#include "machine/etcd/messages.h"
+#include "storage/mvcc/store.h"
+
+namespace quorate::machine::etcd {
+
+enum class Place : uint8_t { alone, nested };
+
+Code execute_range(const storage::mvcc::Store& store, const RangeRequest& request, Place place,
+                   std::string* body);
+// These change the store within the transaction that is open; the caller finishes it.
+Code execute_put(storage::mvcc::Store& store, const PutRequest& request, Place place,
+                 std::string* body);
+Code execute_delete_range(storage::mvcc::Store& store, const DeleteRangeRequest& request,
+                          Place place, std::string* body);
+
+// A transaction in three steps: all comparisons, nested ones too, on the state before it; all
+// checks that may refuse it; then the operations, which cannot fail any more. So it is done
+// whole or not at all.
+class Transaction {
+ public:
+  // `writable` is the same store, or null for one that only reads.
+  Transaction(const storage::mvcc::Store& store, storage::mvcc::Store* writable)
+      : store_(store), writable_(writable) {}
+  Code execute(const TxnRequest& request, std::string* body);
+
+ private:
+  bool holds(const Compare& compare) const;
+  void choose(const TxnRequest& request);
+  Code check(const TxnRequest& request);
+  Code check_operation(const RequestOp& operation);
+  void run(const TxnRequest& request, Place place, std::string* body);
+  void run_operation(const RequestOp& operation, std::string* body);
+
+  const storage::mvcc::Store& store_;
+  storage::mvcc::Store* const writable_;
+  std::vector<bool> branches_;  // taken, in the order of the transactions on the taken path
+  size_t next_branch_ = 0;
+};
+
+}  // namespace quorate::machine::etcd

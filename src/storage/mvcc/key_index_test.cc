@@ -1,0 +1,119 @@
+#include "storage/mvcc/key_index.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/rng.h"
+#include "storage/mvcc/record.h"
+#include "storage/mvcc/revision.h"
+
+namespace quorate::storage::mvcc {
+namespace {
+
+class KeyIndexTest : public ::testing::Test {
+ protected:
+  void add(const std::string& key, const std::string& value, bool tombstone = false) {
+    Record record;
+    record.key = key;
+    record.value = value;
+    std::string encoded;
+    encode_record(record, encoded);
+    const Version version{{++revision_, 0}, tombstone};
+    index_.add(index_.find(key),
+               {version, std::string_view(encoded).substr(2, key.size()), encoded, true});
+    model_[key] = {value, version};
+  }
+  void compare() {
+    index_.check_invariants();
+    auto expected = model_.begin();
+    for (auto cursor = index_.lower_bound({}); cursor.valid(); cursor.next(), ++expected) {
+      ASSERT_NE(expected, model_.end());
+      ASSERT_EQ(cursor.item().key(), expected->first);
+      ASSERT_EQ(decode_record(cursor.item().record())->value, expected->second.first);
+      ASSERT_EQ(cursor.item().newest().revision, expected->second.second.revision);
+    }
+    ASSERT_EQ(expected, model_.end());
+    ASSERT_EQ(index_.size(), model_.size());
+  }
+
+  KeyIndex index_;
+  int64_t revision_ = 1;
+  std::map<std::string, std::pair<std::string, Version>> model_;
+};
+
+TEST_F(KeyIndexTest, EmptyFindsNothing) {
+  EXPECT_EQ(index_.find("a"), nullptr);
+  EXPECT_FALSE(index_.lower_bound("").valid());
+  index_.check_invariants();
+}
+
+TEST_F(KeyIndexTest, GrowsInOrderAndShrinksToNothing) {
+  for (int i = 100'000; i < 120'000; ++i) add("k" + std::to_string(i), "v");
+  compare();
+  for (int i = 100'000; i < 120'000; ++i) index_.erase("k" + std::to_string(i));
+  model_.clear();
+  compare();
+  add("again", "v");
+  compare();
+}
+
+TEST_F(KeyIndexTest, GrowsInReverse) {
+  for (int i = 20'000; i > 0; --i) add("k" + std::to_string(100'000 + i), "v");
+  compare();
+}
+
+TEST_F(KeyIndexTest, AgreesWithAMap) {
+  Rng rng(3);
+  for (int round = 0; round < 30; ++round) {
+    const bool shrink = round % 5 == 4;
+    for (int i = 0; i < 3000; ++i) {
+      const std::string key = "key" + std::to_string(rng.below(8000));
+      const auto found = model_.find(key);
+      if (found != model_.end() && rng.below(10) < (shrink ? 9U : 2U)) {
+        index_.erase(key);
+        model_.erase(found);
+      } else if (!shrink || found != model_.end()) {
+        add(key, std::string(rng.below(60), 'v'), rng.below(9) == 0);
+      }
+    }
+    compare();
+    for (int i = 0; i < 200; ++i) {
+      const std::string key = "key" + std::to_string(rng.below(9000));
+      const auto expected = model_.lower_bound(key);
+      const auto cursor = index_.lower_bound(key);
+      ASSERT_EQ(cursor.valid(), expected != model_.end());
+      if (cursor.valid()) {
+        ASSERT_EQ(cursor.item().key(), expected->first);
+      }
+      ASSERT_EQ(index_.find(key) != nullptr, model_.contains(key));
+    }
+  }
+}
+
+TEST_F(KeyIndexTest, OlderVersionsAreListedOldestFirst) {
+  for (int i = 0; i < 5; ++i) add("a", std::string(static_cast<size_t>(i) * 40, 'x'));
+  Item* item = index_.find("a");
+  ASSERT_NE(item->older(), nullptr);
+  ASSERT_EQ(item->older()->size(), 4U);
+  EXPECT_EQ(item->older()->front().revision.main, 2);
+  EXPECT_EQ(item->newest().revision.main, 6);
+  item->older()->clear();
+  KeyIndex::forget_older(*item);
+  compare();
+}
+
+TEST(RowKey, HasEtcdsForm) {
+  std::string bytes;
+  append_row_key({{0x0102, 3}, false}, bytes);
+  EXPECT_EQ(bytes, std::string("\0\0\0\0\0\0\x01\x02_\0\0\0\0\0\0\0\x03", 17));
+  append_row_key({{7, 0}, true}, bytes);
+  EXPECT_EQ(bytes.size(), 35U);
+  EXPECT_EQ(decode_row_key(std::string_view(bytes).substr(17)), (RowKey{{7, 0}, true}));
+  EXPECT_EQ(decode_row_key(std::string_view(bytes).substr(0, 16)), std::nullopt);
+  EXPECT_EQ(decode_row_key(std::string_view(bytes).substr(1, 17)), std::nullopt);
+  EXPECT_EQ(decode_row_key(""), std::nullopt);
+}
+
+}  // namespace
+}  // namespace quorate::storage::mvcc

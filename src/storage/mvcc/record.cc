@@ -1,0 +1,57 @@
+#include "storage/mvcc/record.h"
+
+#include "storage/mvcc/protobuf.h"
+
+namespace quorate::storage::mvcc {
+
+using protobuf::bytes_field;
+using protobuf::varint_field;
+
+std::optional<Record> decode_record(std::string_view bytes) {
+  Record record;
+  protobuf::Reader reader(bytes);
+  while (reader.next()) {
+    switch (reader.field()) {
+      case bytes_field(1):
+        record.key = reader.bytes();
+        break;
+      case varint_field(2):
+        record.create_revision = reader.signed_number();
+        break;
+      case varint_field(3):
+        record.mod_revision = reader.signed_number();
+        break;
+      case varint_field(4):
+        record.version = reader.signed_number();
+        break;
+      case bytes_field(5):
+        record.value = reader.bytes();
+        break;
+      case varint_field(6):
+        record.lease = reader.signed_number();
+        break;
+      default:
+        break;
+    }
+  }
+  if (!reader.ok()) return std::nullopt;
+  return record;
+}
+
+void encode_record(const Record& record, std::string& out) {
+  protobuf::write_bytes(1, record.key, out);
+  protobuf::write_number(2, record.create_revision, out);
+  protobuf::write_number(3, record.mod_revision, out);
+  protobuf::write_number(4, record.version, out);
+  protobuf::write_bytes(5, record.value, out);
+  protobuf::write_number(6, record.lease, out);
+}
+
+size_t encoded_size(const Record& record) {
+  return protobuf::bytes_size(1, record.key.size()) +
+         protobuf::number_size(2, record.create_revision) +
+         protobuf::number_size(3, record.mod_revision) + protobuf::number_size(4, record.version) +
+         protobuf::bytes_size(5, record.value.size()) + protobuf::number_size(6, record.lease);
+}
+
+}  // namespace quorate::storage::mvcc

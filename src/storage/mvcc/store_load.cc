@@ -1,0 +1,110 @@
+// What of a Store outlives the process: its own values beside the rows, and how both come back.
+#include "base/check.h"
+#include "base/codec.h"
+#include "base/mutant.h"
+#include "storage/mvcc/store.h"
+
+namespace quorate::storage::mvcc {
+
+namespace {
+
+constexpr uint8_t kFormat = 1;
+constexpr std::string_view kMetaKey = "mrevisions";
+
+std::string damaged(const std::string& what) {
+  return "The row store is damaged: " + what +
+         ". Replace the member, or restore it from a snapshot.";
+}
+
+}  // namespace
+
+WriteBatch& Store::batch() {
+  CHECK(changes_ == 0, "a batch holds whole transactions");
+  if (meta_changed_) {
+    Encoder encoder;
+    encoder.u8(kFormat);
+    encoder.u64(static_cast<uint64_t>(current_));
+    encoder.u64(static_cast<uint64_t>(compacted_));
+    encoder.u8(compacting_ ? 1 : 0);
+    batch_.put(kMetaKey, encoder.text());
+    meta_changed_ = false;
+  }
+  return batch_;
+}
+
+void Store::batch_written() {
+  CHECK(!meta_changed_, "what was written is the batch that was asked for");
+  batch_.clear();
+  pending_.clear();
+}
+
+Result<bool> Store::load_meta() {
+  const Result<std::optional<std::string>> stored = rows_.get(kMetaKey);
+  if (!stored) return std::unexpected(stored.error());
+  if (!*stored) return false;
+  Decoder decoder(**stored);
+  const uint8_t format = decoder.u8();
+  if (decoder.ok() && format > kFormat) {
+    return fail(ErrorKind::invalid, "The row store has format " + std::to_string(format) +
+                                        ", this version knows " + std::to_string(kFormat) +
+                                        ". Start the version that wrote it, or a newer one.");
+  }
+  current_ = static_cast<int64_t>(decoder.u64());
+  compacted_ = static_cast<int64_t>(decoder.u64());
+  // An unfinished removal starts again at the first key: what is gone already is passed quickly.
+  compacting_ = decoder.u8() != 0;
+  if (!decoder.finished() || current_ < 1 || compacted_ > current_ || compacted_ < -1) {
+    return fail(ErrorKind::corrupt, damaged("its revisions make no sense"));
+  }
+  return true;
+}
+
+std::optional<Error> Store::load_row(std::string_view key, std::string_view value) {
+  key.remove_prefix(1);
+  const std::optional<RowKey> decoded = decode_row_key(key);
+  const std::optional<Record> record = decode_record(value);
+  if (!decoded || !record) {
+    return Error{ErrorKind::corrupt, damaged("a row cannot be decoded")};
+  }
+  if (decoded->revision.main > current_) {
+    return Error{ErrorKind::corrupt, damaged("a row is newer than the store")};
+  }
+  // Rows this store wrote begin with the key; others are put into that form.
+  encoded_.clear();
+  encode_record(*record, encoded_);
+  index_record(index_.find(record->key), {decoded->revision, decoded->tombstone}, *record,
+               encoded_);
+  return std::nullopt;
+}
+
+Result<void> Store::load() {
+  const Result<bool> known = load_meta();
+  if (!known) return std::unexpected(known.error());
+  std::optional<Error> error;
+  int64_t newest = 1;
+  const auto visit = [&](std::string_view key, std::string_view value) {
+    error = *known ? load_row(key, value)
+                   : Error{ErrorKind::corrupt, damaged("it has rows but no revision")};
+    const std::optional<RowKey> decoded = decode_row_key(key.substr(1));
+    if (decoded) newest = decoded->revision.main;
+    return !error;
+  };
+  const Result<void> scanned = rows_.scan(std::string(1, kRowTable),
+                                          std::string(1, static_cast<char>(kRowTable + 1)), visit);
+  if (!scanned) return scanned;
+  if (error) return std::unexpected(*error);
+  // The newest rows may have been compacted away: the revision comes from the store's own
+  // value, never from the rows (etcd #17780).
+  if (QRT_MUTANT(V01)) current_ = newest;
+  return {};
+}
+
+Result<std::unique_ptr<Store>> Store::open(KvStore& rows, uint64_t inline_bytes_max) {
+  std::unique_ptr<Store> store(new Store(rows, inline_bytes_max));
+  if (const Result<void> loaded = store->load(); !loaded) {
+    return std::unexpected(loaded.error());
+  }
+  return store;
+}
+
+}  // namespace quorate::storage::mvcc
