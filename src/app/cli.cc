@@ -62,6 +62,7 @@ void add_put(CLI::App& app, Line& line) {
   put->add_option("--from-file", line.load.path, "load lines key<TAB>value; - is stdin");
   put->add_option("--window", line.load.window, "puts under way at once while loading")
       ->check(CLI::Range(1, 100000));
+  put->add_option("--rate", line.load.rate, "puts per second at most while loading; 0: no limit");
   put->add_flag("--retry-unknown", line.load.retry_unknown,
                 "while loading, write again what may already have been applied");
   put->add_option("--patience", line.load.patience_seconds,

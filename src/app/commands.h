@@ -27,6 +27,7 @@ struct PutOptions {
 struct LoadOptions {
   std::string path;  // "-": stdin
   uint64_t window = 512;
+  uint64_t rate = 0;  // puts started per second at most; 0: no limit
   bool retry_unknown = false;
   uint64_t patience_seconds = 60;  // without a single acknowledgement
 };

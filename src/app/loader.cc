@@ -36,6 +36,7 @@ class Loader {
   bool next_request(std::string& wire);
   bool connect();
   void fill();
+  bool may_start() const;
   void take(grpc::Finished finished);
   void show(bool final) const;
   bool given_up() const { return Clock::now() - last_progress_ > patience(); }
@@ -50,6 +51,8 @@ class Loader {
   std::unique_ptr<grpc::Client> client_;
   std::deque<std::string> again_;              // to be sent once more
   std::map<uint64_t, std::string> under_way_;  // by call number
+  bool ended_ = false;                         // nothing left to start
+  uint64_t begun_ = 0;
   uint64_t line_ = 0;
   uint64_t acknowledged_ = 0;
   uint64_t unknown_ = 0;
@@ -101,9 +104,21 @@ bool Loader::connect() {
   return false;
 }
 
+bool Loader::may_start() const {
+  if (!client_->usable() || under_way_.size() >= options_.window) return false;
+  if (options_.rate == 0) return true;
+  const std::chrono::duration<double> passed = Clock::now() - started_;
+  return static_cast<double>(begun_) <= passed.count() * static_cast<double>(options_.rate);
+}
+
 void Loader::fill() {
   std::string wire;
-  while (client_->usable() && under_way_.size() < options_.window && next_request(wire)) {
+  while (may_start() && !ended_) {
+    if (!next_request(wire)) {
+      ended_ = true;
+      return;
+    }
+    ++begun_;
     const uint64_t call = client_->submit(kPathPut, wire, common_.timeout);
     under_way_.emplace(call, std::move(wire));
   }
@@ -126,6 +141,7 @@ void Loader::take(grpc::Finished finished) {
   } else if (verdict == Verdict::unavailable || options_.retry_unknown) {
     ++repeated_;
     again_.push_back(std::move(wire));
+    ended_ = false;
   } else {
     ++unknown_;
   }
@@ -172,8 +188,9 @@ int Loader::run() {
     }
     const uint64_t repeated = repeated_;
     fill();
-    if (under_way_.empty() && again_.empty()) break;
-    for (grpc::Finished& finished : client_->wait(kReportEvery)) take(std::move(finished));
+    if (ended_ && under_way_.empty()) break;
+    const auto pause = options_.rate == 0 ? Duration(kReportEvery) : Duration(kPause) / 10;
+    for (grpc::Finished& finished : client_->wait(pause)) take(std::move(finished));
     if (repeated_ != repeated) {  // somebody is not well: breathe, then try the next endpoint
       std::this_thread::sleep_for(kPause);
       if (under_way_.empty()) client_.reset();

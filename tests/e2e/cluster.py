@@ -1,0 +1,220 @@
+"""A cluster of real processes on free ports of this machine, for the end-to-end tests."""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+LEADER_SECONDS_MAX = 20
+
+
+class Failure(Exception):
+    """A test's expectation did not hold; the text says which."""
+
+
+class Skip(Exception):
+    """This machine cannot run the test; the text says why."""
+
+
+def expect(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def expect_in(part, whole, what):
+    if part not in whole:
+        raise Failure(f'{what}: expected "{part}" in:\n{whole[-1500:]}')
+
+
+_handed_out = set()
+
+
+def free_port():
+    """A port nobody listens on. Below the range the kernel gives to outgoing connections, so
+    that none of those takes it between now and the node's start."""
+    while True:
+        port = 11000 + int.from_bytes(os.urandom(2), 'big') % 20000
+        if port in _handed_out:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        _handed_out.add(port)
+        return port
+
+
+def clean_environment(**more):
+    kept = {k: v for k, v in os.environ.items()
+            if not k.startswith(('ETCD_', 'ETCDCTL_', 'QUORATE_'))}
+    kept.update(more)
+    return kept
+
+
+def run(command, timeout=30, **more):
+    return subprocess.run(command, capture_output=True, timeout=timeout, errors='replace',
+                          env=clean_environment(ETCDCTL_API='3'), **more)
+
+
+class Node:
+    def __init__(self, cluster, number):
+        self.cluster = cluster
+        self.name = f'n{number + 1}'
+        self.client_port = free_port()
+        self.peer_port = free_port()
+        self.directory = os.path.join(cluster.directory, self.name)
+        self.log_path = os.path.join(cluster.directory, self.name + '.log')
+        self.process = None
+
+    @property
+    def endpoint(self):
+        return f'127.0.0.1:{self.client_port}'
+
+    @property
+    def peer_url(self):
+        return f'http://127.0.0.1:{self.peer_port}'
+
+    def flags(self):
+        client = f'http://{self.endpoint}'
+        return ['--name', self.name, '--data-dir', self.directory,
+                '--listen-client-urls', client, '--advertise-client-urls', client,
+                '--listen-peer-urls', self.peer_url,
+                '--initial-advertise-peer-urls', self.peer_url,
+                '--initial-cluster', self.cluster.initial_cluster(),
+                '--initial-cluster-token', self.cluster.token] + self.cluster.extra_flags
+
+    def start(self):
+        expect(self.process is None or self.process.poll() is not None, 'node runs already')
+        with open(self.log_path, 'ab') as log:
+            self.process = subprocess.Popen(self.cluster.command + self.flags(), stdout=log,
+                                            stderr=log, stdin=subprocess.DEVNULL,
+                                            env=clean_environment(), start_new_session=True)
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def terminate(self, patience=5):
+        """SIGTERM; returns (exit code, seconds)."""
+        started = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Failure(f'{self.name} still ran {patience} s after SIGTERM')
+        return code, time.monotonic() - started
+
+    def wipe(self):
+        shutil.rmtree(self.directory)
+
+    def log(self):
+        with open(self.log_path, errors='replace') as log:
+            return log.read()
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+
+class Cluster:
+    """Use as a context manager. `command` starts one member; the flags are etcd's."""
+
+    def __init__(self, command, size=3, extra_flags=(), keep_directory=None):
+        self.command = list(command)
+        self.extra_flags = list(extra_flags)
+        self.directory = keep_directory or tempfile.mkdtemp(prefix='quorate-e2e-')
+        self.token = 'e2e-' + os.path.basename(self.directory)
+        self.nodes = [Node(self, number) for number in range(size)]
+        self.client = self.command[0]
+
+    def initial_cluster(self):
+        return ','.join(f'{node.name}={node.peer_url}' for node in self.nodes)
+
+    def __enter__(self):
+        for node in self.nodes:
+            node.start()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.__exit__(Failure, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind, _value, _trace):
+        for node in self.nodes:
+            node.kill()
+        if kind is not None and kind is not Skip:
+            for node in self.nodes:
+                print(f'--- log of {node.name}, last lines')
+                print('\n'.join(node.log().splitlines()[-12:]))
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return False
+
+    @property
+    def endpoints(self):
+        return ','.join(node.endpoint for node in self.nodes)
+
+    def statuses(self):
+        """What `endpoint status` says of each node that answers: {endpoint: status}."""
+        found = {}
+        for node in self.nodes:
+            if not node.alive():
+                continue
+            done = run(['etcdctl', '--endpoints', node.endpoint, '--command-timeout=2s',
+                        '--dial-timeout=2s', 'endpoint', 'status', '-w', 'json'])
+            if done.returncode == 0 and done.stdout.strip():
+                found[node.endpoint] = json.loads(done.stdout)[0]['Status']
+        return found
+
+    def leader(self, patience=LEADER_SECONDS_MAX):
+        """The node that leads, once it and a majority agree on it."""
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            statuses = self.statuses()
+            votes = [status.get('leader', 0) for status in statuses.values()]
+            for node in self.nodes:
+                status = statuses.get(node.endpoint)
+                own = status and status['header']['member_id']
+                if own and votes.count(own) > len(self.nodes) // 2 and status['leader'] == own:
+                    return node
+            time.sleep(0.1)
+        raise Failure(f'no leader after {patience} s')
+
+    def wait_ready(self, patience=LEADER_SECONDS_MAX):
+        """Every member runs, knows the leader and has caught up with it."""
+        end = time.monotonic() + patience
+        reason = 'nothing tried'
+        while time.monotonic() < end:
+            dead = [node.name for node in self.nodes if not node.alive()]
+            if dead:
+                raise Failure(f'{dead[0]} ended: ' + self.node(dead[0]).log()[-800:])
+            statuses = self.statuses()
+            leaders = {status.get('leader', 0) for status in statuses.values()}
+            applied = [status.get('raftAppliedIndex', status.get('raftIndex', 0))
+                       for status in statuses.values()]
+            reason = f'statuses {statuses}'
+            if len(statuses) == len(self.nodes) and len(leaders) == 1 and 0 not in leaders:
+                if max(applied) - min(applied) < 200:
+                    return
+            time.sleep(0.1)
+        raise Failure(f'cluster not ready after {patience} s: {reason[-900:]}')
+
+    def node(self, name):
+        return next(node for node in self.nodes if node.name == name)
+
+    def rows(self, node):
+        """Every row of one member, from its own state."""
+        done = run([self.client, '--endpoints', node.endpoint, '--json', 'get', '', '--prefix',
+                    '--consistency', 's'], timeout=60)
+        expect(done.returncode == 0, f'reading {node.name}: {done.stderr}')
+        return json.loads(done.stdout)
+
+
+def etcdctl(endpoints, *arguments, timeout=30, **more):
+    return run(['etcdctl', '--endpoints', endpoints, *arguments], timeout=timeout, **more)

@@ -1,0 +1,147 @@
+"""Debian's etcdctl against Quorate and against Debian's etcd: same input, same output."""
+import re
+import shutil
+
+from cluster import Cluster, Skip, etcdctl, expect
+
+# Each is a list of arguments, or (arguments, stdin). Run in order against both.
+MATRIX = [
+    ['get', 'nothing'],
+    ['put', 'a', '1'],
+    ['put', 'a', '2'],
+    ['put', 'a', '3', '--prev-kv'],
+    ['put', 'b', 'two words'],
+    ['put', 'dir/1', 'x'],
+    ['put', 'dir/2', 'w'],
+    ['put', 'dir/3', 'y'],
+    ['put', 'dir/2', 'z'],
+    ['put', 'empty', ''],
+    ['put', 'absent', '--ignore-value'],
+    ['put', 'b', '--ignore-value'],
+    (['put', 'stdin'], 'read from\nstdin'),
+    ['get', 'a'],
+    ['get', 'a', '-w', 'json'],
+    ['get', 'a', '-w', 'fields'],
+    ['get', 'a', '--print-value-only'],
+    ['get', 'a', '--hex'],
+    ['get', 'dir/', '--prefix'],
+    ['get', 'dir/', '--prefix', '--keys-only'],
+    ['get', 'dir/', '--prefix', '--limit=2'],
+    ['get', 'dir/', '--prefix', '--limit=2', '-w', 'json'],
+    ['get', 'dir/', '--prefix', '--order=DESCEND'],
+    ['get', 'dir/', '--prefix', '--order=ASCEND', '--sort-by=VALUE'],
+    ['get', 'dir/', '--prefix', '--order=DESCEND', '--sort-by=MODIFY'],
+    ['get', 'dir/', '--prefix', '--order=DESCEND', '--sort-by=CREATE', '--limit=1'],
+    ['get', 'dir/', '--prefix', '--sort-by=VERSION'],
+    ['get', 'dir/', '--prefix', '--sort-by=KEY', '--order=DESCEND'],
+    ['get', 'a', 'dir/2'],
+    ['get', 'dir/2', '--from-key'],
+    ['get', '', '--prefix', '-w', 'json'],
+    ['get', '', '--from-key', '--keys-only'],
+    ['get', 'a', '--rev=2'],
+    ['get', 'a', '--rev=3', '-w', 'json'],
+    ['get', 'a', '--rev=1'],
+    ['get', 'a', '--rev=1000'],
+    ['get', 'a', '--consistency=s'],
+    ['get', 'a', '--consistency=l'],
+    ['get', 'z', 'a'],
+    ['del', 'nothing'],
+    ['del', 'empty'],
+    ['del', 'dir/1', '--prev-kv'],
+    ['del', 'dir/', '--prefix', '--prev-kv'],
+    ['get', 'dir/', '--prefix'],
+    ['get', 'dir/', '--prefix', '--rev=8'],
+    ['put', 'dir/1', 'again'],
+    ['get', 'dir/1', '-w', 'json'],
+    (['txn'], 'mod("a") > "0"\n\nput a "in txn"\nget a\nput c new\n\nput d other\n\n'),
+    (['txn'], 'value("a") = "wrong"\n\nput a no\n\nget a\ndel c\nget c\n\n'),
+    (['txn', '-w', 'json'], 'version("b") > "0"\ncreate("b") > "1"\n\nget a\nget b\n\n\n'),
+    (['txn'], '\n\nput twice 1\nput twice 2\n\n\n'),
+    (['txn'], '\nput e 1\ndel e\n\n\n'),
+    (['txn'], '\nget a --prefix --limit=1\ndel b --prev-kv\n\n\n'),
+    ['compaction', '5'],
+    ['compaction', '5'],
+    ['compaction', '1000'],
+    ['get', 'a', '--rev=4'],
+    ['get', 'a', '--rev=5'],
+    ['compaction', '12', '--physical'],
+    ['get', 'a', '--rev=12'],
+    ['get', 'a', '-w', 'json'],
+    ['del', '', '--prefix'],
+    ['get', '', '--prefix', '-w', 'json'],
+    ['put', 'a', 'reborn'],
+    ['get', 'a', '-w', 'json'],
+]
+
+
+def normal(text):
+    """Without what must differ between two clusters: ids, terms, log positions, times."""
+    text = re.sub(r'"(cluster_id|member_id|raft_term|raftTerm|raftIndex)":\d+', r'"\1":0', text)
+    text = re.sub(r'"(ClusterID|MemberID|RaftTerm)" : \d+', r'"\1" : 0', text)
+    return text
+
+
+def errors_only(text):
+    """etcdctl logs retries with time and address; its verdict is in the Error line."""
+    return '\n'.join(line for line in text.splitlines() if line.startswith('Error'))
+
+
+def outcome(endpoints, step):
+    arguments, given = step if isinstance(step, tuple) else (step, None)
+    done = etcdctl(endpoints, *arguments, input=given or '')
+    return done.returncode, normal(done.stdout), errors_only(done.stderr)
+
+
+def test_etcdctl_matrix_like_etcd(binary):
+    if not shutil.which('etcd') or not shutil.which('etcdctl'):
+        raise Skip('etcd-server and etcd-client are not installed')
+    with Cluster(['etcd'], size=1) as reference, Cluster([binary, 'serve']) as ours:
+        differences = []
+        for number, step in enumerate(MATRIX):
+            wanted = outcome(reference.endpoints, step)
+            # Each step at another member: followers must answer like the leader.
+            got = outcome(ours.nodes[number % 3].endpoint, step)
+            if got != wanted:
+                differences.append(f'{step}\n    etcd:    {wanted}\n    quorate: {got}')
+        expect(not differences, f'{len(differences)} of {len(MATRIX)} differ:\n  ' +
+               '\n  '.join(differences))
+
+
+def test_endpoints_and_members(binary):
+    with Cluster([binary, 'serve']) as cluster:
+        etcdctl(cluster.endpoints, 'put', 'k', 'v')
+        done = etcdctl(cluster.endpoints, 'endpoint', 'health')
+        lines = (done.stdout + done.stderr).splitlines()
+        healthy = [line for line in lines if re.match(
+            r'127\.0\.0\.1:\d+ is healthy: successfully committed proposal: took = [\d.]+.?s$', line)]
+        expect(done.returncode == 0 and len(healthy) == 3, f'health: {lines}')
+        done = etcdctl(cluster.endpoints, 'endpoint', 'status')
+        for line in done.stdout.splitlines():
+            expect(re.match(r'127\.0\.0\.1:\d+, [0-9a-f]{8,16}, \d+\.\d+\.\d+, [\d.]+ \w?B, '
+                            r'(true|false), false, \d+, \d+, \d+, $', line), f'status: {line}')
+        expect(done.stdout.count(' true, false, ') == 1, f'one leader: {done.stdout}')
+        done = etcdctl(cluster.endpoints, 'member', 'list')
+        for node in cluster.nodes:
+            pattern = (rf'^[0-9a-f]+, started, {node.name}, {node.peer_url}, '
+                       rf'http://{node.endpoint}, false$')
+            expect(re.search(pattern, done.stdout, re.MULTILINE), f'members: {done.stdout}')
+        table = etcdctl(cluster.endpoints, 'endpoint', 'status', '-w', 'table').stdout
+        expect(table.count('\n') == 7 and table.startswith('+--'), table)
+
+
+def test_http_paths(binary):
+    import urllib.error
+    import urllib.request
+    with Cluster([binary, 'serve'], size=1) as cluster:
+        base = f'http://{cluster.endpoints}'
+        health = urllib.request.urlopen(base + '/health', timeout=5).read().decode()
+        expect('"health":"true"' in health, health)
+        version = urllib.request.urlopen(base + '/version', timeout=5).read().decode()
+        expect(re.search(r'"etcdserver":"\d+\.\d+\.\d+"', version), version)
+        metrics = urllib.request.urlopen(base + '/metrics', timeout=5).read().decode()
+        expect(re.search(r'^etcd_server_has_leader 1$', metrics, re.MULTILINE), metrics[:800])
+        try:
+            urllib.request.urlopen(base + '/nothing-here', timeout=5)
+            expect(False, 'an unknown path was served')
+        except urllib.error.HTTPError as error:
+            expect(error.code == 404, f'unknown path gave {error.code}')

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Runs the end-to-end tests against a built binary.
+
+  tests/e2e/run.py --binary build/dev/bin/quorate [NAME...]
+
+A NAME selects tests whose name contains it. The last line is `N passed, N failed, N skipped`.
+"""
+import argparse
+import os
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import bad_days  # noqa: E402
+import basics  # noqa: E402
+import compat  # noqa: E402
+import main_job  # noqa: E402
+from cluster import Failure, Skip  # noqa: E402
+
+
+def tests():
+    for module in (basics, compat, bad_days, main_job):
+        for name, function in vars(module).items():
+            if name.startswith('test_') and callable(function):
+                yield f'{module.__name__}.{name[5:]}', function
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--binary', required=True)
+    parser.add_argument('names', nargs='*')
+    options = parser.parse_args()
+    binary = os.path.abspath(options.binary)
+    if not os.access(binary, os.X_OK):
+        print(f'{binary} is not a program; build it first')
+        return 2
+    passed = failed = skipped = 0
+    for name, function in tests():
+        if options.names and not any(part in name for part in options.names):
+            continue
+        started = time.monotonic()
+        try:
+            function(binary)
+            passed += 1
+            print(f'ok      {name} ({time.monotonic() - started:.1f} s)', flush=True)
+        except Skip as why:
+            skipped += 1
+            print(f'SKIPPED {name}: {why}', flush=True)
+        except Failure as why:
+            failed += 1
+            print(f'FAILED {name} ({time.monotonic() - started:.1f} s)\n  {why}', flush=True)
+        except Exception:  # a test that breaks is a test that fails; the rest still run
+            failed += 1
+            print(f'FAILED {name}\n{traceback.format_exc()}', flush=True)
+    print(f'{passed} passed, {failed} failed, {skipped} skipped')
+    return 1 if failed or not passed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
