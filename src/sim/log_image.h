@@ -1,0 +1,54 @@
+// sim/log_image.h: what a node's write-ahead log holds, without the bytes.
+//
+// Each node has two: `logical`, all writes its replica ever asked for, and `durable`, those that
+// reached the disk. Every entry carries the hash of the whole log up to and including it (its
+// chain), so that comparing two logs, or a log with what is committed, costs one comparison.
+//
+// Invariant: entries are contiguous and follow the snapshot. The three guards of the real log
+// (storage/wal/wal.h) are checked for each write; a broken one is returned as a sentence.
+#pragma once
+
+#include <deque>
+#include <string>
+
+#include "consensus/recovered.h"
+#include "consensus/replicated_log.h"
+
+namespace quorate::sim {
+
+class LogImage {
+ public:
+  struct Slot {
+    consensus::Entry entry;
+    uint64_t chain = 0;
+  };
+
+  LogImage() = default;
+  explicit LogImage(Bytes bootstrap_members);
+
+  // `installed_chain` is the chain of the snapshot, used only when the write installs one.
+  // Returns the sentence of a broken guard, or nothing.
+  std::string apply(const consensus::Write& write, uint64_t installed_chain);
+  consensus::Recovered recover(size_t tail_bytes_max) const;
+
+  const Slot* find(Index index) const;  // null: in the snapshot, or not there
+  // Of an entry, or of the snapshot when `index` is exactly its last.
+  bool chain_at(Index index, uint64_t& chain) const;
+  Index first() const { return snapshot_.index.next(); }
+  Index last() const { return snapshot_.index + entries_.size(); }
+  const consensus::HardState& hard_state() const { return hard_state_; }
+  const consensus::SnapshotMeta& snapshot() const { return snapshot_; }
+  WriteId last_write() const { return last_write_; }
+
+ private:
+  std::string guard(const consensus::Write& write) const;
+  std::string replace_prefix(const consensus::Write& write, uint64_t installed_chain);
+
+  consensus::HardState hard_state_;
+  consensus::SnapshotMeta snapshot_;
+  uint64_t snapshot_chain_ = 0;
+  std::deque<Slot> entries_;
+  WriteId last_write_;
+};
+
+}  // namespace quorate::sim

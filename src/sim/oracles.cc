@@ -1,0 +1,214 @@
+#include "sim/oracles.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace quorate::sim {
+namespace {
+
+std::string number(uint64_t value) { return std::to_string(value); }
+std::string named(Index index) { return "index " + number(index.value); }
+
+// Safe only as long as at least this many holders exist in every majority.
+bool majority(size_t part, size_t whole) { return part * 2 > whole; }
+
+}  // namespace
+
+void Oracles::violated(NodeId node, const std::string& rule) {
+  if (violation_.empty()) violation_ = "node " + number(node.value) + ": " + rule;
+}
+
+void Oracles::hard_state_written(NodeId node, const consensus::HardState& before,
+                                 const consensus::HardState& after) {
+  if (protocol_ != consensus::Protocol::raft) return;
+  // Raft, section 5.2: a server votes for at most one candidate in a term.
+  if (after.promised.round == before.promised.round && before.promised.node &&
+      after.promised.node != before.promised.node) {
+    violated(node, "two votes in term " + number(after.promised.round) + ": for " +
+                       number(before.promised.node.value) + " and then " +
+                       number(after.promised.node.value));
+  }
+}
+
+void Oracles::entry_written(NodeId node, const LogImage::Slot& slot) {
+  if (protocol_ != consensus::Protocol::raft) return;
+  const Index index = slot.entry.index;
+  RoundLog& log = rounds_[slot.entry.ballot.round];
+  if (log.chains.empty()) log.first = index;
+  if (index < log.first || index.value > log.first.value + log.chains.size()) {
+    violated(node, named(index) + " of round " + number(slot.entry.ballot.round) +
+                       " does not touch the others of that round: one leader writes one run");
+    return;
+  }
+  const size_t position = index - log.first;
+  if (position == log.chains.size()) {
+    log.chains.push_back(slot.chain);
+  } else if (log.chains[position] != slot.chain) {
+    violated(node, "log matching broken: two logs differ up to " + named(index) + " of round " +
+                       number(slot.entry.ballot.round));
+  }
+}
+
+void Oracles::leading(NodeId node, uint64_t round, const LogImage& log) {
+  const auto [known, fresh] = leaders_.emplace(round, node);
+  if (!fresh) {
+    if (known->second != node) {
+      violated(node, "second leader in round " + number(round) + ", after node " +
+                         number(known->second.value));
+    }
+    return;
+  }
+  Index required;
+  for (const auto& [by, index] : committed_by_) {
+    if (by < round) required = std::max(required, index);
+  }
+  if (required <= log.snapshot().index) return;
+  uint64_t chain = 0;
+  if (!log.chain_at(required, chain)) {
+    violated(node, "leader completeness broken: leads round " + number(round) +
+                       " with a log up to " + named(log.last()) + ", but " + named(required) +
+                       " is committed");
+  } else if (chain != chosen_chain(required)) {
+    violated(node, "leader completeness broken: leads round " + number(round) +
+                       " with another log than the committed one up to " + named(required));
+  }
+}
+
+std::string Oracles::quorum_holds(Index index, uint64_t chain, const consensus::Members& members,
+                                  const std::vector<Holder>& holders) const {
+  const auto holds = [&](NodeId id) {
+    return std::ranges::any_of(holders, [&](const Holder& holder) {
+      if (holder.node != id) return false;
+      if (index < holder.durable->snapshot().index) return true;
+      uint64_t durable_chain = 0;
+      return holder.durable->chain_at(index, durable_chain) && durable_chain == chain;
+    });
+  };
+  size_t voters = 0;
+  size_t outgoing = 0;
+  for (const consensus::Member& member : members.voters) voters += holds(member.id) ? 1 : 0;
+  for (const NodeId id : members.outgoing) outgoing += holds(id) ? 1 : 0;
+  if (!majority(voters, members.voters.size()) ||
+      (!members.outgoing.empty() && !majority(outgoing, members.outgoing.size()))) {
+    return named(index) + " committed while durable on " + number(voters) + " of " +
+           number(members.voters.size()) + " voters";
+  }
+  return {};
+}
+
+void Oracles::choose(NodeId node, const LogImage::Slot& slot) {
+  const consensus::Entry& entry = slot.entry;
+  if (!chosen_.empty() && entry.ballot < chosen_.back().ballot) {
+    violated(node, "rounds go back along the committed log at " + named(entry.index));
+  }
+  chosen_.push_back({slot.chain, entry.ballot});
+  if (!entry.id) return;
+  if (entry.id.sequence > fates_.size()) {
+    violated(node, named(entry.index) + " holds a proposal nobody made");
+    return;
+  }
+  Fate& fate = fates_[entry.id.sequence - 1];
+  const std::string which = "proposal " + number(entry.id.sequence);
+  if (fate == Fate::refused) violated(node, which + " was refused, then committed");
+  if (fate != Fate::pending) violated(node, which + " is committed twice");
+  fate = Fate::chosen;
+}
+
+void Oracles::committed(NodeId node, Index index, uint64_t round, const LogImage& log,
+                        const consensus::Members& members, const std::vector<Holder>& holders) {
+  uint64_t chain = 0;
+  if (index > log.last()) {
+    violated(node, named(index) + " reported committed, but its log ends at " + named(log.last()));
+    return;
+  }
+  if (index < log.snapshot().index) return;  // was compared when it was committed
+  if (!log.chain_at(index, chain)) return;
+  if (index <= chosen()) {
+    if (chain != chosen_chain(index)) {
+      violated(node, "committed another log than the others up to " + named(index));
+    }
+    return;
+  }
+  // The common prefix must agree before it grows: state machine safety.
+  const Index known = chosen();
+  uint64_t known_chain = 0;
+  if (log.chain_at(known, known_chain) && known_chain != chosen_chain(known)) {
+    violated(node, "committed another log than the others up to " + named(known));
+    return;
+  }
+  const std::string lacking = quorum_holds(index, chain, members, holders);
+  if (!lacking.empty()) violated(node, lacking);
+  for (Index next = known.next(); next <= index; ++next) {
+    const LogImage::Slot* slot = log.find(next);
+    if (slot == nullptr) {
+      violated(node, named(next) + " was given back before it was committed");
+      return;
+    }
+    choose(node, *slot);
+  }
+  Index& best = committed_by_[round];
+  best = std::max(best, index);
+}
+
+void Oracles::snapshot_installed(NodeId node, const consensus::SnapshotMeta& meta) {
+  if (meta.index > chosen()) {
+    violated(node, "installs a snapshot up to " + named(meta.index) + ", which is not committed");
+  } else if (meta.index && chosen_[meta.index.value - 1].ballot != meta.ballot) {
+    violated(node, "installs a snapshot with a wrong ballot at " + named(meta.index));
+  }
+}
+
+void Oracles::applied(NodeId node, Index applied_before, const consensus::Entry& entry,
+                      uint64_t chain) {
+  if (entry.index != applied_before.next()) {
+    violated(node, "applies " + named(entry.index) + " after " + named(applied_before));
+  } else if (entry.index > chosen()) {
+    violated(node, "applies " + named(entry.index) + ", which is not committed");
+  } else if (chain != chosen_chain(entry.index)) {
+    violated(node, "applies another command than the others at " + named(entry.index));
+  }
+}
+
+void Oracles::proposed(ProposalId id) {
+  CHECK(id.sequence == fates_.size() + 1, "proposals are numbered without gaps");
+  fates_.push_back(Fate::pending);
+}
+
+void Oracles::refused(NodeId node, ProposalId id) {
+  if (id.sequence == 0 || id.sequence > fates_.size()) {
+    violated(node, "refuses a proposal nobody made");
+    return;
+  }
+  Fate& fate = fates_[id.sequence - 1];
+  if (fate != Fate::pending) {
+    violated(node, "refuses proposal " + number(id.sequence) + " that was decided already");
+  }
+  fate = Fate::refused;
+}
+
+void Oracles::acknowledged(NodeId node, ProposalId id, Index index) {
+  Fate& fate = fates_[id.sequence - 1];
+  if (fate != Fate::chosen) {
+    violated(node, "acknowledges proposal " + number(id.sequence) + ", which is not committed");
+  }
+  fate = Fate::acknowledged;
+  ++acknowledged_;
+  read_floor_ = std::max(read_floor_, index);
+}
+
+void Oracles::read_ready(NodeId node, Index floor, Index answer) {
+  if (answer < floor) {
+    violated(node, "stale read: answered at " + named(answer) + ", though " + named(floor) +
+                       " was acknowledged before it began");
+  }
+  if (answer > chosen()) {
+    violated(node, "read answered at " + named(answer) + ", beyond all that is committed");
+  }
+}
+
+uint64_t Oracles::chosen_chain(Index index) const {
+  return index ? chosen_[index.value - 1].chain : 0;
+}
+
+}  // namespace quorate::sim

@@ -1,0 +1,88 @@
+// sim/oracles.h: what must be true of every cluster, whatever the protocol and the weather.
+//
+// Fed with every write, decision, answer and change of role as it happens, in O(1) each: logs are
+// compared through their chains (sim/log_image.h). The first broken rule is kept as a sentence;
+// nothing is aborted here. Only rules marked "Raft" know more than the door says.
+//
+// The central record is `chosen`: for every index, the entry first reported committed by anyone.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "consensus/factory.h"
+#include "sim/log_image.h"
+
+namespace quorate::sim {
+
+// Whose durable log counts in a quorum. A member that lost its data counts with the log it lost
+// until it is admitted again (docs/decisions/0004).
+struct Holder {
+  NodeId node;
+  const LogImage* durable = nullptr;
+};
+
+enum class Fate : uint8_t { pending, refused, chosen, acknowledged };
+
+class Oracles {
+ public:
+  explicit Oracles(consensus::Protocol protocol) : protocol_(protocol) {}
+
+  const std::string& violation() const { return violation_; }
+  void violated(NodeId node, const std::string& rule);
+
+  // Election safety, vote durability: hard states in the order they were written.
+  void hard_state_written(NodeId node, const consensus::HardState& before,
+                          const consensus::HardState& after);
+  // Log matching: same index and ballot, same prefix.
+  void entry_written(NodeId node, const LogImage::Slot& slot);
+  // A node says it leads: at most one per round, and it holds all that was committed before.
+  void leading(NodeId node, uint64_t round, const LogImage& log);
+  // A node says that everything up to `index` is committed.
+  void committed(NodeId node, Index index, uint64_t round, const LogImage& log,
+                 const consensus::Members& members, const std::vector<Holder>& holders);
+  void snapshot_installed(NodeId node, const consensus::SnapshotMeta& meta);
+  void applied(NodeId node, Index applied_before, const consensus::Entry& entry, uint64_t chain);
+
+  uint64_t next_proposal() { return fates_.size() + 1; }
+  void proposed(ProposalId id);
+  void refused(NodeId node, ProposalId id);
+  void acknowledged(NodeId node, ProposalId id, Index index);
+
+  // The least index that a read begun now may be answered with.
+  Index read_floor() const { return read_floor_; }
+  void read_ready(NodeId node, Index floor, Index answer);
+  void read_served(Index index) { read_floor_ = std::max(read_floor_, index); }
+
+  Index chosen() const { return Index{chosen_.size()}; }
+  uint64_t chosen_chain(Index index) const;  // index 0: the empty log's
+  uint64_t elections() const { return leaders_.size(); }
+  uint64_t acknowledged_count() const { return acknowledged_; }
+
+ private:
+  struct Chosen {
+    uint64_t chain = 0;
+    consensus::Ballot ballot;
+  };
+  struct RoundLog {
+    Index first;
+    std::vector<uint64_t> chains;
+  };
+  void choose(NodeId node, const LogImage::Slot& slot);
+  std::string quorum_holds(Index index, uint64_t chain, const consensus::Members& members,
+                           const std::vector<Holder>& holders) const;
+
+  consensus::Protocol protocol_;
+  std::string violation_;
+  std::vector<Chosen> chosen_;
+  std::map<uint64_t, RoundLog> rounds_;     // Raft: entries by the term that created them
+  std::map<uint64_t, NodeId> leaders_;      // by round
+  std::map<uint64_t, Index> committed_by_;  // highest index first committed in a round
+  std::vector<Fate> fates_;                 // by proposal sequence - 1
+  uint64_t acknowledged_ = 0;
+  Index read_floor_;
+};
+
+}  // namespace quorate::sim

@@ -1,0 +1,74 @@
+// sim/sim_node.h: one node of the simulated cluster: a replica, its clock, its disk, its machine.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "consensus/replicated_log.h"
+#include "sim/event_queue.h"
+#include "sim/log_image.h"
+
+namespace quorate::sim {
+
+// Runs `drift` parts per million faster than true time, from a start of its own.
+struct LocalClock {
+  int64_t true_base = 0;
+  int64_t local_base = 0;
+  int64_t drift = 0;
+
+  int64_t local(int64_t true_time) const;
+  int64_t true_time(int64_t local_time) const;  // the earliest at which local() reaches it
+  void change_drift(int64_t now, int64_t parts_per_million);
+};
+
+// The state machine: a position and the hash of everything applied. Copying it is a snapshot.
+struct Machine {
+  Index applied;
+  consensus::Ballot ballot;  // of the last applied entry
+  Bytes members;             // the configuration in force there
+  uint64_t chain = 0;
+};
+
+struct WaitingRead {
+  uint64_t id = 0;
+  Index index;
+};
+
+struct SimNode {
+  NodeId id;
+  uint64_t position = 0;
+  bool alive = false;
+  bool paused = false;
+  uint64_t life = 0;  // grows with every start
+  uint64_t incarnation = 0;
+  bool amnesiac = false;
+  LocalClock clock;
+  std::unique_ptr<consensus::ReplicatedLog> replica;
+
+  LogImage logical;
+  LogImage durable;
+  std::optional<LogImage> ghost;  // what an amnesiac held before
+  std::deque<consensus::Write> pending;
+  size_t in_flight = 0;  // the first so many of `pending` are on their way to the disk
+  int64_t disk_factor = 1;
+  std::deque<consensus::Message> held;  // waiting for their write
+
+  Machine machine;
+  Machine durable_machine;
+  std::vector<Machine> received;  // snapshots of peers, whole and durable
+  Index committed;
+  Index installing;  // nothing is applied until this snapshot is in place
+  bool apply_pending = false;
+  std::vector<WaitingRead> waiting_reads;
+
+  int64_t wake_at = INT64_MAX;
+  bool turn_pending = false;
+  bool fetch_open = false;
+  uint64_t step_fuse = 0;          // the node dies at this many turns from now; 0: never
+  uint64_t disk_fuse = 0;          // the same in disk completions
+  std::vector<Scheduled> backlog;  // what waits for a paused node
+};
+
+}  // namespace quorate::sim

@@ -1,0 +1,127 @@
+// sim_seeds: many seeds in a row, for ctest and for long nights. A failing seed is named with the
+// command that replays it, and the run goes on to say how many fail.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "sim/run.h"
+
+namespace {
+
+constexpr int kFailuresShownMax = 10;
+
+struct Arguments {
+  uint64_t nodes = 0;
+  uint64_t first = 1;
+  uint64_t count = 100;
+  uint64_t twice_every = 50;  // runs each such seed a second time and compares the hashes
+};
+
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+bool parse(int count, char** words, Arguments& arguments) {
+  for (int position = 1; position + 1 < count; position += 2) {
+    const std::string name = words[position];
+    const uint64_t value = std::strtoull(words[position + 1], nullptr, 10);
+    if (name == "--nodes") {
+      arguments.nodes = value;
+    } else if (name == "--first") {
+      arguments.first = value;
+    } else if (name == "--count") {
+      arguments.count = value;
+    } else if (name == "--twice-every") {
+      arguments.twice_every = value;
+    } else {
+      return false;
+    }
+  }
+  return count % 2 == 1;
+}
+
+struct Totals {
+  uint64_t failures = 0;
+  uint64_t events = 0;
+  int64_t simulated = 0;
+  uint64_t commits = 0;
+  uint64_t elections = 0;
+  uint64_t reads = 0;
+  uint64_t crashes = 0;
+  uint64_t wipes = 0;
+  uint64_t installs = 0;
+};
+
+void add(Totals& totals, const quorate::sim::RunResult& result) {
+  totals.events += result.events;
+  totals.simulated += result.simulated_nanoseconds;
+  totals.commits += result.commits;
+  totals.elections += result.elections;
+  totals.reads += result.reads;
+  totals.crashes += result.crashes;
+  totals.wipes += result.wipes;
+  totals.installs += result.installs;
+}
+
+void report(const Totals& totals, uint64_t seeds) {
+  const double cpu = cpu_seconds();
+  const double simulated = static_cast<double>(totals.simulated) / 1e9;
+  std::printf(
+      "%llu seeds, %llu failed; %.0f simulated s in %.1f CPU s (%.0f to one), %llu events\n",
+      static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(totals.failures),
+      simulated, cpu, cpu > 0 ? simulated / cpu : 0.0,
+      static_cast<unsigned long long>(totals.events));
+  std::printf(
+      "commits %llu, elections %llu, reads %llu, crashes %llu, lost disks %llu, "
+      "snapshots installed %llu\n",
+      static_cast<unsigned long long>(totals.commits),
+      static_cast<unsigned long long>(totals.elections),
+      static_cast<unsigned long long>(totals.reads),
+      static_cast<unsigned long long>(totals.crashes),
+      static_cast<unsigned long long>(totals.wipes),
+      static_cast<unsigned long long>(totals.installs));
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  Arguments arguments;
+  if (!parse(count, words, arguments)) {
+    std::fprintf(stderr,
+                 "usage: sim_seeds [--nodes N] [--first S] [--count K] [--twice-every M]\n");
+    return 2;
+  }
+  quorate::sim::SimOptions options;
+  options.nodes = arguments.nodes;
+  Totals totals;
+  const bool terminal = isatty(STDOUT_FILENO) != 0;
+  for (uint64_t done = 0; done < arguments.count; ++done) {
+    const uint64_t seed = arguments.first + done;
+    const quorate::sim::RunResult result = quorate::sim::run_seed(options, seed);
+    add(totals, result);
+    std::string failure = result.violation;
+    if (failure.empty() && arguments.twice_every != 0 && seed % arguments.twice_every == 0 &&
+        quorate::sim::run_seed(options, seed).hash != result.hash) {
+      failure = "the same seed gave another trace hash: something is not deterministic";
+    }
+    if (!failure.empty() && totals.failures++ < kFailuresShownMax) {
+      std::printf("\nseed %llu: %s\n  world: %s\n  replay: %s\n",
+                  static_cast<unsigned long long>(seed), failure.c_str(), result.world.c_str(),
+                  result.replay.c_str());
+    }
+    if (terminal && done % 10 == 0) {
+      std::printf("\r%llu of %llu", static_cast<unsigned long long>(done),
+                  static_cast<unsigned long long>(arguments.count));
+      std::fflush(stdout);
+    }
+  }
+  if (terminal) std::printf("\r");
+  report(totals, arguments.count);
+  return totals.failures == 0 ? 0 : 1;
+}
