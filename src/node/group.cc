@@ -1,0 +1,450 @@
+#include "node/group.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "node/limits.h"
+
+namespace quorate::node {
+namespace {
+
+bool nothing_asked(const consensus::Ready& ready) {
+  return !ready.write && ready.messages.empty() && ready.reads.empty() && ready.refused.empty() &&
+         ready.snapshots.empty() && !ready.fetch;
+}
+
+}  // namespace
+
+Group::Group(GroupOptions options, GroupWorld world, StoreDirectory directory,
+             std::shared_ptr<machine::StateMachine> machine)
+    : options_(options),
+      world_(std::move(world)),
+      directory_(std::move(directory)),
+      machine_(std::move(machine)),
+      proposals_(options.self, options.first_sequence, options.end_sequence, *this),
+      gate_(*this),
+      applier_(options.group, world_.wal, *this),
+      trim_(options.snapshot_count, options.catch_up_entries),
+      sender_(options.group, world_.executor, world_.disk, directory_, world_.outbound, *this),
+      receiver_(options.group, world_.executor, world_.disk, directory_, world_.outbound, *this) {
+  applier_.set_machine(*machine_);
+  applied_members_ = machine_->durable_position().members;
+}
+
+void Group::start_replica(std::unique_ptr<consensus::ReplicatedLog> replica, WriteId durable) {
+  CHECK(replica_ == nullptr, "a group has one replica");
+  replica_ = std::move(replica);
+  durable_ = durable;
+  applier_.set_replica(*replica_);
+  status_ = replica_->status();
+  applier_.set_committed(status_.committed);
+  work_came();
+}
+
+const consensus::Members* Group::members() const {
+  return replica_ == nullptr ? nullptr : &replica_->members();
+}
+
+void Group::work_came() {
+  if (std::exchange(dirty_, true)) return;
+  world_.work_came();
+}
+
+void Group::fail_all(const Error& error) {
+  if (std::exchange(failed_, true)) return;
+  world_.failed(error);
+}
+
+void Group::step(consensus::Event event) {
+  replica_->step(world_.executor.now(), std::move(event));
+  work_came();
+}
+
+// ---- What clients ask.
+
+void Group::propose(Bytes command, Time deadline, OutcomeCallback done) {
+  const Index committed = applier_.committed();
+  const Index applied = applier_.applied();
+  const bool overloaded = committed > applied && committed - applied > kApplyLagMax;
+  proposals_.propose(std::move(command), deadline, std::move(done), overloaded);
+  work_came();
+}
+
+void Group::read_barrier(Time deadline, BarrierCallback done) {
+  gate_.read(deadline, std::move(done));
+  work_came();
+}
+
+void Group::transfer_lead(NodeId to) {
+  if (replica_ != nullptr) step(consensus::TransferLead{to});
+}
+
+void Group::refuse_new_work() {
+  stopping_ = true;
+  proposals_.stop();
+  work_came();
+}
+
+void Group::abandon() {
+  proposals_.abandon();
+  gate_.stop(RefusedWhy::stopping);
+  proposals_.deliver();
+  gate_.release(applier_.applied());
+}
+
+// ---- The ways out of the parts.
+
+void Group::propose_here(ProposalId id, const Bytes& command) {
+  step(consensus::Propose{id, consensus::EntryKind::command, command});
+}
+
+bool Group::forward(NodeId leader, const Forward& forward) {
+  return world_.outbound.send(leader, world::Lane::normal, encode(options_.group, forward));
+}
+
+void Group::barrier_here(ReadId id) { step(consensus::ReadBarrier{id}); }
+
+bool Group::ask_leader(NodeId leader, ReadId id) {
+  return world_.outbound.send(leader, world::Lane::urgent, encode(options_.group, ReadAsk{id}));
+}
+
+void Group::answer_peer(NodeId peer, ReadId theirs, std::optional<Index> index) {
+  world_.outbound.send(peer, world::Lane::urgent,
+                       encode(options_.group, ReadAnswer{theirs, index}));
+}
+
+void Group::on_entry(const consensus::Entry& entry) {
+  if (replica_->keeps_ballots()) proposals_.on_round_applied(entry.ballot.round);
+  if (entry.kind == consensus::EntryKind::members) applied_members_ = entry.data;
+  trim_.on_applied(entry.index, entry.data.size());
+}
+
+void Group::on_reply(ProposalId id, Index index, machine::Reply reply) {
+  proposals_.on_applied(id, index, std::move(reply));
+}
+
+void Group::on_snapshot_sent(NodeId to, Index index, bool ok) {
+  step(consensus::SnapshotSent{to, index, ok});
+}
+
+bool Group::wants_snapshot(const consensus::SnapshotMeta& meta) const {
+  return replica_ != nullptr && !install_ && !arrived_ && !failed_ &&
+         meta.index > applier_.applied();
+}
+
+void Group::on_snapshot_whole(NodeId from, const consensus::SnapshotMeta& meta) {
+  if (replica_ == nullptr || install_ || failed_) return;
+  arrived_ = meta;
+  step(consensus::SnapshotArrived{from, meta});
+}
+
+// ---- What peers say.
+
+bool Group::take_forward(NodeId peer, Forward& forward) {
+  if (forward.id.node != peer) return false;
+  if (forward.command.size() > kCommandBytesMax || forwards_.size() >= kForwardsPerTurnMax) {
+    const auto why = forward.command.size() > kCommandBytesMax ? ForwardRefusal::too_large
+                                                               : ForwardRefusal::busy;
+    world_.outbound.send(peer, world::Lane::normal,
+                         encode(options_.group, ForwardRefused{forward.round, forward.id, why}));
+    return true;
+  }
+  forwards_.emplace_back(peer, std::move(forward));
+  return true;
+}
+
+bool Group::on_frame(NodeId peer, Frame& frame) {
+  if (replica_ == nullptr || failed_) return true;
+  work_came();
+  const Time now = world_.executor.now();
+  if (auto* consensus = std::get_if<ConsensusFrame>(&frame.body)) {
+    consensus::Message& message = consensus->message;
+    if (message.from != peer || message.to != options_.self) return false;
+    step(consensus::Receive{std::move(message)});
+  } else if (auto* forward = std::get_if<Forward>(&frame.body)) {
+    return take_forward(peer, *forward);
+  } else if (const auto* refused = std::get_if<ForwardRefused>(&frame.body)) {
+    proposals_.on_forward_refused(now, peer, *refused);
+  } else if (const auto* ask = std::get_if<ReadAsk>(&frame.body)) {
+    gate_.on_peer_asks(peer, ask->id);
+  } else if (const auto* answer = std::get_if<ReadAnswer>(&frame.body)) {
+    gate_.on_leader_answer(now, peer, answer->id, answer->index);
+  } else if (const auto* header = std::get_if<SnapshotHeader>(&frame.body)) {
+    receiver_.on_header(peer, *header);
+  } else if (const auto* chunk = std::get_if<SnapshotChunk>(&frame.body)) {
+    receiver_.on_chunk(peer, *chunk);
+  } else if (const auto* end = std::get_if<SnapshotEnd>(&frame.body)) {
+    receiver_.on_end(peer, *end);
+  } else if (const auto* progress = std::get_if<SnapshotProgress>(&frame.body)) {
+    sender_.on_progress(peer, *progress);
+  }
+  return true;
+}
+
+void Group::on_connected(NodeId peer) {
+  static_cast<void>(peer);
+  work_came();  // what waits for that peer may leave now
+}
+
+void Group::on_disconnected(NodeId peer) {
+  sender_.on_disconnected(peer);
+  receiver_.on_disconnected(peer);
+  if (replica_ != nullptr) step(consensus::Disconnected{peer});
+  work_came();
+}
+
+void Group::on_durable(WriteId write) {
+  CHECK(write > durable_, "the log reports writes in order, each once");
+  durable_ = write;
+  applier_.on_durable();
+  work_came();
+}
+
+// ---- Carrying out.
+
+LeaderView Group::leader_view() const {
+  const consensus::Status status = replica_->status();
+  return {status.leader, status.ballot.round, status.role == consensus::Role::leader};
+}
+
+void Group::take_forwards(const LeaderView& view) {
+  const Index committed = applier_.committed();
+  const bool overloaded =
+      committed > applier_.applied() && committed - applier_.applied() > kApplyLagMax;
+  auto forwards = std::exchange(forwards_, {});
+  for (auto& [peer, forward] : forwards) {
+    std::optional<ForwardRefusal> why;
+    if (!view.here || view.round != forward.round)
+      why = ForwardRefusal::not_leader;
+    else if (stopping_)
+      why = ForwardRefusal::later;
+    else if (overloaded)
+      why = ForwardRefusal::busy;
+    if (why) {
+      world_.outbound.send(peer, world::Lane::normal,
+                           encode(options_.group, ForwardRefused{forward.round, forward.id, *why}));
+      continue;
+    }
+    forwarded_rounds_[forward.id] = forward.round;
+    step(consensus::Propose{forward.id, consensus::EntryKind::command, std::move(forward.command)});
+  }
+}
+
+void Group::hand_over_work(Time now) {
+  // Exact: nothing below changes who leads.
+  const LeaderView view = leader_view();
+  proposals_.hand_over(now, view);
+  take_forwards(view);
+  gate_.open_rounds(now, view);
+}
+
+void Group::append(consensus::Write write) {
+  if (write.install) {
+    CHECK(write.snapshot.has_value(), "an install names its snapshot");
+    CHECK(!install_, "one install at a time");
+    install_ = Install{write.id, *write.snapshot};
+    if (arrived_ && arrived_->index == write.snapshot->index) arrived_.reset();
+    applier_.hold();
+    // Entries of our clients may be inside the snapshot, unseen.
+    proposals_.on_entries_skipped();
+  }
+  world_.wal.append(options_.group, std::move(write));
+  appended_ = true;
+}
+
+bool Group::take_ready(Time now) {
+  consensus::Ready ready = replica_->take_ready();
+  const bool news = !nothing_asked(ready) || ready.committed > applier_.committed();
+  if (ready.write) append(std::move(*ready.write));
+  for (consensus::Message& message : ready.messages) {
+    if (message.to != options_.self && message.after <= durable_) {
+      send_message(message);
+    } else {
+      const WriteId after = message.after;
+      held_.emplace(after, std::move(message));
+    }
+  }
+  applier_.set_committed(ready.committed);
+  for (const consensus::ReadReady& read : ready.reads) gate_.on_ready(read.id, read.index);
+  for (const consensus::Refused& refused : ready.refused) route_refusal(now, refused);
+  for (const NodeId to : ready.snapshots) sender_.start(to);
+  if (ready.fetch) fetch(*ready.fetch);
+  forwarded_rounds_.clear();
+  if (arrived_) discard_arrived();
+  return news;
+}
+
+void Group::route_refusal(Time now, const consensus::Refused& refused) {
+  if (const auto* read = std::get_if<ReadId>(&refused.what)) return gate_.on_refused(now, *read);
+  const ProposalId id = std::get<ProposalId>(refused.what);
+  if (id.node == options_.self) return proposals_.on_refused(now, id, refused.why);
+  const auto round = forwarded_rounds_.find(id);
+  if (round == forwarded_rounds_.end()) return;
+  ForwardRefusal why = ForwardRefusal::later;
+  if (refused.why == consensus::Refusal::busy) why = ForwardRefusal::busy;
+  if (refused.why == consensus::Refusal::not_leader) why = ForwardRefusal::not_leader;
+  world_.outbound.send(id.node, world::Lane::normal,
+                       encode(options_.group, ForwardRefused{round->second, id, why}));
+}
+
+void Group::send_message(const consensus::Message& message) {
+  const world::Lane lane = message.urgent ? world::Lane::urgent : world::Lane::normal;
+  // A message that does not leave is a message lost: protocols live with that.
+  world_.outbound.send(message.to, lane, encode(options_.group, message));
+}
+
+void Group::fetch(consensus::IndexRange range) {
+  world_.wal.read(options_.group, range, kFetchBytesMax,
+                  lifeline_.guard([this](Result<std::vector<consensus::Entry>> entries) {
+                    if (!entries) return fail_all(entries.error());
+                    step(consensus::Fetched{std::move(*entries)});
+                  }));
+}
+
+bool Group::release_held() {
+  bool any = false;
+  while (!held_.empty() && held_.begin()->first <= durable_) {
+    consensus::Message message = std::move(held_.begin()->second);
+    held_.erase(held_.begin());
+    any = true;
+    if (message.to == options_.self) {
+      step(consensus::Receive{std::move(message)});
+    } else {
+      send_message(message);
+    }
+  }
+  return any;
+}
+
+bool Group::apply(Applier::Budget& budget) {
+  const Index before = applier_.applied();
+  if (!applier_.apply(budget)) return false;
+  return applier_.applied() > before;
+}
+
+bool Group::drain(Time now) {
+  if (!dirty_ || failed_) return false;
+  dirty_ = false;
+  Applier::Budget budget{kApplyEntriesPerTurn, kApplyBytesPerTurn};
+  bool moved = true;
+  for (size_t pass = 0; moved && pass < kDrainPassesMax && !failed_; ++pass) {
+    moved = false;
+    if (replica_ != nullptr) {
+      hand_over_work(now);
+      moved |= take_ready(now);
+      moved |= release_held();
+      if (install_ && !install_->running && install_->after <= durable_) start_install();
+      moved |= apply(budget);
+    }
+    moved |= proposals_.deliver();
+    moved |= gate_.release(applier_.applied());
+  }
+  dirty_ = false;
+  if (failed_) return false;
+  settle();
+  if (replica_ != nullptr) give_log_back(now);
+  const bool more = moved || applier_.can_apply() || dirty_;
+  dirty_ = more;
+  return more;
+}
+
+void Group::settle() {
+  if (replica_ == nullptr) return;
+  status_ = replica_->status();
+  if (status_.leader && status_.leader != last_leader_) {
+    last_leader_ = status_.leader;
+    ++leader_changes_;
+  }
+}
+
+void Group::give_log_back(Time now) {
+  if (install_ || !trim_.is_due(status_.first, applier_.applied())) return;
+  const Index durable = machine_->durable_position().index;
+  const LogTrim::Decision decision =
+      trim_.decide(status_.first, applier_.applied(), durable, sender_.pinned(now));
+  if (decision.flush) machine_->start_flush();
+  // The store may be ahead of what this node knows to be decided, after a restart.
+  if (decision.index && *decision.index <= applier_.committed()) {
+    step(consensus::SnapshotTaken{*decision.index});
+  }
+}
+
+void Group::on_time(Time now) {
+  if (failed_) return;
+  proposals_.expire(now);
+  gate_.expire(now);
+  sender_.expire(now);
+  if (replica_ != nullptr && replica_->deadline() <= now) step(consensus::Wake{});
+  work_came();
+}
+
+Time Group::deadline() const {
+  if (failed_) return kNever;
+  Time next = std::min({proposals_.deadline(), gate_.deadline(), sender_.deadline()});
+  if (replica_ != nullptr) next = std::min(next, replica_->deadline());
+  return next;
+}
+
+bool Group::appended() { return std::exchange(appended_, false); }
+
+// ---- A peer's snapshot takes the machine's place.
+
+void Group::discard_arrived() {
+  // The replica had its say in the Ready just taken: no install means it knows better.
+  const std::string path = directory_.arrived_path(arrived_->index);
+  arrived_.reset();
+  world_.executor.run_blocking(
+      world::DiskLane::background,
+      [disk = &world_.disk, path] { static_cast<void>(disk->remove_tree(path)); }, [] {});
+}
+
+void Group::start_install() {
+  install_->running = true;
+  using Opened = Result<std::shared_ptr<machine::StateMachine>>;
+  auto outcome = std::make_shared<Opened>();
+  world_.executor.run_blocking(
+      world::DiskLane::background,
+      [outcome, directory = directory_, index = install_->meta.index,
+       factory = world_.make_machine]() mutable {
+        if (auto adopted = directory.adopt_arrived(index); !adopted) {
+          *outcome = fail(adopted.error().kind, adopted.error().text);
+          return;
+        }
+        auto machine = factory(directory.store_path(index));
+        if (machine) {
+          *outcome = std::shared_ptr<machine::StateMachine>(std::move(*machine));
+        } else {
+          *outcome = fail(machine.error().kind, machine.error().text);
+        }
+      },
+      lifeline_.guard([this, outcome] { on_installed(*outcome); }));
+}
+
+void Group::on_installed(const Result<std::shared_ptr<machine::StateMachine>>& machine) {
+  if (!machine) return fail_all(machine.error());
+  const Index index = install_->meta.index;
+  if ((*machine)->applied() != index) {
+    return fail_all(Error{ErrorKind::corrupt, "a verified snapshot of index " +
+                                                  std::to_string(index.value) +
+                                                  " opened as a store of index " +
+                                                  std::to_string((*machine)->applied().value)});
+  }
+  auto old = std::exchange(machine_, *machine);
+  applier_.set_machine(*machine_);
+  applier_.set_committed(index);
+  applied_members_ = install_->meta.members;
+  install_.reset();
+  applier_.release();
+  log(LogLevel::info, "installed a snapshot of index " + std::to_string(index.value));
+  world_.executor.run_blocking(
+      world::DiskLane::background,
+      [old = std::move(old), directory = directory_, index]() mutable {
+        old.reset();
+        directory.remove_others(index);
+      },
+      [] {});
+  work_came();
+}
+
+}  // namespace quorate::node

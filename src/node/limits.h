@@ -1,0 +1,73 @@
+// node/limits.h: every bound of the runtime, with its reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/types.h"
+
+namespace quorate::node {
+
+// ---- Proposals.
+// One command. Above every front's own limit (etcd: 1.5 MiB by default, 10 MiB at most advised),
+// and one append message with a single such entry still fits a peer frame.
+inline constexpr size_t kCommandBytesMax = size_t{12} << 20U;
+// Proposals of this node's clients without an answer yet. 50 connections with 100 streams each
+// use 5000; more than this is a queue that only adds waiting.
+inline constexpr size_t kPendingMax = size_t{1} << 16U;
+// Their payload: twice what the core takes as uncommitted, so waiting for a leader is cheap too.
+inline constexpr size_t kPendingBytesMax = size_t{128} << 20U;
+// Decided but not applied: beyond this new writes are refused, so that a slow store is felt by
+// its writers and not by memory. The number is etcd's, which operators know.
+inline constexpr uint64_t kApplyLagMax = 5000;
+// Forwards taken from peers in one turn; the rest is refused as busy.
+inline constexpr size_t kForwardsPerTurnMax = size_t{1} << 16U;
+// After the leader refused a forward or a read, unless it changed: long enough not to spin,
+// short beside an election.
+inline constexpr Duration kRetryPause = std::chrono::milliseconds(20);
+// Sequence numbers set aside in the identity file for one run: five years at 100k proposals a
+// second, and a million restarts fit into what is left of 64 bits.
+inline constexpr uint64_t kSequencesPerRun = uint64_t{1} << 44U;
+
+// ---- Reads.
+inline constexpr size_t kReadRoundsMax = 2;                   // as the cores have it
+inline constexpr size_t kReadsWaitingMax = size_t{1} << 16U;  // one batch is one round: cheap
+// A round without an answer is asked again: a lost frame must not cost the whole deadline.
+inline constexpr Duration kReadSilenceMax = std::chrono::milliseconds(500);
+
+// ---- Applying. One turn's share: a few milliseconds, so that heartbeats are never late.
+inline constexpr size_t kApplyEntriesPerTurn = 1024;
+inline constexpr size_t kApplyBytesPerTurn = size_t{2} << 20U;
+// One read of the log during replay.
+inline constexpr size_t kReplayBytesPerRead = size_t{4} << 20U;
+// Entries read back for a slow peer at once: one append message.
+inline constexpr size_t kFetchBytesMax = size_t{1} << 20U;
+// Rounds of "take, write, apply, answer" within one turn; a callback that asks again at once
+// must not keep the turn from ending.
+inline constexpr size_t kDrainPassesMax = 16;
+
+// ---- Giving log space back.
+// Payload kept behind the truncation at most, whatever the number of entries.
+inline constexpr uint64_t kCatchUpBytesMax = uint64_t{128} << 20U;
+// Payload applied between truncations at most: large values must not fill the disk first.
+inline constexpr uint64_t kLogBytesMax = uint64_t{256} << 20U;
+
+// ---- Snapshots.
+inline constexpr size_t kSnapshotChunkBytes = size_t{64} << 10U;  // urgent frames wait this long
+// Chunks on the way and not yet written by the receiver: bounds its memory, fills a fast link.
+inline constexpr size_t kSnapshotChunksInFlight = 32;
+inline constexpr size_t kSnapshotFilesMax = 8192;  // a store of some terabytes
+inline constexpr size_t kSnapshotNameBytesMax = 255;
+// No progress for so long: the transfer is given up, and may begin again.
+inline constexpr Duration kSnapshotSilenceMax = std::chrono::seconds(30);
+// The log behind a sent snapshot is kept for so long after it arrived, so that the follower
+// finds what comes next (else a busy log can outrun every transfer).
+inline constexpr Duration kSnapshotPinAfter = std::chrono::seconds(30);
+// Must stay free on the disk after a snapshot was received.
+inline constexpr uint64_t kSnapshotSpareBytes = uint64_t{64} << 20U;
+
+// ---- Founding.
+// How long a new member waits for all others before a majority is enough.
+inline constexpr Duration kFoundingPatience = std::chrono::seconds(3);
+
+}  // namespace quorate::node

@@ -1,0 +1,123 @@
+#include <algorithm>
+
+#include "node/limits.h"
+#include "node/running_node.h"
+
+namespace quorate::node {
+namespace {
+
+std::unexpected<Error> pass_on(const Error& error) { return std::unexpected<Error>(error); }
+
+Result<void> check_config(const NodeConfig& config) {
+  if (!config.self || !config.group || config.directory.empty()) {
+    return fail(ErrorKind::invalid, "a node needs an id, a group and a data directory");
+  }
+  std::vector<NodeId> ids;
+  for (const PeerConfig& member : config.members) ids.push_back(member.id);
+  std::ranges::sort(ids);
+  if (std::ranges::adjacent_find(ids) != ids.end() || (!ids.empty() && !ids.front())) {
+    return fail(ErrorKind::invalid,
+                "two of the initial members have the same id: give each its own name and URLs");
+  }
+  if (!std::ranges::binary_search(ids, config.self)) {
+    return fail(ErrorKind::invalid,
+                "the initial members do not include this member: add its name and peer URLs");
+  }
+  if (config.heartbeat_interval <= Duration::zero() ||
+      config.election_timeout <= config.heartbeat_interval) {
+    return fail(ErrorKind::invalid,
+                "the election timeout must be longer than the heartbeat interval; five to ten "
+                "times as long is usual");
+  }
+  return {};
+}
+
+Result<Identity> claim_directory(world::Disk& disk, world::Executor& executor,
+                                 const NodeConfig& config, uint64_t& first_sequence) {
+  auto stored = load_identity(disk, config.directory);
+  if (!stored) return pass_on(stored.error());
+  Identity identity = stored->value_or(Identity{config.cluster_id, config.self, 0, false, 1});
+  if (identity.cluster_id != config.cluster_id) {
+    return fail(ErrorKind::conflict,
+                config.directory +
+                    " holds data of another cluster (other initial members or token); point to "
+                    "the right data directory, or to an empty one");
+  }
+  if (identity.member != config.self) {
+    return fail(ErrorKind::conflict,
+                config.directory +
+                    " holds data of another member of this cluster; start it with that member's "
+                    "name and URLs, or point to an empty data directory");
+  }
+  // Numbers of an earlier run never come again, even when the wall clock went back.
+  const auto wall = static_cast<uint64_t>(std::max<int64_t>(executor.wall_nanoseconds(), 1));
+  first_sequence = std::max(identity.next_sequence, wall);
+  if (first_sequence > UINT64_MAX - kSequencesPerRun) {
+    return fail(ErrorKind::invalid,
+                config.directory +
+                    " has used up its proposal numbers, or the wall clock is far "
+                    "in the future; correct the clock, or let the member come "
+                    "back with an empty data directory");
+  }
+  identity.next_sequence = first_sequence + kSequencesPerRun;
+  if (auto saved = save_identity(disk, config.directory, identity); !saved) {
+    return pass_on(saved.error());
+  }
+  return identity;
+}
+
+Result<std::optional<consensus::Recovered>> recover_group(storage::Wal& wal,
+                                                          const NodeConfig& config) {
+  for (const GroupId group : wal.groups()) {
+    if (group != config.group) {
+      return fail(ErrorKind::conflict, config.directory + " holds a group this version cannot run");
+    }
+  }
+  std::optional<consensus::Recovered> recovered;
+  if (!wal.groups().empty()) recovered = wal.take_recovered(config.group);
+  return recovered;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Node>> open_node(world::Executor& executor, world::Disk& disk,
+                                        world::Network& network, MachineFactory make_machine,
+                                        NodeConfig config, Rng rng) {
+  if (auto checked = check_config(config); !checked) return pass_on(checked.error());
+  if (auto made = disk.make_directory(config.directory); !made) return pass_on(made.error());
+  OpenedDirectory opened;
+  auto lock = disk.lock(config.directory + "/lock");
+  if (!lock) return pass_on(lock.error());
+  opened.lock = std::move(*lock);
+
+  auto identity = claim_directory(disk, executor, config, opened.first_sequence);
+  if (!identity) return pass_on(identity.error());
+  opened.identity = *identity;
+
+  storage::WalOptions options;
+  options.directory = config.directory + "/wal";
+  options.segment_bytes = config.wal_segment_bytes;
+  auto wal = storage::open_wal(disk, executor, options);
+  if (!wal) return pass_on(wal.error());
+  opened.wal = std::move(*wal);
+  auto recovered = recover_group(*opened.wal, config);
+  if (!recovered) return pass_on(recovered.error());
+  opened.recovered = std::move(*recovered);
+
+  StoreDirectory directory(disk, config.directory);
+  if (auto prepared = directory.prepare(); !prepared) return pass_on(prepared.error());
+  const Index behind = opened.recovered ? opened.recovered->snapshot.index : Index{};
+  auto machine = directory.open_machine(make_machine, behind);
+  if (!machine) return pass_on(machine.error());
+  opened.machine = std::move(*machine);
+  if (!opened.recovered && opened.machine->applied()) {
+    return fail(ErrorKind::corrupt,
+                config.directory +
+                    " holds a store but no log: the log was removed; remove the whole directory "
+                    "and start again: the member comes back from its peers");
+  }
+  return std::make_unique<RunningNode>(executor, disk, network, std::move(make_machine),
+                                       std::move(config), rng, std::move(opened));
+}
+
+}  // namespace quorate::node

@@ -1,0 +1,42 @@
+#include "node/peers.h"
+
+#include "base/log.h"
+
+namespace quorate::node {
+
+bool Peers::send(NodeId to, world::Lane lane, Bytes frame) {
+  if (stopped_) return false;
+  const size_t bytes = frame.size();
+  if (!network_.send(to, lane, std::move(frame))) {
+    ++metrics_.frames_unsent;
+    return false;
+  }
+  metrics_.bytes_sent += bytes;
+  return true;
+}
+
+void Peers::on_connected(NodeId peer) {
+  connected_.insert(peer);
+  if (!stopped_) listener_.on_peer_connected(peer);
+}
+
+void Peers::on_disconnected(NodeId peer) {
+  connected_.erase(peer);
+  if (!stopped_) listener_.on_peer_disconnected(peer);
+}
+
+void Peers::on_frame(NodeId peer, Bytes bytes) {
+  if (stopped_) return;
+  metrics_.bytes_received += bytes.size();
+  std::optional<Frame> frame = decode_frame(bytes);
+  if (frame && listener_.on_peer_frame(peer, *frame)) return;
+  // Said at powers of two only: a peer that is broken must not fill the disk with it.
+  ++metrics_.frames_refused;
+  if ((metrics_.frames_refused & (metrics_.frames_refused - 1)) == 0) {
+    log(LogLevel::warn, "dropped a frame from member " + std::to_string(peer.value) +
+                            " that is malformed or not its to send (" +
+                            std::to_string(metrics_.frames_refused) + " so far)");
+  }
+}
+
+}  // namespace quorate::node

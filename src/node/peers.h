@@ -1,0 +1,53 @@
+// node/peers.h: the members of the cluster as seen through the network: frames in, frames out.
+//
+// Decodes what comes, drops and counts what is malformed, and hands the rest on by kind.
+#pragma once
+
+#include <set>
+
+#include "node/outbound.h"
+#include "node/wire.h"
+#include "world/network.h"
+
+namespace quorate::node {
+
+class Peers : public Outbound, private world::Network::Receiver {
+ public:
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    virtual void on_peer_connected(NodeId peer) = 0;
+    virtual void on_peer_disconnected(NodeId peer) = 0;
+    // False: a frame of this kind or content may not come from that peer.
+    virtual bool on_peer_frame(NodeId peer, Frame& frame) = 0;
+  };
+  struct Metrics {
+    uint64_t bytes_sent = 0;
+    uint64_t bytes_received = 0;
+    uint64_t frames_refused = 0;  // malformed, or from the wrong member
+    uint64_t frames_unsent = 0;   // not connected, or the peer's queue was full
+  };
+
+  Peers(world::Network& network, Listener& listener) : network_(network), listener_(listener) {}
+  void start() { network_.start(*this); }
+  void stop() { stopped_ = true; }
+
+  bool send(NodeId to, world::Lane lane, Bytes frame) override;
+  const std::set<NodeId>& connected() const { return connected_; }
+  const Metrics& metrics() const { return metrics_; }
+
+ private:
+  void on_connected(NodeId peer) override;
+  void on_disconnected(NodeId peer) override;
+  void on_frame(NodeId peer, Bytes frame) override;
+  // Snapshots are paced by what their receiver has written, which covers the way there.
+  void on_bulk_sent(NodeId peer) override { static_cast<void>(peer); }
+
+  world::Network& network_;
+  Listener& listener_;
+  std::set<NodeId> connected_;
+  Metrics metrics_;
+  bool stopped_ = false;
+};
+
+}  // namespace quorate::node

@@ -1,0 +1,206 @@
+#include "node/proposals.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "node/limits.h"
+
+namespace quorate::node {
+
+Proposals::Proposals(NodeId self, uint64_t first_sequence, uint64_t end_sequence, Door& door)
+    : self_(self), next_sequence_(first_sequence), end_sequence_(end_sequence), door_(door) {
+  CHECK(first_sequence > 0 && first_sequence <= end_sequence, "sequence numbers start at one");
+}
+
+void Proposals::refuse_at_once(OutcomeCallback done, RefusedWhy why) {
+  ++failed_;
+  answers_.emplace_back(std::move(done), RefusedOutcome{why});
+}
+
+void Proposals::propose(Bytes command, Time deadline, OutcomeCallback done, bool overloaded) {
+  if (stopping_) return refuse_at_once(std::move(done), RefusedWhy::stopping);
+  if (command.size() > kCommandBytesMax) {
+    return refuse_at_once(std::move(done), RefusedWhy::too_large);
+  }
+  const bool full = pending_.size() >= kPendingMax ||
+                    pending_bytes_ + command.size() > kPendingBytesMax ||
+                    next_sequence_ >= end_sequence_;
+  if (full || overloaded) {
+    return refuse_at_once(std::move(done), RefusedWhy::too_many_requests);
+  }
+  const uint64_t sequence = next_sequence_++;
+  pending_bytes_ += command.size();
+  Pending pending;
+  pending.command = std::move(command);
+  pending.deadline = deadline;
+  pending.done = std::move(done);
+  pending_.emplace_hint(pending_.end(), sequence, std::move(pending));
+  waiting_.insert(waiting_.end(), sequence);
+  if (ordered_deadlines_.empty() || ordered_deadlines_.back().first <= deadline) {
+    ordered_deadlines_.emplace_back(deadline, sequence);
+  } else {
+    unordered_deadlines_.emplace(deadline, sequence);
+  }
+}
+
+void Proposals::hand_over(Time now, const LeaderView& view) {
+  if (view != last_view_) paused_until_ = Time::min();
+  last_view_ = view;
+  if (waiting_.empty() || !view.leader || now < paused_until_) return;
+  for (auto place = waiting_.begin(); place != waiting_.end();) {
+    const uint64_t sequence = *place;
+    const ProposalId id{self_, sequence};
+    Pending& pending = pending_.at(sequence);
+    if (view.here) {
+      door_.propose_here(id, pending.command);
+    } else if (!door_.forward(view.leader, Forward{view.round, id, pending.command})) {
+      return pause(now);
+    }
+    pending.stage = Stage::handed_over;
+    pending.round = view.round;
+    pending.taker = view.leader;
+    place = waiting_.erase(place);
+  }
+}
+
+void Proposals::pause(Time now) { paused_until_ = now + kRetryPause; }
+
+Proposals::Pending* Proposals::find_own(ProposalId id) {
+  if (id.node != self_) return nullptr;
+  const auto place = pending_.find(id.sequence);
+  return place == pending_.end() ? nullptr : &place->second;
+}
+
+void Proposals::wait_again(uint64_t sequence, Pending& pending) {
+  pending.stage = Stage::waiting;
+  pending.taker = NodeId{};
+  waiting_.insert(sequence);
+}
+
+void Proposals::on_refused(Time now, ProposalId id, consensus::Refusal why) {
+  Pending* pending = find_own(id);
+  if (pending == nullptr || pending->stage != Stage::handed_over || pending->taker != self_) return;
+  if (why == consensus::Refusal::busy) {
+    return answer(pending_.find(id.sequence), RefusedOutcome{RefusedWhy::too_many_requests});
+  }
+  wait_again(id.sequence, *pending);
+  pause(now);
+}
+
+void Proposals::on_forward_refused(Time now, NodeId from, const ForwardRefused& refused) {
+  Pending* pending = find_own(refused.id);
+  // A late answer to an earlier life says nothing about this one.
+  if (pending == nullptr || pending->stage != Stage::handed_over) return;
+  if (pending->taker != from || pending->round != refused.round) return;
+  switch (refused.why) {
+    case ForwardRefusal::busy:
+      return answer(pending_.find(refused.id.sequence),
+                    RefusedOutcome{RefusedWhy::too_many_requests});
+    case ForwardRefusal::too_large:
+      return answer(pending_.find(refused.id.sequence), RefusedOutcome{RefusedWhy::too_large});
+    case ForwardRefusal::not_leader:
+    case ForwardRefusal::later:
+      wait_again(refused.id.sequence, *pending);
+      return pause(now);
+  }
+}
+
+void Proposals::on_round_applied(uint64_t round) {
+  if (round <= applied_round_) return;
+  applied_round_ = round;
+  for (auto& [sequence, pending] : pending_) {
+    if (pending.stage != Stage::handed_over || pending.is_doubtful) continue;
+    if (pending.round >= round) continue;
+    pending.was_lost = true;
+    wait_again(sequence, pending);
+  }
+}
+
+void Proposals::on_entries_skipped() {
+  for (auto& [sequence, pending] : pending_) {
+    if (pending.stage == Stage::handed_over) pending.is_doubtful = true;
+  }
+}
+
+bool Proposals::waits_for(ProposalId id) const {
+  return id.node == self_ && pending_.contains(id.sequence);
+}
+
+void Proposals::on_applied(ProposalId id, Index index, machine::Reply reply) {
+  if (id.node != self_) return;
+  const auto place = pending_.find(id.sequence);
+  if (place == pending_.end()) return;
+  CHECK(place->second.stage == Stage::handed_over, "a proposal that never left was applied");
+  answer(place, Applied{index, std::move(reply)});
+}
+
+void Proposals::answer(Table::iterator place, Outcome outcome) {
+  if (!std::holds_alternative<Applied>(outcome)) ++failed_;
+  waiting_.erase(place->first);
+  if (!unordered_deadlines_.empty()) {
+    unordered_deadlines_.erase({place->second.deadline, place->first});
+  }
+  pending_bytes_ -= place->second.command.size();
+  answers_.emplace_back(std::move(place->second.done), std::move(outcome));
+  pending_.erase(place);
+  while (!ordered_deadlines_.empty() && !pending_.contains(ordered_deadlines_.front().second)) {
+    ordered_deadlines_.pop_front();
+  }
+}
+
+void Proposals::expire(Time now) {
+  std::vector<uint64_t> over;
+  for (const auto& [deadline, sequence] : ordered_deadlines_) {
+    if (deadline > now) break;
+    over.push_back(sequence);
+  }
+  for (const auto& [deadline, sequence] : unordered_deadlines_) {
+    if (deadline > now) break;
+    over.push_back(sequence);
+  }
+  for (const uint64_t sequence : over) {
+    const auto place = pending_.find(sequence);
+    if (place == pending_.end()) continue;
+    const Pending& pending = place->second;
+    if (pending.stage == Stage::handed_over) {
+      answer(place, Unknown{});
+    } else {
+      answer(place,
+             RefusedOutcome{pending.was_lost ? RefusedWhy::leader_changed : RefusedWhy::no_leader});
+    }
+  }
+}
+
+Time Proposals::deadline() const {
+  Time next = kNever;
+  if (!ordered_deadlines_.empty()) next = ordered_deadlines_.front().first;
+  if (!unordered_deadlines_.empty()) next = std::min(next, unordered_deadlines_.begin()->first);
+  if (!waiting_.empty() && last_view_.leader && paused_until_ > Time::min()) {
+    next = std::min(next, paused_until_);
+  }
+  return next;
+}
+
+void Proposals::stop() {
+  stopping_ = true;
+  const std::set<uint64_t> waiting = waiting_;
+  for (const uint64_t sequence : waiting) {
+    answer(pending_.find(sequence), RefusedOutcome{RefusedWhy::stopping});
+  }
+}
+
+void Proposals::abandon() {
+  stop();
+  while (!pending_.empty()) answer(pending_.begin(), Unknown{});
+}
+
+bool Proposals::deliver() {
+  if (answers_.empty()) return false;
+  // A callback may propose again; its answer belongs to the next delivery.
+  std::vector<std::pair<OutcomeCallback, Outcome>> answers;
+  answers.swap(answers_);
+  for (auto& [done, outcome] : answers) done(std::move(outcome));
+  return true;
+}
+
+}  // namespace quorate::node

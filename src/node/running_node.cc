@@ -1,0 +1,371 @@
+#include "node/running_node.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "consensus/factory.h"
+#include "node/limits.h"
+#include "node/member_about.h"
+
+namespace quorate::node {
+
+consensus::Members initial_members(const std::vector<PeerConfig>& members) {
+  consensus::Members initial;
+  for (const PeerConfig& member : members) {
+    initial.voters.push_back({member.id, 0, encode_member_about({member.name, member.urls})});
+  }
+  std::ranges::sort(initial.voters, {}, &consensus::Member::id);
+  return initial;
+}
+
+consensus::Recovered recovered_from(const consensus::Write& write) {
+  consensus::Recovered recovered;
+  if (write.hard_state) recovered.hard_state = *write.hard_state;
+  if (write.snapshot) recovered.snapshot = *write.snapshot;
+  recovered.last = recovered.snapshot.index;
+  for (const consensus::Entry& entry : write.entries) {
+    if (recovered.runs.empty() || recovered.runs.back().ballot != entry.ballot) {
+      recovered.runs.push_back({entry.index, entry.ballot});
+    }
+    if (entry.kind == consensus::EntryKind::members) recovered.members_entries.push_back(entry);
+    recovered.tail.push_back(entry);
+    recovered.last = entry.index;
+  }
+  recovered.last_write = write.id;
+  return recovered;
+}
+
+RunningNode::RunningNode(world::Executor& executor, world::Disk& disk, world::Network& network,
+                         MachineFactory make_machine, NodeConfig config, Rng rng,
+                         OpenedDirectory opened)
+    : executor_(executor),
+      disk_(disk),
+      network_(network),
+      make_machine_(std::move(make_machine)),
+      config_(std::move(config)),
+      rng_(rng),
+      lock_(std::move(opened.lock)),
+      identity_(opened.identity),
+      wal_(std::move(opened.wal)),
+      recovered_(std::move(opened.recovered)),
+      peers_(network, *this),
+      shard_(executor, *wal_) {
+  wal_->set_callbacks(lifeline_.guard([this](GroupId group, WriteId write, Duration) {
+    on_wal_durable(group, write);
+  }),
+                      lifeline_.guard([this](const Error& error) { fail_all(error); }));
+  shard_.set_after_drain([this](Time now) { return after_drain(now); });
+  GroupOptions options;
+  options.group = config_.group;
+  options.self = config_.self;
+  options.first_sequence = opened.first_sequence;
+  options.end_sequence = opened.identity.next_sequence;
+  options.snapshot_count = config_.snapshot_count;
+  options.catch_up_entries = config_.catch_up_entries;
+  auto group = std::make_unique<Group>(
+      options,
+      GroupWorld{executor_, disk_, peers_, *wal_, make_machine_,
+                 [this](const Error& error) { fail_all(error); }, [this] { shard_.work_came(); }},
+      StoreDirectory(disk_, config_.directory), std::move(opened.machine));
+  group_ = group.get();
+  shard_.add(config_.group, std::move(group));
+}
+
+// ---- Starting: founder, survivor or amnesiac.
+
+void RunningNode::start() {
+  CHECK(!std::exchange(started_, true), "a node is started once");
+  std::vector<NodeId> others;
+  for (const PeerConfig& member : config_.members) {
+    if (member.id == config_.self) continue;
+    others.push_back(member.id);
+    network_.set_peer(member.id, member.addresses);
+  }
+  if (recovered_ || identity_.amnesiac) {
+    make_replica(recovered_ ? std::move(*recovered_) : consensus::Recovered{});
+    recovered_.reset();
+  } else if (config_.start == Start::existing_cluster) {
+    become_amnesiac();
+  } else {
+    founding_.emplace(std::move(others), executor_.now());
+  }
+  told_ = life_state();
+  peers_.start();
+  shard_.ask_for_turn();
+}
+
+void RunningNode::decide_founding(Time now) {
+  if (!founding_ || founding_write_ || becoming_amnesiac_) return;
+  switch (founding_->verdict(now)) {
+    case Founding::Verdict::wait:
+      return;
+    case Founding::Verdict::found:
+      return found();
+    case Founding::Verdict::lost:
+      return become_amnesiac();
+  }
+}
+
+void RunningNode::found() {
+  log(LogLevel::info, "founding a new cluster with the configured members");
+  founding_write_ = consensus::founding_write(config_.protocol, initial_members(config_.members));
+  if (founding_write_->id == WriteId{}) founding_write_->id = WriteId{1};
+  wal_->append(config_.group, *founding_write_);
+  wal_->flush();
+}
+
+void RunningNode::become_amnesiac() {
+  log(LogLevel::warn,
+      "this member has no data but its cluster has: it takes part again once the others have "
+      "re-admitted it");
+  becoming_amnesiac_ = true;
+  identity_.amnesiac = true;
+  identity_.incarnation = config_.incarnation;
+  save_identity_then([this] {
+    becoming_amnesiac_ = false;
+    make_replica({});
+  });
+}
+
+void RunningNode::save_identity_then(std::function<void()> then) {
+  auto outcome = std::make_shared<Result<void>>();
+  executor_.run_blocking(
+      world::DiskLane::background,
+      [outcome, disk = &disk_, directory = config_.directory, identity = identity_] {
+        *outcome = save_identity(*disk, directory, identity);
+      },
+      lifeline_.guard([this, outcome, then = std::move(then)] {
+        if (!*outcome) return fail_all(outcome->error());
+        then();
+      }));
+}
+
+void RunningNode::make_replica(consensus::Recovered recovered) {
+  founding_.reset();
+  const WriteId durable = recovered.last_write;
+  if (!recovered.snapshot.index && recovered.snapshot.members.empty()) {
+    recovered.snapshot.members = consensus::encode_members(initial_members(config_.members));
+  }
+  consensus::Config config;
+  config.self = config_.self;
+  config.incarnation = identity_.incarnation;
+  config.amnesiac = identity_.amnesiac;
+  config.election_timeout = config_.election_timeout;
+  config.heartbeat_interval = config_.heartbeat_interval;
+  config.pre_vote = config_.pre_vote;
+  group_->start_replica(consensus::make_replica(config_.protocol, config, std::move(recovered),
+                                                executor_.now(), rng_.split()),
+                        durable);
+}
+
+void RunningNode::on_wal_durable(GroupId group, WriteId write) {
+  if (failed_) return;
+  if (founding_write_ && group == config_.group && write == founding_write_->id) {
+    make_replica(recovered_from(*founding_write_));
+    founding_write_.reset();
+    return;
+  }
+  shard_.on_durable(group, write);
+}
+
+// ---- Peers.
+
+LifeState RunningNode::life_state() const {
+  if (identity_.amnesiac) return LifeState::formed;
+  if (!group_->has_replica()) return LifeState::fresh;
+  const consensus::Status& status = group_->status();
+  return status.ballot.round <= 1 && status.last.value <= 1 ? LifeState::virgin : LifeState::formed;
+}
+
+void RunningNode::say_hello(NodeId peer) {
+  const bool undecided = !identity_.amnesiac && !group_->has_replica();
+  const Hello hello{undecided ? config_.incarnation : identity_.incarnation, told_};
+  peers_.send(peer, world::Lane::urgent, encode(config_.group, hello));
+}
+
+void RunningNode::tell_life_state() {
+  if (told_ == life_state()) return;
+  told_ = life_state();
+  for (const NodeId peer : peers_.connected()) say_hello(peer);
+}
+
+void RunningNode::on_peer_connected(NodeId peer) {
+  say_hello(peer);
+  group_->on_connected(peer);
+}
+
+void RunningNode::on_peer_disconnected(NodeId peer) {
+  if (founding_) founding_->forget(peer);
+  group_->on_disconnected(peer);
+}
+
+bool RunningNode::on_peer_frame(NodeId peer, Frame& frame) {
+  if (failed_) return true;
+  if (const auto* hello = std::get_if<Hello>(&frame.body)) {
+    if (founding_) founding_->heard(peer, hello->state);
+    shard_.work_came();
+    return true;
+  }
+  return frame.group == config_.group && group_->on_frame(peer, frame);
+}
+
+// ---- After each turn.
+
+Time RunningNode::after_drain(Time now) {
+  if (failed_ || !started_) return kNever;
+  decide_founding(now);
+  tell_life_state();
+  notice_admission();
+  notice_ready();
+  continue_stop(now);
+  Time next = kNever;
+  if (founding_) next = founding_->deadline(now);
+  if (stopping_) next = std::min(next, stopping_->ends);
+  return next;
+}
+
+void RunningNode::notice_admission() {
+  if (!identity_.amnesiac || group_->applied_members() == members_seen_) return;
+  members_seen_ = group_->applied_members();
+  const auto members = consensus::decode_members(members_seen_);
+  if (!members) return;
+  const consensus::Member* self = members->find(config_.self);
+  if (self == nullptr || self->incarnation != identity_.incarnation) return;
+  log(LogLevel::info, "re-admitted: this member takes part again");
+  identity_.amnesiac = false;
+  save_identity_then([] {});
+}
+
+void RunningNode::notice_ready() {
+  if (ready_) return;
+  const consensus::Status& status = group_->status();
+  if (!status.leader || !status.committed) return;
+  if (!ready_at_) ready_at_ = status.committed;
+  if (group_->applied() < *ready_at_) return;
+  ready_ = true;
+  if (ready_handler_) executor_.post(lifeline_.guard([this] { ready_handler_(); }));
+}
+
+void RunningNode::set_ready_handler(std::function<void()> handler) {
+  ready_handler_ = std::move(handler);
+}
+
+void RunningNode::set_failure_handler(std::function<void(const Error&)> handler) {
+  failure_handler_ = std::move(handler);
+  if (failure_ && failure_handler_) failure_handler_(*failure_);
+}
+
+void RunningNode::fail_all(const Error& error) {
+  if (std::exchange(failed_, true)) return;
+  failure_ = error;
+  log(LogLevel::error, "the node stops: " + error.text);
+  shard_.stop();
+  peers_.stop();
+  // Not from here: whoever found the failure may be in the middle of something.
+  executor_.post(lifeline_.guard([this] {
+    group_->abandon();
+    if (stopping_) std::exchange(stopping_, std::nullopt)->done();
+    if (failure_handler_) failure_handler_(*failure_);
+  }));
+}
+
+// ---- Stopping.
+
+void RunningNode::stop(Duration patience, std::function<void()> done) {
+  CHECK(!stopping_ && !stopped_, "a node is stopped once");
+  if (failed_ || !started_) {
+    stopped_ = true;
+    executor_.post(lifeline_.guard([done = std::move(done)] { done(); }));
+    return;
+  }
+  const Time now = executor_.now();
+  stopping_ = Stopping{now + patience, std::move(done)};
+  group_->refuse_new_work();
+  if (leader() == config_.self && config_.members.size() > 1) group_->transfer_lead(NodeId{});
+  shard_.ask_for_turn();
+  executor_.at(stopping_->ends, lifeline_.guard([this] { shard_.ask_for_turn(); }));
+}
+
+void RunningNode::continue_stop(Time now) {
+  if (!stopping_) return;
+  const bool alone = config_.members.size() <= 1;
+  const bool handed_over = alone || leader() != config_.self;
+  const bool answered = group_->proposals_pending() == 0;
+  if (now < stopping_->ends && !(handed_over && answered)) return;
+  stopped_ = true;
+  shard_.stop();
+  auto done = std::exchange(stopping_, std::nullopt)->done;
+  executor_.post(lifeline_.guard([this, done = std::move(done)] {
+    group_->abandon();
+    peers_.stop();
+    done();
+  }));
+}
+
+// ---- Service.
+
+void RunningNode::propose(Bytes command, Time deadline, OutcomeCallback done) {
+  if (failed_ || stopped_) {
+    executor_.post(
+        [done = std::move(done)]() mutable { done(RefusedOutcome{RefusedWhy::stopping}); });
+    return;
+  }
+  group_->propose(std::move(command), deadline, std::move(done));
+  shard_.ask_for_turn();
+}
+
+void RunningNode::read_barrier(Time deadline, BarrierCallback done) {
+  if (failed_ || stopped_ || stopping_) {
+    executor_.post([done = std::move(done)]() mutable { done(RefusedWhy::stopping); });
+    return;
+  }
+  group_->read_barrier(deadline, std::move(done));
+  shard_.ask_for_turn();
+}
+
+void RunningNode::query(const Bytes& request, machine::Reply& reply) const {
+  group_->machine().query(request, reply);
+}
+
+void RunningNode::transfer_lead(NodeId to) {
+  if (failed_ || stopped_) return;
+  group_->transfer_lead(to);
+  shard_.ask_for_turn();
+}
+
+NodeStatus RunningNode::status() const {
+  NodeStatus status;
+  status.self = config_.self;
+  status.group = config_.group;
+  status.cluster_id = config_.cluster_id;
+  status.consensus = group_->status();
+  status.applied = group_->applied();
+  if (const consensus::Members* members = group_->members()) {
+    for (const auto* list : {&members->voters, &members->learners}) {
+      for (const consensus::Member& member : *list) {
+        MemberView view{member.id, {}, {}, list == &members->learners};
+        if (const auto about = decode_member_about(member.about)) {
+          view.name = about->name;
+          view.peer_addresses = about->urls;
+        }
+        status.members.push_back(std::move(view));
+      }
+    }
+  }
+  status.store_bytes = group_->machine().store_bytes();
+  status.leader_changes = group_->leader_changes();
+  status.proposals_committed = status.consensus.committed.value;
+  status.proposals_pending = group_->proposals_pending();
+  status.proposals_failed = group_->proposals_failed();
+  const storage::WalMetrics log_metrics = wal_->metrics();
+  status.wal_syncs = log_metrics.syncs;
+  status.wal_bytes = log_metrics.bytes_written;
+  status.wal_sync_nanoseconds = log_metrics.sync_nanoseconds;
+  status.peer_bytes_sent = peers_.metrics().bytes_sent;
+  status.peer_bytes_received = peers_.metrics().bytes_received;
+  status.ready = ready_;
+  return status;
+}
+
+}  // namespace quorate::node

@@ -1,0 +1,109 @@
+// node/running_node.h: the Node behind open_node(): identity, founding, peers, one shard.
+//
+// A member with an empty directory makes no replica before it knows what it is
+// (node/founding.h). From then on the shard does the work, and this class answers for the whole:
+// status, readiness, an orderly stop, and the one failure that ends everything.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "node/founding.h"
+#include "node/identity.h"
+#include "node/node.h"
+#include "node/peers.h"
+#include "node/shard.h"
+
+namespace quorate::node {
+
+// What open_node() found and made.
+struct OpenedDirectory {
+  std::unique_ptr<world::DirectoryLock> lock;
+  Identity identity;
+  uint64_t first_sequence = 1;
+  std::unique_ptr<storage::Wal> wal;
+  std::shared_ptr<machine::StateMachine> machine;
+  std::optional<consensus::Recovered> recovered;  // empty: the log has nothing of the group
+};
+
+consensus::Members initial_members(const std::vector<PeerConfig>& members);
+// What recovery would give back if `write` were all that the log holds.
+consensus::Recovered recovered_from(const consensus::Write& write);
+
+class RunningNode : public Node, private Peers::Listener {
+ public:
+  RunningNode(world::Executor& executor, world::Disk& disk, world::Network& network,
+              MachineFactory make_machine, NodeConfig config, Rng rng, OpenedDirectory opened);
+
+  void start() override;
+  void stop(Duration patience, std::function<void()> done) override;
+  void set_failure_handler(std::function<void(const Error&)> handler) override;
+  void set_ready_handler(std::function<void()> handler) override;
+
+  void propose(Bytes command, Time deadline, OutcomeCallback done) override;
+  void read_barrier(Time deadline, BarrierCallback done) override;
+  void query(const Bytes& request, machine::Reply& reply) const override;
+  const machine::StateMachine& machine() const override { return group_->machine(); }
+  NodeStatus status() const override;
+  NodeId leader() const override { return group_->status().leader; }
+  uint64_t round() const override { return group_->status().ballot.round; }
+  void transfer_lead(NodeId to) override;
+
+ private:
+  struct Stopping {
+    Time ends;
+    std::function<void()> done;
+  };
+
+  void on_peer_connected(NodeId peer) override;
+  void on_peer_disconnected(NodeId peer) override;
+  bool on_peer_frame(NodeId peer, Frame& frame) override;
+
+  Time after_drain(Time now);
+  void decide_founding(Time now);
+  void found();
+  void become_amnesiac();
+  void make_replica(consensus::Recovered recovered);
+  LifeState life_state() const;
+  void say_hello(NodeId peer);
+  void tell_life_state();
+  void notice_ready();
+  void notice_admission();
+  void save_identity_then(std::function<void()> then);
+  void on_wal_durable(GroupId group, WriteId write);
+  void fail_all(const Error& error);
+  void continue_stop(Time now);
+
+  world::Executor& executor_;
+  world::Disk& disk_;
+  world::Network& network_;
+  MachineFactory make_machine_;
+  NodeConfig config_;
+  Rng rng_;
+  std::unique_ptr<world::DirectoryLock> lock_;
+  Identity identity_;
+  std::unique_ptr<storage::Wal> wal_;
+  std::optional<consensus::Recovered> recovered_;
+  Peers peers_;
+  Shard shard_;
+  Group* group_ = nullptr;  // owned by the shard
+  std::optional<Founding> founding_;
+  std::optional<consensus::Write> founding_write_;  // on its way to the disk
+  bool becoming_amnesiac_ = false;
+  LifeState told_ = LifeState::fresh;
+  Bytes members_seen_;
+  std::optional<Index> ready_at_;  // replay is over when this is applied
+  bool ready_ = false;
+  bool started_ = false;
+  bool failed_ = false;
+  bool stopped_ = false;
+  std::optional<Stopping> stopping_;
+  std::function<void(const Error&)> failure_handler_;
+  std::optional<Error> failure_;
+  std::function<void()> ready_handler_;
+  Lifeline lifeline_;
+};
+
+}  // namespace quorate::node
