@@ -1,0 +1,221 @@
+#include "front/etcd/api.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace quorate::front::etcd {
+
+using grpc::CallId;
+using machine::etcd::CommandKind;
+using machine::etcd::QueryKind;
+using node::RefusedWhy;
+
+namespace {
+
+std::optional<ApiError> error_of(uint16_t code) {
+  switch (static_cast<machine::etcd::Code>(code)) {
+    case machine::etcd::Code::ok:
+      return std::nullopt;
+    case machine::etcd::Code::compacted:
+      return ApiError::compacted;
+    case machine::etcd::Code::future_revision:
+      return ApiError::future_revision;
+    case machine::etcd::Code::key_not_found:
+      return ApiError::key_not_found;
+    case machine::etcd::Code::lease_not_found:
+      return ApiError::lease_not_found;
+    case machine::etcd::Code::no_space:
+      return ApiError::no_space;
+    case machine::etcd::Code::malformed:
+      return ApiError::malformed_request;
+  }
+  return ApiError::malformed_request;
+}
+
+size_t sequence_length(unsigned char lead) {
+  if (lead < 0x80) return 1;
+  if (lead >= 0xc2 && lead <= 0xdf) return 2;
+  if (lead >= 0xe0 && lead <= 0xef) return 3;
+  if (lead >= 0xf0 && lead <= 0xf4) return 4;
+  return 0;
+}
+
+// Table 3-7 of the Unicode standard: no overlong forms, no surrogates, nothing above U+10FFFF.
+bool valid_second(unsigned char lead, unsigned char second) {
+  if (lead == 0xe0) return second >= 0xa0 && second <= 0xbf;
+  if (lead == 0xed) return second >= 0x80 && second <= 0x9f;
+  if (lead == 0xf0) return second >= 0x90 && second <= 0xbf;
+  if (lead == 0xf4) return second >= 0x80 && second <= 0x8f;
+  return second >= 0x80 && second <= 0xbf;
+}
+
+bool valid_utf8(std::string_view text) {
+  size_t position = 0;
+  while (position < text.size()) {
+    const auto lead = static_cast<unsigned char>(text[position]);
+    const size_t length = sequence_length(lead);
+    if (length == 0 || position + length > text.size()) return false;
+    for (size_t offset = 1; offset < length; ++offset) {
+      const auto byte = static_cast<unsigned char>(text[position + offset]);
+      const bool valid = offset == 1 ? valid_second(lead, byte) : (byte & 0xc0U) == 0x80U;
+      if (!valid) return false;
+    }
+    position += length;
+  }
+  return true;
+}
+
+}  // namespace
+
+Api::Api(world::Executor& executor, grpc::Server& server, node::Service& service,
+         EtcdOptions options)
+    : executor_(executor),
+      server_(server),
+      service_(service),
+      options_(std::move(options)),
+      header_(service.status().cluster_id, service.status().self.value),
+      tether_(*this) {}
+
+bool Api::admit(CallId call) {
+  const grpc::Call* found = server_.find(call);
+  if (found == nullptr) return false;
+  if (!found->metadata.version.empty() && !valid_utf8(found->metadata.version)) {
+    refuse(call, ApiError::invalid_client_version);
+    return false;
+  }
+  if (found->metadata.needs_leader && !service_.leader()) {
+    refuse(call, ApiError::no_leader);
+    return false;
+  }
+  return true;
+}
+
+Time Api::deadline(CallId call) const {
+  const Time own = executor_.now() + options_.request_timeout;
+  const grpc::Call* found = server_.find(call);
+  return found == nullptr ? own : std::min(own, found->deadline);
+}
+
+void Api::propose(CallId call, CommandKind kind, std::string_view request) {
+  // The envelope adds a few bytes; what does not fit without it is not even copied.
+  if (request.size() > options_.request_bytes_max) {
+    refuse(call, ApiError::request_too_large);
+    return;
+  }
+  Bytes command = machine::etcd::make_command(kind, request);
+  if (command.size() > options_.request_bytes_max) {
+    refuse(call, ApiError::request_too_large);
+    return;
+  }
+  server_.release_message(call);
+  server_.set_tag(call, service_.round());
+  service_.propose(std::move(command), deadline(call),
+                   [tether = tether_, call](node::Outcome outcome) {
+                     if (Api* api = tether.get(); api != nullptr) {
+                       api->finish_proposal(call, std::move(outcome));
+                     }
+                   });
+}
+
+void Api::finish_proposal(CallId call, node::Outcome outcome) {
+  if (const auto* applied = std::get_if<node::Applied>(&outcome)) {
+    answer_reply(call, applied->reply);
+  } else if (const auto* refused = std::get_if<node::RefusedOutcome>(&outcome)) {
+    refuse(call, refusal(call, refused->why));
+  } else {
+    refuse(call, timed_out(call));
+  }
+}
+
+void Api::read(CallId call, QueryKind kind, bool local) {
+  if (local) {
+    run_query(call, kind);
+    return;
+  }
+  server_.set_tag(call, service_.round());
+  const Time until = deadline(call);
+  // The kind is part of the closure's type, which keeps the closure small.
+  if (kind == QueryKind::range) {
+    service_.read_barrier(until, [tether = tether_, call](std::optional<RefusedWhy> why) {
+      if (Api* api = tether.get()) api->finish_barrier(call, QueryKind::range, why);
+    });
+  } else {
+    CHECK(kind == QueryKind::txn, "clients query ranges and transactions");
+    service_.read_barrier(until, [tether = tether_, call](std::optional<RefusedWhy> why) {
+      if (Api* api = tether.get()) api->finish_barrier(call, QueryKind::txn, why);
+    });
+  }
+}
+
+void Api::finish_barrier(CallId call, QueryKind kind, std::optional<RefusedWhy> why) {
+  if (why) {
+    refuse(call, refusal(call, *why));
+  } else {
+    run_query(call, kind);
+  }
+}
+
+void Api::run_query(CallId call, QueryKind kind) {
+  if (!server_.alive(call)) return;  // nobody to work for
+  machine::Reply reply;
+  service_.query(machine::etcd::make_query(kind, server_.message(call)), reply);
+  answer_reply(call, reply);
+}
+
+void Api::answer_reply(CallId call, const machine::Reply& reply) {
+  if (const auto error = error_of(reply.code)) {
+    refuse(call, *error);
+  } else {
+    answer(call, reply.revision, reply.body);
+  }
+}
+
+void Api::answer(CallId call, int64_t revision, const Bytes& body) {
+  scratch_.clear();
+  header_.write(revision, service_.round(), scratch_);
+  server_.answer(call, scratch_, body);
+}
+
+ApiError Api::timed_out(CallId call) const {
+  const grpc::Call* found = server_.find(call);
+  if (found == nullptr) return ApiError::timed_out;
+  if (executor_.now() >= found->deadline) return ApiError::deadline_exceeded;
+  const bool leader_failed = !service_.leader() || found->tag != service_.round();
+  return leader_failed ? ApiError::timed_out_leader_failed : ApiError::timed_out;
+}
+
+ApiError Api::refusal(CallId call, RefusedWhy why) const {
+  const grpc::Call* found = server_.find(call);
+  const bool expired = found != nullptr && executor_.now() >= found->deadline;
+  switch (why) {
+    case RefusedWhy::no_leader:
+      return expired ? ApiError::deadline_exceeded : ApiError::no_leader;
+    case RefusedWhy::leader_changed:
+      return expired ? ApiError::deadline_exceeded : ApiError::leader_changed;
+    case RefusedWhy::too_many_requests:
+      return ApiError::too_many_requests;
+    case RefusedWhy::too_large:
+      return ApiError::request_too_large;
+    case RefusedWhy::stopping:
+      return ApiError::stopped;
+    case RefusedWhy::timed_out:
+      return timed_out(call);
+  }
+  CHECK(false, "every refusal has a reason");
+}
+
+const machine::etcd::EtcdMachine* Api::machine() const {
+  return dynamic_cast<const machine::etcd::EtcdMachine*>(&service_.machine());
+}
+
+int64_t Api::revision() const {
+  const auto* etcd_machine = machine();
+  return etcd_machine == nullptr ? 0 : etcd_machine->revisions().current;
+}
+
+std::string Api::version_minor() const {
+  return options_.version.substr(0, options_.version.rfind('.')) + ".0";
+}
+
+}  // namespace quorate::front::etcd

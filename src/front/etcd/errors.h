@@ -1,0 +1,38 @@
+// front/etcd/errors.h: every error the etcd API can answer with, in its exact words.
+//
+// Clients match on the text as well as on the code, so both are part of the contract. No other
+// file of this room spells such a text.
+#pragma once
+
+#include "front/grpc/status.h"
+
+namespace quorate::front::etcd {
+
+enum class ApiError : uint8_t {
+  empty_key,
+  key_not_found,
+  value_provided,
+  lease_provided,
+  too_many_operations,
+  duplicate_key,
+  invalid_client_version,
+  invalid_sort_option,
+  request_too_large,
+  compacted,
+  future_revision,
+  no_space,
+  too_many_requests,
+  lease_not_found,
+  no_leader,
+  leader_changed,
+  stopped,
+  timed_out,
+  timed_out_leader_failed,
+  deadline_exceeded,
+  malformed_request,
+  unknown_health_service
+};
+
+grpc::Status status_of(ApiError error);
+
+}  // namespace quorate::front::etcd

@@ -1,0 +1,99 @@
+// front/etcd/fake_service.h: a node for tests: answers what a test told it to, keeps what it got.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "machine/etcd/commands.h"
+#include "node/service.h"
+#include "world/executor.h"
+
+namespace quorate::front::etcd {
+
+class FakeMachine final : public machine::etcd::EtcdMachine {
+ public:
+  machine::etcd::Revisions revisions() const override { return {.current = 7, .compacted = 3}; }
+  uint64_t key_count() const override { return 11; }
+  void apply_command(Index, uint64_t, const Bytes&, machine::Reply*) override {}
+  void apply_noop(Index, uint64_t) override {}
+  void apply_members(Index, uint64_t, const Bytes&) override {}
+  Result<void> commit_batch() override { return {}; }
+  void query(const Bytes&, machine::Reply&) const override {}
+  Index applied() const override { return Index{5}; }
+  machine::AppliedPosition durable_position() const override { return {}; }
+  void start_flush() override {}
+  Result<machine::AppliedPosition> checkpoint(const std::string&) override {
+    return machine::AppliedPosition{};
+  }
+  uint32_t state_hash() const override { return 0; }
+  uint64_t store_bytes() const override { return 4096; }
+};
+
+// Used on the loop's thread only.
+class FakeService final : public node::Service {
+ public:
+  explicit FakeService(world::Executor& executor) : executor_(executor) {}
+
+  void propose(Bytes command, Time deadline, node::OutcomeCallback done) override {
+    commands.push_back(std::move(command));
+    deadlines.push_back(deadline);
+    if (hold) {
+      held.push_back(std::move(done));
+      return;
+    }
+    executor_.post([this, done = std::move(done)]() mutable { done(outcome()); });
+  }
+  void read_barrier(Time deadline, node::BarrierCallback done) override {
+    ++barriers;
+    deadlines.push_back(deadline);
+    executor_.post([this, done = std::move(done)]() mutable { done(barrier_refusal); });
+  }
+  void query(const Bytes& request, machine::Reply& reply) const override {
+    queries.push_back(request);
+    reply = query_reply;
+  }
+  const machine::StateMachine& machine() const override { return machine_; }
+  node::NodeStatus status() const override {
+    node::NodeStatus status;
+    status.self = NodeId{0x22};
+    status.group = GroupId{1};
+    status.cluster_id = 0x11;
+    status.consensus.leader = leader_id;
+    status.consensus.committed = Index{90};
+    status.applied = Index{89};
+    status.store_bytes = 4096;
+    status.members = {{NodeId{0x22}, {"http://10.0.0.1:2380"}, "n1", false},
+                      {NodeId{0x33}, {"http://10.0.0.2:2380"}, "n2", true}};
+    status.ready = ready;
+    return status;
+  }
+  NodeId leader() const override { return leader_id; }
+  uint64_t round() const override { return 4; }
+  void transfer_lead(NodeId) override {}
+
+  std::vector<Bytes> commands;
+  std::vector<Time> deadlines;
+  mutable std::vector<Bytes> queries;
+  std::vector<node::OutcomeCallback> held;
+  uint64_t barriers = 0;
+  bool hold = false;
+  bool ready = true;
+  NodeId leader_id{0x22};
+  std::optional<node::RefusedWhy> refusal;
+  bool unknown = false;
+  std::optional<node::RefusedWhy> barrier_refusal;
+  machine::Reply write_reply;
+  machine::Reply query_reply;
+
+ private:
+  node::Outcome outcome() const {
+    if (unknown) return node::Unknown{};
+    if (refusal) return node::RefusedOutcome{*refusal};
+    return node::Applied{Index{42}, write_reply};
+  }
+
+  world::Executor& executor_;
+  FakeMachine machine_;
+};
+
+}  // namespace quorate::front::etcd

@@ -1,0 +1,13 @@
+// front/etcd/metrics.h: /metrics in Prometheus text form, under etcd's names wherever the meaning
+// is the same, so that existing dashboards and alerts work.
+#pragma once
+
+#include <string>
+
+#include "front/etcd/api.h"
+
+namespace quorate::front::etcd {
+
+std::string render_metrics(Api& api);
+
+}  // namespace quorate::front::etcd

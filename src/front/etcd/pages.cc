@@ -1,0 +1,75 @@
+#include "front/etcd/pages.h"
+
+#include "front/etcd/metrics.h"
+
+namespace quorate::front::etcd {
+
+using grpc::CallId;
+
+namespace {
+
+constexpr std::string_view kPlain = "text/plain; charset=utf-8";
+constexpr std::string_view kJson = "application/json";
+
+bool has_parameter(std::string_view query, std::string_view wanted) {
+  while (!query.empty()) {
+    const size_t end = query.find('&');
+    if (query.substr(0, end) == wanted) return true;
+    if (end == std::string_view::npos) return false;
+    query.remove_prefix(end + 1);
+  }
+  return false;
+}
+
+}  // namespace
+
+void Pages::on_request(CallId call, const grpc::PageRequest& request) {
+  if (request.path == "/health") {
+    on_health(call, request.query);
+  } else if (request.path == "/version") {
+    answer_version(call);
+  } else if (request.path == "/metrics") {
+    api_.server().answer_page(call, 200, "text/plain; version=0.0.4; charset=utf-8",
+                              render_metrics(api_));
+  } else {
+    api_.server().answer_page(call, 404, kPlain, "404 page not found\n");
+  }
+}
+
+void Pages::answer_version(CallId call) {
+  const std::string minor = api_.version_minor();
+  api_.server().answer_page(call, 200, kJson,
+                            R"({"etcdserver":")" + api_.options().version + R"(","etcdcluster":")" +
+                                minor + R"(","storage":")" + minor + R"("})");
+}
+
+void Pages::answer_health(CallId call, std::string_view reason) {
+  const bool healthy = reason.empty();
+  std::string body = R"({"health":")";
+  body += healthy ? "true" : "false";
+  body += R"(","reason":")";
+  body += reason;
+  body += "\"}\n";
+  api_.server().answer_page(call, healthy ? 200 : 503, kJson, body);
+}
+
+void Pages::on_health(CallId call, std::string_view query) {
+  if (has_parameter(query, "serializable=true")) {
+    answer_health(call, {});  // this loop runs, so local reads are answered
+    return;
+  }
+  if (!api_.service().leader()) {
+    answer_health(call, "RAFT NO LEADER");
+    return;
+  }
+  api_.server().set_tag(call, api_.service().round());
+  api_.service().read_barrier(api_.deadline(call), [this, tether = api_.tether(),
+                                                    call](std::optional<node::RefusedWhy> why) {
+    if (tether.get() == nullptr) return;  // the pages live as long as the Api
+    std::string reason;
+    if (why) reason = "RANGE ERROR:" + status_of(api_.refusal(call, *why)).text;
+    answer_health(call, reason);
+  });
+}
+
+}  // namespace quorate::front::etcd

@@ -1,0 +1,21 @@
+// front/etcd/pages.h: the plain HTTP side of the etcd port: /health, /version, /metrics.
+#pragma once
+
+#include "front/etcd/api.h"
+
+namespace quorate::front::etcd {
+
+class Pages {
+ public:
+  explicit Pages(Api& api) : api_(api) {}
+  void on_request(grpc::CallId call, const grpc::PageRequest& request);
+
+ private:
+  void on_health(grpc::CallId call, std::string_view query);
+  void answer_health(grpc::CallId call, std::string_view reason);
+  void answer_version(grpc::CallId call);
+
+  Api& api_;
+};
+
+}  // namespace quorate::front::etcd

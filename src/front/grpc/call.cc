@@ -1,0 +1,120 @@
+#include "front/grpc/call.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "front/grpc/limits.h"
+
+namespace quorate::front::grpc {
+namespace {
+
+void empty_buffer(std::string& buffer) {
+  if (buffer.capacity() > kKeptBufferBytesMax) {
+    std::string().swap(buffer);
+  } else {
+    buffer.clear();
+  }
+}
+
+}  // namespace
+
+void Metadata::clear() {
+  token.clear();
+  version.clear();
+  encoding.clear();
+  needs_leader = false;
+}
+
+void Call::take_output(size_t size, std::string& output) {
+  CHECK(size <= unsent(), "a call can only send what it holds");
+  const size_t first = std::min(size, outbound.size() - outbound_sent);
+  output.append(outbound, outbound_sent, first);
+  outbound_sent += first;
+  if (const size_t rest = size - first; rest > 0) {
+    output.append(tail.view().substr(tail_sent, rest));
+    tail_sent += rest;
+  }
+  if (unsent() == 0) {
+    empty_buffer(outbound);
+    outbound_sent = 0;
+    if (!tail.empty()) tail = Bytes();
+    tail_sent = 0;
+  }
+}
+
+void Call::reset() {
+  connection = nullptr;
+  method = nullptr;
+  stream = 0;
+  deadline = kNever;
+  tag = 0;
+  http_method = HttpMethod::none;
+  grpc_content = timeout_malformed = headers_done = dispatched = remote_closed = false;
+  header_fields = 0;
+  header_bytes = 0;
+  path.clear();
+  content_type.clear();
+  metadata.clear();
+  empty_buffer(inbound);
+  submitted = deferred = finished = page = false;
+  http_status = 200;
+  page_type.clear();
+  status.code = Code::ok;
+  status.text.clear();
+  empty_buffer(outbound);
+  outbound_sent = tail_sent = 0;
+  if (!tail.empty()) tail = Bytes();
+}
+
+Call& CallTable::acquire(Connection& connection) {
+  if (free_.empty()) {
+    const auto slot = static_cast<uint32_t>(calls_.size());
+    calls_.push_back(std::make_unique<Call>());
+    calls_.back()->id = CallId{slot, 0};
+    free_.push_back(slot);
+  }
+  Call& call = *calls_[free_.back()];
+  free_.pop_back();
+  ++call.id.generation;
+  call.connection = &connection;
+  return call;
+}
+
+void CallTable::release(Call& call) {
+  CHECK(call.connection != nullptr, "a call is released once");
+  call.reset();
+  free_.push_back(call.id.slot);
+}
+
+Call* CallTable::find(CallId id) const {
+  if (id.slot >= calls_.size()) return nullptr;
+  Call* call = calls_[id.slot].get();
+  if (call->connection == nullptr || call->id.generation != id.generation) return nullptr;
+  return call;
+}
+
+MessageFrame read_message_frame(std::string_view inbound) {
+  MessageFrame frame;
+  if (inbound.size() < kMessagePrefixBytes) return frame;
+  frame.has_prefix = true;
+  frame.compressed = inbound[0] != 0;
+  for (size_t position = 1; position < kMessagePrefixBytes; ++position) {
+    frame.size = frame.size << 8U | static_cast<unsigned char>(inbound[position]);
+  }
+  if (inbound.size() - kMessagePrefixBytes >= frame.size) {
+    frame.complete = true;
+    frame.message = inbound.substr(kMessagePrefixBytes, frame.size);
+  }
+  return frame;
+}
+
+void append_message_prefix(size_t message_bytes, std::string& output) {
+  CHECK(message_bytes <= UINT32_MAX, "a gRPC message has a 32-bit length");
+  const auto size = static_cast<uint32_t>(message_bytes);
+  const std::array<char, kMessagePrefixBytes> prefix = {
+      0, static_cast<char>(size >> 24U), static_cast<char>(size >> 16U),
+      static_cast<char>(size >> 8U), static_cast<char>(size)};
+  output.append(prefix.data(), prefix.size());
+}
+
+}  // namespace quorate::front::grpc

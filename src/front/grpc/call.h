@@ -1,0 +1,110 @@
+// front/grpc/call.h: one request under way, whatever the protocol that carries it.
+//
+// Calls live in a table and are named by CallId from outside: whoever answers late asks the
+// table, and the answer to a call which is over goes nowhere. No pointer to a call outlives a
+// turn. Objects are pooled, so that a unary call allocates nothing here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/types.h"
+#include "front/grpc/status.h"
+
+namespace quorate::front::grpc {
+
+class Connection;
+struct Method;
+
+// Slot and generation; the generation changes when the slot is used anew.
+struct CallId {
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+  bool operator==(const CallId&) const = default;
+};
+
+// Headers of a request which handlers may ask for.
+struct Metadata {
+  std::string token;          // gRPC `token`, or `authorization`
+  std::string version;        // client-api-version
+  std::string encoding;       // grpc-encoding
+  bool needs_leader = false;  // hasleader: true
+  void clear();
+};
+
+enum class HttpMethod : uint8_t { none, get, head, post, other };
+
+struct Call {
+  CallId id;
+  Connection* connection = nullptr;  // null: the slot is free
+  const Method* method = nullptr;    // null: a page, or not routed yet
+  int32_t stream = 0;                // HTTP/2 only
+  Time deadline = kNever;
+  Time started;
+  uint64_t tag = 0;       // the handler's own
+  Call* older = nullptr;  // the other calls of the connection
+  Call* newer = nullptr;
+
+  // Request.
+  HttpMethod http_method = HttpMethod::none;
+  bool grpc_content = false;
+  bool timeout_malformed = false;
+  bool headers_done = false;
+  bool dispatched = false;     // unary: the handler has seen the message
+  bool remote_closed = false;  // the client half-closed
+  uint32_t header_fields = 0;
+  size_t header_bytes = 0;
+  std::string path;
+  std::string content_type;  // kept only when it is not gRPC's
+  Metadata metadata;
+  std::string inbound;  // frames as received: 5 bytes of prefix, then the message
+
+  // Response: `outbound`, then `tail`.
+  bool submitted = false;  // HTTP/2 knows of the response
+  bool deferred = false;   // HTTP/2 waits for more of it
+  bool finished = false;   // nothing will be added
+  bool page = false;       // plain HTTP, no trailers
+  int http_status = 200;
+  std::string page_type;
+  Status status;
+  std::string outbound;
+  size_t outbound_sent = 0;
+  Bytes tail;
+  size_t tail_sent = 0;
+
+  size_t unsent() const { return outbound.size() - outbound_sent + tail.size() - tail_sent; }
+  // Appends up to `size` of the unsent bytes to `output`.
+  void take_output(size_t size, std::string& output);
+  void reset();
+};
+
+class CallTable {
+ public:
+  Call& acquire(Connection& connection);
+  void release(Call& call);
+  Call* find(CallId id) const;  // null: over
+  size_t in_use() const { return calls_.size() - free_.size(); }
+
+ private:
+  std::vector<std::unique_ptr<Call>> calls_;
+  std::vector<uint32_t> free_;
+};
+
+// The message at the front of `inbound`; `complete` only when all of it has arrived.
+struct MessageFrame {
+  bool has_prefix = false;
+  bool complete = false;
+  bool compressed = false;
+  size_t size = 0;
+  std::string_view message;
+};
+MessageFrame read_message_frame(std::string_view inbound);
+void append_message_prefix(size_t message_bytes, std::string& output);
+
+}  // namespace quorate::front::grpc

@@ -1,0 +1,87 @@
+// front/grpc/connection.h: one client's socket, and the protocol that its first bytes chose.
+//
+// Input flows into a Session as long as the client takes its answers; when too many wait, the
+// socket is not read any more. Output is gathered and written once per turn.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "front/grpc/call.h"
+#include "front/grpc/server.h"
+#include "world/poller.h"
+
+namespace quorate::front::grpc {
+
+// HTTP/2 or HTTP/1.1 on one connection.
+class Session {
+ public:
+  virtual ~Session() = default;
+  // Takes all of `input`. False: the connection is beyond repair, close it after the output.
+  virtual bool feed(std::string_view input) = 0;
+  virtual void fill(std::string& output) = 0;  // appends what is ready, up to a limit
+  virtual bool finished() const = 0;           // nothing more to read and nothing to write
+  virtual void respond(Call& call) = 0;        // the call has new output or has finished
+  virtual void drain() = 0;                    // no new calls, please
+  virtual Time deadline() const = 0;           // close it if nothing changed by then
+  virtual bool on_input_end() = 0;             // the client sends no more; false: close now
+};
+
+class Connection final : public world::Poller::Handler {
+ public:
+  Connection(Server& server, int descriptor);
+  ~Connection() override;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  Result<void> start();
+  void on_ready(bool readable, bool writable, bool broken) override;
+  // One write; true when there may be more input to run although nothing was read.
+  bool flush();
+  void sweep(Time now);
+  void drain();
+  bool closed() const { return descriptor_ < 0; }
+  void close();
+
+  Server& server() { return server_; }
+  Session* session() { return session_.get(); }
+  void count_unsent(size_t bytes) { unsent_ += bytes; }
+  void count_sent(size_t bytes) { unsent_ -= bytes; }
+  void count_unfinished(size_t bytes) { unfinished_ += bytes; }
+  void count_consumed(size_t bytes) { unfinished_ -= bytes; }
+  size_t unfinished() const { return unfinished_; }
+
+  void adopt(Call& call);
+  void drop(Call& call);
+
+  bool dirty = false;   // on the server's list
+  size_t position = 0;  // in the server's table
+
+ private:
+  void read();
+  void run_input(std::string_view input);
+  bool choose_session(std::string_view& input);
+  bool congested() const;
+  bool write_output();
+  void update_interest();
+
+  Server& server_;
+  int descriptor_;
+  std::unique_ptr<Session> session_;
+  Time opened_;
+  std::string input_;   // not yet run: the protocol is unknown, or the client is slow
+  std::string output_;  // not yet written
+  size_t output_written_ = 0;
+  Call* newest_ = nullptr;  // a list of all calls under way
+  size_t unsent_ = 0;       // in calls
+  size_t unfinished_ = 0;   // request bytes in calls
+  bool closing_ = false;    // close once the output is gone
+  bool reading_ = true;
+  bool write_blocked_ = false;
+  bool watching_read_ = true;
+  bool watching_write_ = false;
+};
+
+}  // namespace quorate::front::grpc

@@ -1,0 +1,424 @@
+#include "front/grpc/http2_session.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+#include "front/grpc/limits.h"
+
+namespace quorate::front::grpc {
+namespace {
+
+// Events within the second that began with the first of them.
+class RateGuard {
+ public:
+  explicit RateGuard(uint32_t per_second_max) : per_second_max_(per_second_max) {}
+  bool exceeded(Time now) {
+    if (now - start_ >= std::chrono::seconds(1)) {
+      start_ = now;
+      count_ = 0;
+    }
+    return ++count_ > per_second_max_;
+  }
+
+ private:
+  uint32_t per_second_max_;
+  uint32_t count_ = 0;
+  Time start_;
+};
+
+nghttp2_nv header(std::string_view name, std::string_view value, bool value_lives = true) {
+  // nghttp2 takes pointers to non-const but only reads.
+  auto* name_bytes = reinterpret_cast<uint8_t*>(const_cast<char*>(name.data()));
+  auto* value_bytes = reinterpret_cast<uint8_t*>(const_cast<char*>(value.data()));
+  uint8_t flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
+  if (value_lives) flags |= NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+  return {name_bytes, value_bytes, name.size(), value.size(), flags};
+}
+
+HttpMethod parse_method(std::string_view value) {
+  if (value == "POST") return HttpMethod::post;
+  if (value == "GET") return HttpMethod::get;
+  if (value == "HEAD") return HttpMethod::head;
+  return HttpMethod::other;
+}
+
+bool is_grpc(std::string_view content_type) {
+  constexpr std::string_view kType = "application/grpc";
+  if (!content_type.starts_with(kType)) return false;
+  if (content_type.size() == kType.size()) return true;
+  return content_type[kType.size()] == '+' || content_type[kType.size()] == ';';
+}
+
+std::string_view status_text(int http_status) {
+  switch (http_status) {
+    case 200:
+      return "200";
+    case 400:
+      return "400";
+    case 404:
+      return "404";
+    case 405:
+      return "405";
+    case 415:
+      return "415";
+    case 431:
+      return "431";
+    case 503:
+      return "503";
+    default:
+      return "500";
+  }
+}
+
+class Http2Session final : public Session {
+ public:
+  explicit Http2Session(Connection& connection);
+  ~Http2Session() override { nghttp2_session_del(session_); }
+  Http2Session(const Http2Session&) = delete;
+  Http2Session& operator=(const Http2Session&) = delete;
+
+  bool feed(std::string_view input) override;
+  void fill(std::string& output) override;
+  bool finished() const override {
+    return nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
+  }
+  void respond(Call& call) override;
+  void drain() override;
+  Time deadline() const override { return kNever; }
+  bool on_input_end() override { return false; }
+
+ private:
+  // nghttp2's callbacks; the last argument is always this object.
+  static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* self);
+  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
+                       size_t name_size, const uint8_t* value, size_t value_size, uint8_t flags,
+                       void* self);
+  static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self);
+  static int on_chunk(nghttp2_session*, uint8_t flags, int32_t stream, const uint8_t* data,
+                      size_t size, void* self);
+  static int on_close(nghttp2_session*, int32_t stream, uint32_t error, void* self);
+  static int on_sent(nghttp2_session*, const nghttp2_frame* frame, void* self);
+  static ssize_t on_read(nghttp2_session*, int32_t stream, uint8_t* target, size_t size,
+                         uint32_t* flags, nghttp2_data_source* source, void* self);
+  static int on_send_data(nghttp2_session*, nghttp2_frame* frame, const uint8_t* frame_header,
+                          size_t size, nghttp2_data_source* source, void* self);
+  static nghttp2_session_callbacks* callbacks();
+
+  Call* find(int32_t stream) const {
+    return static_cast<Call*>(nghttp2_session_get_stream_user_data(session_, stream));
+  }
+  void take_header(Call& call, std::string_view name, std::string_view value);
+  void on_request(Call& call, bool ends);
+  void submit_trailers_only(Call& call);
+  void submit_page(Call& call);
+  int submit_trailers(Call& call);
+  void limit_exceeded() { nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM); }
+
+  Connection& connection_;
+  Server& server_;
+  nghttp2_session* session_ = nullptr;
+  std::string* output_ = nullptr;  // where send_data appends, while filling
+  RateGuard resets_{kResetsPerSecondMax};
+  RateGuard control_frames_{kControlFramesPerSecondMax};
+};
+
+nghttp2_session_callbacks* Http2Session::callbacks() {
+  // One table for all sessions, never changed after it is made.
+  static nghttp2_session_callbacks* const table = [] {
+    nghttp2_session_callbacks* made = nullptr;
+    CHECK(nghttp2_session_callbacks_new(&made) == 0, "out of memory at start");
+    nghttp2_session_callbacks_set_on_begin_headers_callback(made, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(made, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(made, on_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, on_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(made, on_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(made, on_sent);
+    nghttp2_session_callbacks_set_send_data_callback(made, on_send_data);
+    return made;
+  }();
+  return table;
+}
+
+Http2Session::Http2Session(Connection& connection)
+    : connection_(connection), server_(connection.server()) {
+  nghttp2_option* option = nullptr;
+  CHECK(nghttp2_option_new(&option) == 0, "out of memory");
+  nghttp2_option_set_no_closed_streams(option, 1);
+  // Our own guard counts resets, and names the reason; the library's must stay behind it.
+  nghttp2_option_set_stream_reset_rate_limit(option, uint64_t{4} * kResetsPerSecondMax,
+                                             uint64_t{4} * kResetsPerSecondMax);
+  const int made = nghttp2_session_server_new2(&session_, callbacks(), this, option);
+  nghttp2_option_del(option);
+  CHECK(made == 0, "out of memory");
+  const std::array<nghttp2_settings_entry, 3> settings = {
+      {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax},
+       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindowBytes},
+       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, kHeaderListBytesMax}}};
+  CHECK(nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(), settings.size()) == 0,
+        "these settings are valid");
+  CHECK(nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0,
+                                              kConnectionWindowBytes) == 0,
+        "this window is valid");
+}
+
+bool Http2Session::feed(std::string_view input) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(input.data());
+  // Negative: the client broke the protocol beyond what a GOAWAY could tell it.
+  return nghttp2_session_mem_recv(session_, bytes, input.size()) >= 0;
+}
+
+void Http2Session::fill(std::string& output) {
+  const size_t start = output.size();
+  output_ = &output;
+  while (output.size() - start < kOutputBytesMax) {
+    const uint8_t* data = nullptr;
+    const ssize_t size = nghttp2_session_mem_send(session_, &data);
+    if (size <= 0) break;
+    output.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+  }
+  output_ = nullptr;
+}
+
+void Http2Session::drain() {
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
+                        nullptr, 0);
+}
+
+int Http2Session::on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame,
+                                   void* self) {
+  auto& me = *static_cast<Http2Session*>(self);
+  if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+  Call& call = me.server_.calls().acquire(me.connection_);
+  me.connection_.adopt(call);
+  call.stream = frame->hd.stream_id;
+  nghttp2_session_set_stream_user_data(session, call.stream, &call);
+  return 0;
+}
+
+int Http2Session::on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
+                            size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
+                            void* self) {
+  auto& me = *static_cast<Http2Session*>(self);
+  Call* call = me.find(frame->hd.stream_id);
+  if (call == nullptr || call->headers_done) return 0;
+  me.take_header(*call, {reinterpret_cast<const char*>(name), name_size},
+                 {reinterpret_cast<const char*>(value), value_size});
+  return 0;
+}
+
+void Http2Session::take_header(Call& call, std::string_view name, std::string_view value) {
+  ++call.header_fields;
+  call.header_bytes += name.size() + value.size() + 32;  // as RFC 9113 6.5.2 counts
+  if (call.header_fields > kHeaderFieldsMax || call.header_bytes > kHeaderListBytesMax) return;
+  switch (name.size()) {
+    case 5:
+      if (name == ":path") call.path = value;
+      if (name == "token") call.metadata.token = value;
+      break;
+    case 7:
+      if (name == ":method") call.http_method = parse_method(value);
+      break;
+    case 9:
+      if (name == "hasleader") call.metadata.needs_leader = value == "true";
+      break;
+    case 12:
+      if (name == "content-type") {
+        call.grpc_content = is_grpc(value);
+        if (!call.grpc_content) call.content_type = value;
+      } else if (name == "grpc-timeout") {
+        const auto timeout = parse_timeout(value);
+        call.timeout_malformed = !timeout;
+        if (timeout) call.deadline = Time(*timeout);
+      }
+      break;
+    case 13:
+      if (name == "grpc-encoding") call.metadata.encoding = value;
+      if (name == "authorization" && call.metadata.token.empty()) call.metadata.token = value;
+      break;
+    case 18:
+      if (name == "client-api-version") call.metadata.version = value;
+      break;
+    default:
+      break;
+  }
+}
+
+int Http2Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self) {
+  auto& me = *static_cast<Http2Session*>(self);
+  const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+      if (Call* call = me.find(frame->hd.stream_id); call != nullptr) me.on_request(*call, ends);
+      break;
+    case NGHTTP2_DATA:
+      if (Call* call = me.find(frame->hd.stream_id); call != nullptr && ends) {
+        me.server_.on_half_close(*call);
+      }
+      if (frame->hd.length == 0 && !ends && me.control_frames_.exceeded(me.server_.now())) {
+        me.limit_exceeded();
+      }
+      break;
+    case NGHTTP2_RST_STREAM:
+      if (me.resets_.exceeded(me.server_.now())) me.limit_exceeded();
+      break;
+    case NGHTTP2_PING:
+    case NGHTTP2_SETTINGS:
+    case NGHTTP2_PRIORITY:
+      if (me.control_frames_.exceeded(me.server_.now())) me.limit_exceeded();
+      break;
+    default:
+      break;
+  }
+  return 0;
+}
+
+void Http2Session::on_request(Call& call, bool ends) {
+  if (!call.headers_done) {
+    const bool page = !call.grpc_content &&
+                      (call.http_method == HttpMethod::get || call.http_method == HttpMethod::head);
+    if (page) {
+      call.remote_closed = ends;
+      server_.on_page(call);
+      return;
+    }
+    server_.on_headers(call);
+  }
+  if (ends) server_.on_half_close(call);
+}
+
+int Http2Session::on_chunk(nghttp2_session*, uint8_t, int32_t stream, const uint8_t* data,
+                           size_t size, void* self) {
+  auto& me = *static_cast<Http2Session*>(self);
+  Call* call = me.find(stream);
+  if (call == nullptr) return 0;
+  me.server_.on_data(*call, {reinterpret_cast<const char*>(data), size});
+  return 0;
+}
+
+int Http2Session::on_close(nghttp2_session* session, int32_t stream, uint32_t, void* self) {
+  auto& me = *static_cast<Http2Session*>(self);
+  Call* call = me.find(stream);
+  if (call == nullptr) return 0;
+  nghttp2_session_set_stream_user_data(session, stream, nullptr);
+  me.server_.forget_call(*call);
+  return 0;
+}
+
+int Http2Session::on_sent(nghttp2_session* session, const nghttp2_frame* frame, void* self) {
+  auto& me = *static_cast<Http2Session*>(self);
+  if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
+  if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+  const Call* call = me.find(frame->hd.stream_id);
+  if (call == nullptr || call->remote_closed) return 0;
+  // Answered before the request was complete: tell the client to stop sending (RFC 9113 8.1).
+  nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+  return 0;
+}
+
+void Http2Session::respond(Call& call) {
+  if (call.submitted) {
+    if (call.deferred) {
+      call.deferred = false;
+      nghttp2_session_resume_data(session_, call.stream);
+    }
+    return;
+  }
+  call.submitted = true;
+  if (call.page) {
+    submit_page(call);
+    return;
+  }
+  if (call.finished && call.unsent() == 0) {
+    submit_trailers_only(call);
+    return;
+  }
+  const std::array<nghttp2_nv, 2> headers = {header(":status", "200"),
+                                             header("content-type", "application/grpc")};
+  nghttp2_data_provider provider{};
+  provider.source.ptr = &call;
+  provider.read_callback = on_read;
+  nghttp2_submit_response(session_, call.stream, headers.data(), headers.size(), &provider);
+}
+
+void Http2Session::submit_trailers_only(Call& call) {
+  const std::string text = percent_encode(call.status.text);
+  std::array<nghttp2_nv, 5> headers = {header(":status", status_text(call.http_status)),
+                                       header("content-type", "application/grpc"),
+                                       header("grpc-status", code_number(call.status.code))};
+  size_t count = 3;
+  if (!text.empty()) headers.at(count++) = header("grpc-message", text, false);
+  if (call.status.code == Code::unimplemented && !call.metadata.encoding.empty()) {
+    headers.at(count++) = header("grpc-accept-encoding", "identity");
+  }
+  nghttp2_submit_response(session_, call.stream, headers.data(), count, nullptr);
+}
+
+void Http2Session::submit_page(Call& call) {
+  const std::string size = std::to_string(call.unsent());
+  const std::array<nghttp2_nv, 3> headers = {header(":status", status_text(call.http_status)),
+                                             header("content-type", call.page_type, false),
+                                             header("content-length", size, false)};
+  if (call.http_method == HttpMethod::head) {
+    nghttp2_submit_response(session_, call.stream, headers.data(), headers.size(), nullptr);
+    return;
+  }
+  nghttp2_data_provider provider{};
+  provider.source.ptr = &call;
+  provider.read_callback = on_read;
+  nghttp2_submit_response(session_, call.stream, headers.data(), headers.size(), &provider);
+}
+
+int Http2Session::submit_trailers(Call& call) {
+  const std::string text = percent_encode(call.status.text);
+  const std::array<nghttp2_nv, 2> trailers = {header("grpc-status", code_number(call.status.code)),
+                                              header("grpc-message", text, false)};
+  return nghttp2_submit_trailer(session_, call.stream, trailers.data(), text.empty() ? 1 : 2);
+}
+
+ssize_t Http2Session::on_read(nghttp2_session*, int32_t, uint8_t*, size_t size, uint32_t* flags,
+                              nghttp2_data_source* source, void* self) {
+  auto& me = *static_cast<Http2Session*>(self);
+  auto& call = *static_cast<Call*>(source->ptr);
+  const size_t unsent = call.unsent();
+  if (unsent == 0 && !call.finished) {
+    call.deferred = true;
+    return NGHTTP2_ERR_DEFERRED;
+  }
+  const size_t taken = std::min(size, unsent);
+  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (taken == unsent && call.finished) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (!call.page) {
+      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      if (me.submit_trailers(call) != 0) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+  }
+  return static_cast<ssize_t>(taken);
+}
+
+int Http2Session::on_send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_header,
+                               size_t size, nghttp2_data_source* source, void* self) {
+  auto& me = *static_cast<Http2Session*>(self);
+  auto& call = *static_cast<Call*>(source->ptr);
+  constexpr size_t kFrameHeaderBytes = 9;
+  me.output_->append(reinterpret_cast<const char*>(frame_header), kFrameHeaderBytes);
+  call.take_output(size, *me.output_);
+  me.connection_.count_sent(size);
+  const bool drained = call.unsent() == 0 && !call.finished;
+  if (drained && call.method != nullptr && call.method->stream != nullptr) {
+    call.method->stream->on_writable(call.id);
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::unique_ptr<Session> make_http2_session(Connection& connection) {
+  return std::make_unique<Http2Session>(connection);
+}
+
+}  // namespace quorate::front::grpc

@@ -1,0 +1,58 @@
+// front/grpc/limits.h: every maximum of the server that clients talk to, each with its reason.
+//
+// A client is hostile until proven otherwise: whatever it can make us keep is bounded here.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/types.h"
+
+namespace quorate::front::grpc {
+
+// One read per wake: long enough to gather a full batch of calls, short enough to stay in cache.
+inline constexpr size_t kReadBytesMax = size_t{256} << 10U;
+// Input is given to HTTP/2 in slices, so that back-pressure is noticed between few calls.
+inline constexpr size_t kFeedBytesMax = size_t{16} << 10U;
+// Bytes handed to one write: beyond it the kernel's socket buffer is full anyhow.
+inline constexpr size_t kOutputBytesMax = size_t{1} << 20U;
+// Answers a connection has not taken yet; above it nothing more is read from that connection.
+inline constexpr size_t kUnsentBytesMax = size_t{8} << 20U;
+// Partly received messages of one connection together; a stream that goes above it is refused.
+inline constexpr size_t kUnfinishedBytesMax = size_t{64} << 20U;
+// Flow-control windows: a 1.5 MiB value must not wait for a round trip.
+inline constexpr int32_t kStreamWindowBytes = int32_t{4} << 20U;
+inline constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20U;
+// Go clients put every call and watch of a process on one connection.
+inline constexpr uint32_t kStreamsPerConnectionMax = 10000;
+// Tokens are the largest headers of this API, a few KiB.
+inline constexpr size_t kHeaderListBytesMax = size_t{64} << 10U;
+inline constexpr uint32_t kHeaderFieldsMax = 128;
+// A header that waits for a large message is 5 bytes; what the message may add is an option.
+inline constexpr size_t kMessagePrefixBytes = 5;
+// Sockets, well below the usual descriptor limit of a service (65536).
+inline constexpr size_t kConnectionsMax = 10000;
+// Connections taken in one wake, so that a storm of them does not starve the calls.
+inline constexpr int kAcceptsPerWakeMax = 64;
+inline constexpr int kListenBacklog = 1024;
+// A client that cancels this often attacks (rapid reset); busy watchers stay far below.
+inline constexpr uint32_t kResetsPerSecondMax = 2000;
+// PING, SETTINGS, PRIORITY and empty DATA frames: they cost us work and the client nothing.
+inline constexpr uint32_t kControlFramesPerSecondMax = 2000;
+// A connection must say which protocol it speaks within this time.
+inline constexpr Duration kPrefaceDeadline = std::chrono::seconds(10);
+// An HTTP/1.1 request must be complete, and a kept-alive connection be used again, within these.
+inline constexpr Duration kRequestDeadline = std::chrono::seconds(10);
+inline constexpr Duration kKeptAliveDeadline = std::chrono::seconds(120);
+// Between two looks at connections for passed deadlines.
+inline constexpr Duration kSweepInterval = std::chrono::seconds(1);
+inline constexpr size_t kRequestHeadBytesMax = size_t{16} << 10U;
+// Buffers of a finished call are kept for the next one unless they grew beyond this.
+inline constexpr size_t kKeptBufferBytesMax = size_t{16} << 10U;
+// A body from this size on is shared with its owner; copying a smaller one is cheaper.
+inline constexpr size_t kSharedBodyBytesMin = size_t{4} << 10U;
+// The longest text of a status: it travels in a header.
+inline constexpr size_t kStatusTextBytesMax = 1024;
+
+}  // namespace quorate::front::grpc

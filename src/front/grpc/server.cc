@@ -1,0 +1,380 @@
+#include "front/grpc/server.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "front/grpc/connection.h"
+#include "front/grpc/limits.h"
+#include "front/grpc/listener.h"
+
+namespace quorate::front::grpc {
+
+// Hooks and timers cannot be taken back from every executor: they hold this, and find out.
+struct Server::Shared {
+  Server* server = nullptr;
+};
+
+Server::Server(world::Executor& executor, world::Poller& poller, ServerOptions options)
+    : executor_(executor),
+      poller_(poller),
+      options_(std::move(options)),
+      read_buffer_(kReadBytesMax, '\0'),
+      shared_(std::make_shared<Shared>()) {
+  shared_->server = this;
+  executor_.at_turn_end([shared = shared_] {
+    if (shared->server != nullptr) shared->server->on_turn_end();
+  });
+}
+
+Server::~Server() {
+  shared_->server = nullptr;
+  if (sweep_timer_ != 0) executor_.cancel(sweep_timer_);
+  close_all();
+  connections_.clear();
+}
+
+void Server::close_all() {
+  listeners_.clear();
+  for (const auto& connection : connections_) connection->close();
+}
+
+void Server::add_unary(std::string_view service, std::string_view name, UnaryHandler handler) {
+  auto method = std::make_unique<Method>();
+  method->service = service;
+  method->name = name;
+  method->unary = std::move(handler);
+  methods_in_order_.push_back(method.get());
+  methods_["/" + method->service + "/" + method->name] = std::move(method);
+}
+
+void Server::add_stream(std::string_view service, std::string_view name, StreamHandler& handler) {
+  auto method = std::make_unique<Method>();
+  method->service = service;
+  method->name = name;
+  method->stream = &handler;
+  methods_in_order_.push_back(method.get());
+  methods_["/" + method->service + "/" + method->name] = std::move(method);
+}
+
+Result<uint16_t> Server::listen(const std::string& address) {
+  auto listener =
+      Listener::open(poller_, address, [this](int descriptor) { on_accepted(descriptor); });
+  if (!listener) return std::unexpected(listener.error());
+  const uint16_t port = (*listener)->port();
+  listeners_.push_back(std::move(*listener));
+  return port;
+}
+
+void Server::drain() {
+  draining_ = true;
+  listeners_.clear();
+  for (const auto& connection : connections_) connection->drain();
+}
+
+void Server::on_accepted(int descriptor) {
+  if (connections_.size() >= kConnectionsMax) {
+    ++metrics_.connections_refused;
+    ::close(descriptor);
+    return;
+  }
+  auto connection = std::make_unique<Connection>(*this, descriptor);
+  connection->position = connections_.size();
+  Connection& taken = *connection;
+  connections_.push_back(std::move(connection));
+  metrics_.connections = connections_.size();
+  if (auto started = taken.start(); !started) {
+    log(LogLevel::warn, "a client was turned away: " + started.error().text);
+    taken.close();
+    return;
+  }
+  if (sweep_timer_ == 0) arm_sweep();
+}
+
+void Server::arm_sweep() {
+  sweep_timer_ = executor_.at(now() + kSweepInterval, [shared = shared_] {
+    if (shared->server != nullptr) shared->server->on_sweep();
+  });
+}
+
+void Server::on_sweep() {
+  sweep_timer_ = 0;
+  const Time now_time = now();
+  for (const auto& connection : connections_) connection->sweep(now_time);
+  if (!connections_.empty()) arm_sweep();
+}
+
+void Server::mark_dirty(Connection& connection) {
+  if (connection.dirty) return;
+  connection.dirty = true;
+  dirty_.push_back(&connection);
+  if (in_event_ || turn_requested_) return;
+  // The call may come from a hook that runs behind ours: make sure that another turn ends.
+  turn_requested_ = true;
+  executor_.post([] {});
+}
+
+void Server::retire(Connection& connection) { retired_.push_back(&connection); }
+
+void Server::on_turn_end() {
+  turn_requested_ = false;
+  std::vector<Connection*> round;
+  round.swap(dirty_);
+  for (Connection* connection : round) connection->dirty = false;
+  for (Connection* connection : round) {
+    if (connection->flush()) mark_dirty(*connection);
+  }
+  for (Connection* connection : retired_) {
+    if (connection->dirty) std::erase(dirty_, connection);
+    const size_t position = connection->position;
+    std::swap(connections_[position], connections_.back());
+    connections_[position]->position = position;
+    connections_.pop_back();
+  }
+  retired_.clear();
+  metrics_.connections = connections_.size();
+  if (dirty_.empty()) {
+    round.clear();
+    dirty_.swap(round);  // keeps the allocation
+  }
+}
+
+std::string_view Server::message(CallId id) const {
+  const Call* call = calls_.find(id);
+  if (call == nullptr) return {};
+  return read_message_frame(call->inbound).message;
+}
+
+void Server::release_message(CallId id) {
+  Call* call = calls_.find(id);
+  if (call == nullptr || !call->dispatched) return;
+  if (call->inbound.capacity() > kKeptBufferBytesMax) std::string().swap(call->inbound);
+}
+
+void Server::set_tag(CallId id, uint64_t tag) {
+  if (Call* call = calls_.find(id); call != nullptr) call->tag = tag;
+}
+
+size_t Server::unsent_bytes(CallId id) const {
+  const Call* call = calls_.find(id);
+  return call == nullptr ? 0 : call->unsent();
+}
+
+void Server::send(CallId id, std::string_view head, const Bytes& body) {
+  Call* call = calls_.find(id);
+  if (call == nullptr || call->finished) return;
+  const size_t before = call->unsent();
+  if (!call->tail.empty()) {
+    call->outbound.append(call->tail.view().substr(call->tail_sent));
+    call->tail = Bytes();
+    call->tail_sent = 0;
+  }
+  append_message_prefix(head.size() + body.size(), call->outbound);
+  call->outbound.append(head);
+  if (body.size() >= kSharedBodyBytesMin) {
+    call->tail = body;
+  } else {
+    call->outbound.append(body.view());
+  }
+  Connection& connection = *call->connection;
+  connection.count_unsent(call->unsent() - before);
+  connection.session()->respond(*call);
+  mark_dirty(connection);
+}
+
+void Server::finish(CallId id, Status status) {
+  Call* call = calls_.find(id);
+  if (call != nullptr && !call->finished) finish_call(*call, std::move(status));
+}
+
+void Server::finish_call(Call& call, Status status) {
+  call.finished = true;
+  call.status = std::move(status);
+  if (call.method != nullptr) {
+    auto& handled = const_cast<Method*>(call.method)->handled;
+    ++handled.at(static_cast<size_t>(call.status.code));
+  }
+  Connection& connection = *call.connection;
+  connection.session()->respond(call);  // HTTP/1.1 lets go of the call in here
+  mark_dirty(connection);
+}
+
+void Server::answer(CallId id, std::string_view head, const Bytes& body) {
+  send(id, head, body);
+  finish(id, Status{});
+}
+
+void Server::answer_page(CallId id, int http_status, std::string_view type, std::string_view body) {
+  Call* call = calls_.find(id);
+  if (call == nullptr || call->finished) return;
+  call->page = true;
+  call->http_status = http_status;
+  call->page_type = type;
+  const size_t before = call->unsent();
+  call->outbound.append(body);
+  call->connection->count_unsent(call->unsent() - before);
+  finish_call(*call, Status{});
+}
+
+// Codes and words are those of grpc-go, which clients of this API know.
+Status Server::check_headers(Call& call) {
+  if (call.http_method != HttpMethod::post) {
+    call.http_status = 405;
+    return {Code::internal, "http2Server.operateHeaders received a method which should be POST"};
+  }
+  if (call.header_fields > kHeaderFieldsMax || call.header_bytes > kHeaderListBytesMax) {
+    call.http_status = 431;
+    return {Code::resource_exhausted, "the request's headers are larger than this server takes"};
+  }
+  if (!call.grpc_content) {
+    call.http_status = 415;
+    return {Code::invalid_argument,
+            "invalid gRPC request content-type \"" + call.content_type + "\""};
+  }
+  if (call.timeout_malformed) {
+    call.http_status = 400;
+    return {Code::internal, "malformed grpc-timeout"};
+  }
+  path_scratch_ = call.path;
+  const auto found = methods_.find(path_scratch_);
+  if (found == methods_.end()) {
+    const size_t slash = call.path.rfind('/');
+    if (slash == 0 || slash == std::string::npos || call.path[0] != '/') {
+      return {Code::unimplemented, "malformed method name: \"" + call.path + "\""};
+    }
+    const std::string service = call.path.substr(1, slash - 1);
+    for (const Method* method : methods_in_order_) {
+      if (method->service != service) continue;
+      return {Code::unimplemented,
+              "unknown method " + call.path.substr(slash + 1) + " for service " + service};
+    }
+    return {Code::unimplemented, "unknown service " + service};
+  }
+  call.method = found->second.get();
+  ++found->second->started;
+  if (!call.metadata.encoding.empty() && call.metadata.encoding != "identity") {
+    return {Code::unimplemented, "grpc: Decompressor is not installed for grpc-encoding \"" +
+                                     call.metadata.encoding + "\""};
+  }
+  return {};
+}
+
+void Server::on_headers(Call& call) {
+  call.headers_done = true;
+  call.started = now();
+  if (Status status = check_headers(call); status.code != Code::ok) {
+    finish_call(call, std::move(status));
+    return;
+  }
+  if (call.deadline != kNever) {
+    // The header gave a span; the call began when its headers were complete.
+    call.deadline = call.started + call.deadline.time_since_epoch();
+    if (call.method->stream != nullptr) arm_deadline(call);
+  }
+}
+
+void Server::arm_deadline(const Call& call) {
+  executor_.at(call.deadline, [shared = shared_, id = call.id] {
+    if (shared->server == nullptr) return;
+    shared->server->finish(id, {Code::deadline_exceeded, "context deadline exceeded"});
+  });
+}
+
+Status Server::check_frame(const Call& call, const MessageFrame& frame) const {
+  if (frame.compressed) {
+    if (call.metadata.encoding.empty() || call.metadata.encoding == "identity") {
+      return {Code::internal, "grpc: compressed flag set with identity or empty encoding"};
+    }
+    return {Code::unimplemented, "grpc: Decompressor is not installed"};
+  }
+  if (frame.size > options_.message_bytes_max) {
+    return {Code::resource_exhausted, "grpc: received message larger than max (" +
+                                          std::to_string(frame.size) + " vs. " +
+                                          std::to_string(options_.message_bytes_max) + ")"};
+  }
+  return {};
+}
+
+void Server::on_data(Call& call, std::string_view data) {
+  if (call.finished || call.dispatched || call.method == nullptr) return;
+  Connection& connection = *call.connection;
+  if (connection.unfinished() + data.size() > kUnfinishedBytesMax) {
+    finish_call(call,
+                {Code::resource_exhausted, "too many unfinished request bytes on one connection"});
+    return;
+  }
+  call.inbound.append(data);
+  connection.count_unfinished(data.size());
+  if (call.method->stream != nullptr) {
+    on_stream_data(call, data);
+    return;
+  }
+  const MessageFrame frame = read_message_frame(call.inbound);
+  if (!frame.has_prefix) return;
+  if (Status status = check_frame(call, frame); status.code != Code::ok) {
+    finish_call(call, std::move(status));
+    return;
+  }
+  if (!frame.complete) return;
+  connection.count_consumed(call.inbound.size());
+  call.dispatched = true;
+  call.method->unary(call.id, frame.message);
+}
+
+void Server::on_stream_data(Call& call, std::string_view) {
+  const CallId id = call.id;
+  size_t consumed = 0;
+  while (!call.finished) {
+    const MessageFrame frame = read_message_frame(std::string_view(call.inbound).substr(consumed));
+    if (!frame.has_prefix) break;
+    if (Status status = check_frame(call, frame); status.code != Code::ok) {
+      finish_call(call, std::move(status));
+      break;
+    }
+    if (!frame.complete) break;
+    consumed += kMessagePrefixBytes + frame.size;
+    call.method->stream->on_message(id, frame.message);
+  }
+  call.connection->count_consumed(consumed);
+  call.inbound.erase(0, consumed);
+}
+
+void Server::on_half_close(Call& call) {
+  call.remote_closed = true;
+  if (call.finished || call.method == nullptr) return;
+  if (call.method->stream != nullptr) {
+    call.method->stream->on_half_close(call.id);
+  } else if (!call.dispatched) {
+    finish_call(call, {Code::internal, "the request ended before its message was complete"});
+  }
+}
+
+void Server::on_page(Call& call) {
+  call.headers_done = true;
+  call.page = true;
+  const std::string path = call.path;
+  const size_t mark = path.find('?');
+  PageRequest request;
+  request.path = std::string_view(path).substr(0, mark);
+  if (mark != std::string::npos) request.query = std::string_view(path).substr(mark + 1);
+  if (options_.pages) {
+    options_.pages(call.id, request);
+  } else {
+    answer_page(call.id, 404, "text/plain; charset=utf-8", "404 page not found\n");
+  }
+}
+
+void Server::forget_call(Call& call) {
+  const CallId id = call.id;
+  const Method* method = call.method;
+  if (method != nullptr && !call.finished) {
+    ++const_cast<Method*>(method)->handled.at(static_cast<size_t>(Code::canceled));
+  }
+  call.connection->drop(call);
+  calls_.release(call);
+  if (method != nullptr && method->stream != nullptr) method->stream->on_closed(id);
+}
+
+}  // namespace quorate::front::grpc

@@ -1,0 +1,149 @@
+// front/grpc/server.h: a gRPC server and a small HTTP server on the same ports.
+//
+// Runs inside the node's event loop: sockets are read in large gulps, every complete request is
+// handed to its handler at once, and what a turn answered leaves at its end with one write per
+// connection. Handlers name calls by CallId and may answer any time later; an answer to a call
+// which is over is dropped. Construct it after the node, so that the node's answers of a turn
+// are there when the server's end of the turn comes.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "front/grpc/call.h"
+#include "world/executor.h"
+#include "world/poller.h"
+
+namespace quorate::front::grpc {
+
+class Connection;
+class Listener;
+
+// Views are valid during the call of the handler; for unary calls Server::message() gives the
+// same bytes until the call is over.
+using UnaryHandler = std::function<void(CallId, std::string_view message)>;
+
+class StreamHandler {
+ public:
+  virtual ~StreamHandler() = default;
+  virtual void on_message(CallId call, std::string_view message) = 0;
+  virtual void on_half_close(CallId call) = 0;  // the client will send nothing more
+  virtual void on_writable(CallId call) = 0;    // everything sent so far has left
+  virtual void on_closed(CallId call) = 0;      // over, by whichever side; the id is dead now
+};
+
+struct PageRequest {
+  std::string_view path;   // without the query
+  std::string_view query;  // behind the '?'
+};
+using PageHandler = std::function<void(CallId, const PageRequest&)>;
+
+struct Method {
+  std::string service;
+  std::string name;
+  UnaryHandler unary;               // exactly one of the two is set
+  StreamHandler* stream = nullptr;  // outlives the server
+  std::array<uint64_t, kCodeCount> handled{};
+  uint64_t started = 0;
+};
+
+struct ServerMetrics {
+  uint64_t bytes_received = 0;
+  uint64_t bytes_sent = 0;
+  uint64_t connections = 0;
+  uint64_t connections_refused = 0;
+};
+
+struct ServerOptions {
+  size_t message_bytes_max = size_t{2} << 20U;
+  PageHandler pages;  // GET and HEAD that are not gRPC
+};
+
+class Server {
+ public:
+  Server(world::Executor& executor, world::Poller& poller, ServerOptions options);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  void add_unary(std::string_view service, std::string_view name, UnaryHandler handler);
+  void add_stream(std::string_view service, std::string_view name, StreamHandler& handler);
+  Result<uint16_t> listen(const std::string& address);
+  void drain();
+  void close_all();  // at once; stream handlers hear of it, so call it while they live
+
+  // ---- For handlers. Each takes a call that may be over already.
+  bool alive(CallId id) const { return calls_.find(id) != nullptr; }
+  // The call, to read from; never kept beyond the current task.
+  const Call* find(CallId id) const { return calls_.find(id); }
+  std::string_view message(CallId id) const;  // of a unary call
+  void release_message(CallId id);            // its bytes are not needed any more
+  void set_tag(CallId id, uint64_t tag);
+  // One message of two parts, so that a shared body needs no copy to get a header in front.
+  void send(CallId id, std::string_view head, const Bytes& body);
+  void finish(CallId id, Status status);
+  void answer(CallId id, std::string_view head, const Bytes& body);  // send, then finish: OK
+  void answer_page(CallId id, int http_status, std::string_view type, std::string_view body);
+  size_t unsent_bytes(CallId id) const;
+
+  Time now() const { return executor_.now(); }
+  const ServerMetrics& metrics() const { return metrics_; }
+  const std::vector<const Method*>& methods() const { return methods_in_order_; }
+
+  // ---- For the connections.
+  CallTable& calls() { return calls_; }
+  world::Poller& poller() { return poller_; }
+  ServerMetrics& counters() { return metrics_; }
+  std::string& read_buffer() { return read_buffer_; }
+  const ServerOptions& options() const { return options_; }
+  bool draining() const { return draining_; }
+  void on_accepted(int descriptor);
+  void mark_dirty(Connection& connection);
+  void enter_event() { in_event_ = true; }  // a turn end is sure to follow
+  void leave_event() { in_event_ = false; }
+  void retire(Connection& connection);  // destroyed at the end of the turn
+  void on_headers(Call& call);          // all of a gRPC call's headers have arrived
+  void on_data(Call& call, std::string_view data);
+  void on_half_close(Call& call);
+  void on_page(Call& call);
+  void forget_call(Call& call);  // the transport is done with it
+
+ private:
+  struct Shared;
+  void on_turn_end();
+  void on_sweep();
+  void arm_sweep();
+  Status check_headers(Call& call);
+  void arm_deadline(const Call& call);
+  void finish_call(Call& call, Status status);
+  Status check_frame(const Call& call, const MessageFrame& frame) const;
+  void on_stream_data(Call& call, std::string_view data);
+
+  world::Executor& executor_;
+  world::Poller& poller_;
+  ServerOptions options_;
+  CallTable calls_;
+  ServerMetrics metrics_;
+  // Keyed by path: "/package.Service/Method".
+  std::unordered_map<std::string, std::unique_ptr<Method>> methods_;
+  std::vector<const Method*> methods_in_order_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::unique_ptr<Connection>> connections_;
+  std::vector<Connection*> dirty_;
+  std::vector<Connection*> retired_;
+  std::string read_buffer_;
+  std::string path_scratch_;
+  std::shared_ptr<Shared> shared_;  // what outlives us in the executor asks it for us
+  world::TimerId sweep_timer_ = 0;
+  bool draining_ = false;
+  bool in_event_ = false;
+  bool turn_requested_ = false;
+};
+
+}  // namespace quorate::front::grpc
