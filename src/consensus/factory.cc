@@ -1,0 +1,33 @@
+#include "consensus/factory.h"
+
+#include "base/check.h"
+#include "consensus/raft/replica.h"
+
+namespace quorate::consensus {
+
+std::optional<Protocol> protocol_named(std::string_view name) {
+  if (name == "raft") return Protocol::raft;
+  return std::nullopt;
+}
+
+std::unique_ptr<ReplicatedLog> make_replica(Protocol protocol, const Config& config,
+                                            Recovered recovered, Time now, Rng rng) {
+  switch (protocol) {
+    case Protocol::raft:
+      return std::make_unique<raft::Replica>(config, std::move(recovered), now, rng);
+  }
+  CHECK(false, "every protocol is made here");
+}
+
+Write founding_write(Protocol protocol, const Members& members) {
+  CHECK(!members.voters.empty() && members.outgoing.empty(), "a log is founded by its voters");
+  CHECK(protocol == Protocol::raft, "every protocol is founded here");
+  const Ballot founding{1, {}};
+  Write write;
+  write.id = WriteId{1};
+  write.hard_state = HardState{founding, {}, Index{1}};
+  write.entries.push_back({Index{1}, founding, EntryKind::members, {}, encode_members(members)});
+  return write;
+}
+
+}  // namespace quorate::consensus

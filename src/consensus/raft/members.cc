@@ -1,0 +1,136 @@
+// Who takes part: configurations take effect when appended and are taken back when truncated
+// (thesis, section 4.1), and members that lost their data are re-admitted as a new life
+// (docs/decisions/0004).
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/mutant.h"
+#include "consensus/raft/replica.h"
+
+namespace quorate::consensus::raft {
+
+void Replica::push_configuration(Index index, Bytes encoded) {
+  Members members;
+  if (!encoded.empty()) {
+    std::optional<Members> decoded = decode_members(encoded);
+    CHECK(decoded, "configurations in the log are well-formed");
+    members = std::move(*decoded);
+  }
+  configurations_.push_back({index, std::move(members), std::move(encoded)});
+  voter_ = configurations_.back().members.is_voter(self_);
+}
+
+void Replica::configuration_changed() {
+  const bool was_voter = std::exchange(voter_, members().is_voter(self_));
+  if (voter_ && !was_voter) draw_timeout();
+  if (stage_ == Stage::leader) track_members();
+}
+
+const Replica::Configuration& Replica::configuration_at(Index index) const {
+  for (auto found = configurations_.rbegin(); found != configurations_.rend(); ++found) {
+    if (found->index <= index) return *found;
+  }
+  return configurations_.front();
+}
+
+Progress* Replica::progress_of(NodeId id) {
+  const auto found = std::ranges::lower_bound(peers_, id, {}, &Progress::id);
+  return found != peers_.end() && found->id == id ? &*found : nullptr;
+}
+
+// Follows the configuration in force: who is sent entries, and where in peers_ the voters are.
+void Replica::track_members() {
+  const Members& current = members();
+  std::vector<Progress> tracked;
+  std::vector<NodeId> everyone = current.everyone();
+  if (!std::ranges::binary_search(everyone, self_)) {
+    everyone.insert(std::ranges::upper_bound(everyone, self_), self_);
+  }
+  for (const NodeId id : everyone) {
+    Progress* known = progress_of(id);
+    Progress peer = known == nullptr ? Progress{} : std::move(*known);
+    if (known == nullptr) {
+      peer.id = id;
+      peer.next = log_.last().next();
+    }
+    const Member* member = current.find(id);
+    peer.admitted = member == nullptr ? 0 : member->incarnation;
+    if (id == self_) {
+      peer.match = durable_;
+      peer.known = true;
+      peer.incarnation = peer.admitted;
+      peer.round = UINT64_MAX;
+      peer.heard = Time::max();
+    }
+    tracked.push_back(std::move(peer));
+  }
+  peers_ = std::move(tracked);
+  voter_places_.clear();
+  outgoing_places_.clear();
+  for (size_t place = 0; place < peers_.size(); ++place) {
+    const NodeId id = peers_[place].id;
+    if (std::ranges::find(current.voters, id, &Member::id) != current.voters.end()) {
+      voter_places_.push_back(place);
+    }
+    if (std::ranges::binary_search(current.outgoing, id)) outgoing_places_.push_back(place);
+  }
+}
+
+// Takes the common part of every reply. False: nobody we lead, or a life that is over.
+bool Replica::note_reply(NodeId from, const Head& head, Progress*& peer) {
+  if (stage_ != Stage::leader || from == self_) return false;
+  peer = progress_of(from);
+  if (peer == nullptr) return false;
+  const bool admitted = peer->admitted == 0 || peer->admitted == head.incarnation;
+  if (!head.amnesiac && !admitted) {
+    ++dropped_;
+    return false;
+  }
+  const bool counted = peer->counts();
+  if (!peer->known || peer->incarnation != head.incarnation) begin_life(*peer, head);
+  peer->amnesiac = head.amnesiac && !QRT_MUTANT(AMNESIA);
+  peer->heard = now_;
+  if (!counted && peer->counts()) advance_commit();
+  return stage_ == Stage::leader;
+}
+
+void Replica::begin_life(Progress& peer, const Head& head) {
+  if (peer.known) {
+    // What its earlier life had stored is gone.
+    peer.match = {};
+    peer.round = 0;
+    peer.pinned = {};
+    peer.committed_sent = {};
+    if (peer.flow != Flow::snapshot) probe_from(peer, log_.last().next());
+  }
+  peer.known = true;
+  peer.incarnation = head.incarnation;
+  peer.life_round = ++round_;
+}
+
+// Admits the new life of a member that lost its data: the same configuration but for its
+// incarnation, decided by a majority that does not count it.
+void Replica::readmit(const Progress& peer) {
+  if (!peer.amnesiac || peer.round < peer.life_round) return;
+  if (!established_ || change_pending() || peer.admitted == peer.incarnation) return;
+  Members renewed = members();
+  for (auto* list : {&renewed.voters, &renewed.learners}) {
+    for (Member& member : *list) {
+      if (member.id == peer.id) member.incarnation = peer.incarnation;
+    }
+  }
+  if (renewed == members()) return;
+  append_own(EntryKind::members, {}, encode_members(renewed));
+}
+
+// Compares our life with the one that the members have admitted for certain.
+void Replica::recall_own_life() {
+  const Index certain = std::min(committed_, durable_);
+  const Configuration& admitted = configuration_at(certain);
+  const Member* own = admitted.index <= certain ? admitted.members.find(self_) : nullptr;
+  if (own == nullptr || own->incarnation == 0) return;
+  const bool was = std::exchange(amnesiac_, own->incarnation != incarnation_);
+  if (was && !amnesiac_ && stage_ == Stage::follower) draw_timeout();
+}
+
+}  // namespace quorate::consensus::raft

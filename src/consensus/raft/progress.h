@@ -1,0 +1,53 @@
+// consensus/raft/progress.h: what a leader knows of one member's log.
+//
+// `match` is durable there and equal to ours; `next` is what to send. Invariant: match < next,
+// and match never shrinks while the member keeps its life (its incarnation) and we our office.
+#pragma once
+
+#include <deque>
+
+#include "base/types.h"
+
+namespace quorate::consensus::raft {
+
+enum class Flow : uint8_t {
+  probing,      // one message at a time, until it is known where the logs part
+  replicating,  // many messages on the way, as far as the windows allow
+  snapshot,     // entries it needs are gone: a snapshot is on its way
+};
+
+struct Sent {
+  Index last;
+  size_t bytes = 0;
+};
+
+struct Progress {
+  NodeId id;
+  Index match;
+  Index next;
+  Flow flow = Flow::probing;
+  bool awaiting_probe = false;  // a probe is on its way: wait for its answer
+  std::deque<Sent> window;      // appends not yet answered, oldest first
+  size_t window_bytes = 0;
+  Time resend_at{};         // nothing was answered for so long: believe the messages lost
+  Duration resend_delay{};  // doubles while nothing helps
+  Index committed_sent;
+
+  bool streaming = false;  // a snapshot was asked for and SnapshotSent has not come
+  Index pinned;            // the log behind this is kept for it; zero: nothing is
+  Time heard{};            // last reply
+
+  // Which life of the member answers (see Member::incarnation), and which one is admitted.
+  bool known = false;
+  bool amnesiac = false;
+  uint64_t incarnation = 0;
+  uint64_t admitted = 0;    // of the configuration in force; zero: the first life, whatever it is
+  uint64_t life_round = 0;  // a reply to this read round proves that the life is not a past one
+
+  uint64_t round = 0;  // newest read round answered
+
+  // An amnesiac's word decides nothing, nor that of a life that was not admitted.
+  bool counts() const { return known && !amnesiac && (admitted == 0 || admitted == incarnation); }
+};
+
+}  // namespace quorate::consensus::raft

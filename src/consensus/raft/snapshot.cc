@@ -1,0 +1,106 @@
+// Snapshots and compaction (paper, section 7): the prefix that the state machine covers is
+// dropped, and who needs it back gets the state instead.
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/mutant.h"
+#include "consensus/raft/replica.h"
+
+namespace quorate::consensus::raft {
+
+void Replica::need_snapshot(Progress& peer) {
+  peer.flow = Flow::snapshot;
+  peer.window.clear();
+  peer.window_bytes = 0;
+  if (peer.streaming) return;
+  peer.streaming = true;
+  // What follows the snapshot must still be here when it has arrived, or the peer would need
+  // the next one, and so on.
+  peer.pinned = log_.snapshot_index();
+  ready_.snapshots.push_back(peer.id);
+}
+
+void Replica::on(const SnapshotSent& event) {
+  Progress* peer = stage_ == Stage::leader ? progress_of(event.to) : nullptr;
+  if (peer == nullptr) return;
+  peer->streaming = false;
+  if (!event.ok) peer->pinned = {};
+  if (peer->flow != Flow::snapshot) return;
+  Index next = peer->match.next();
+  if (event.ok) {
+    peer->pinned = event.index;
+    next = std::max(next, std::min(event.index, log_.last()).next());
+  }
+  probe_from(*peer, std::max(next, log_.first()));
+  // Its acknowledgement will come when it has installed; if not, a heartbeat finds out.
+  peer->awaiting_probe = true;
+  peer->resend_delay = std::max(peer->resend_delay, election_timeout_);
+  peer->resend_at = now_ + peer->resend_delay;
+}
+
+Index Replica::droppable(Index wanted) const {
+  Index limit = std::min(wanted, committed_);
+  if (!upcoming_.entries.empty()) {
+    limit = std::min(limit, upcoming_.entries.front().index.previous());
+  }
+  if (stage_ != Stage::leader) return limit;
+  for (const Progress& peer : peers_) {
+    const bool alive = peer.streaming || now_ - std::min(peer.heard, now_) < election_timeout_;
+    if (peer.id != self_ && peer.pinned && alive) limit = std::min(limit, peer.pinned);
+  }
+  return limit;
+}
+
+void Replica::on(const SnapshotTaken& event) {
+  const Index index = droppable(event.index);
+  if (index <= log_.snapshot_index() || upcoming_.install) return;
+  upcoming_write();
+  const Configuration& in_force = configuration_at(index);
+  upcoming_.snapshot = SnapshotMeta{index, log_.ballot_at(index), in_force.encoded};
+  log_.drop_prefix(index);
+  while (configurations_.size() > 1 && configurations_[1].index <= index) {
+    configurations_.erase(configurations_.begin());
+  }
+}
+
+void Replica::on(const SnapshotArrived& event) {
+  const SnapshotMeta& meta = event.meta;
+  if (stage_ == Stage::leader || !meta.index || !decode_members(meta.members)) {
+    ++dropped_;
+    return;
+  }
+  // Everything in a snapshot is committed; we may learn of a term from it, never of a leader.
+  if (meta.ballot.round > term_) become_follower(meta.ballot.round, {});
+  if (meta.index > committed_ || QRT_MUTANT(M21)) {
+    if (log_.matches(meta.index, meta.ballot) && !QRT_MUTANT(M21)) {
+      commit_to(meta.index);  // we hold all of it already: no need to replace anything
+    } else {
+      install(meta);
+    }
+  }
+  if (event.from != leader_) return;
+  acknowledge_ = true;
+  acknowledged_ = std::max(acknowledged_, committed_);
+}
+
+void Replica::install(const SnapshotMeta& meta) {
+  upcoming_write();
+  upcoming_.entries.clear();
+  if (log_.last() > committed_ && written_last_ > committed_) {
+    upcoming_.truncate_from = committed_.next();
+  }
+  upcoming_.snapshot = meta;
+  upcoming_.install = true;
+  log_.reset(meta.index, meta.ballot);
+  // Until this write is durable we hold no more than what was committed before.
+  durable_ = std::min(durable_, committed_);
+  for (WriteOnItsWay& write : writes_) write.last = std::min(write.last, committed_);
+  written_last_ = meta.index;
+  committed_ = meta.index;
+  configurations_.clear();
+  push_configuration(meta.index, meta.members);
+  configuration_changed();
+  recall_own_life();
+}
+
+}  // namespace quorate::consensus::raft

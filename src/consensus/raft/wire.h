@@ -1,0 +1,68 @@
+// consensus/raft/wire.h: what Raft replicas say to each other, as bytes in Message::head.
+//
+// Heads are small and may be hostile: decode_head() reads within bounds, accepts no number that
+// could overflow by counting on, and answers nothing for anything malformed. Invariant: `term` is
+// always the sender's current term; a term asked for travels in the request itself.
+#pragma once
+
+#include <optional>
+#include <variant>
+
+#include "base/bytes.h"
+#include "base/types.h"
+
+namespace quorate::consensus::raft {
+
+struct VoteRequest {
+  bool before_vote = false;  // pre-vote: would you vote for me? (Ongaro's thesis, section 9.6)
+  bool transfer = false;     // the leader asked for this election
+  uint64_t asked_term = 0;
+  uint64_t campaign = 0;  // echoed: tells the replies to one pre-vote from those to the next
+  Index last;
+  uint64_t last_term = 0;
+};
+struct VoteReply {
+  bool before_vote = false;
+  bool granted = false;
+  uint64_t campaign = 0;
+};
+struct Append {
+  Index previous;
+  uint64_t previous_term = 0;
+  Index committed;
+};
+struct AppendReply {
+  bool accepted = false;
+  Index index;  // accepted: durable and equal up to here; refused: `previous` of the request
+  Index hint;   // refused: the newest position that may be equal, and its term
+  uint64_t hint_term = 0;
+};
+struct Heartbeat {
+  bool wants_reply = false;
+  Index committed;  // with its term, so that only who holds that very entry believes it
+  uint64_t committed_term = 0;
+  uint64_t round = 0;  // newest read round
+};
+struct HeartbeatReply {
+  uint64_t round = 0;
+  Index last;
+};
+struct TimeoutNow {};
+// A letter to oneself: this write is durable.
+struct Stored {
+  WriteId write;
+};
+
+using Body = std::variant<VoteRequest, VoteReply, Append, AppendReply, Heartbeat, HeartbeatReply,
+                          TimeoutNow, Stored>;
+struct Head {
+  uint64_t term = 0;
+  uint64_t incarnation = 0;
+  bool amnesiac = false;
+  Body body;
+};
+
+Bytes encode_head(const Head& head);
+std::optional<Head> decode_head(const Bytes& encoded);
+
+}  // namespace quorate::consensus::raft
