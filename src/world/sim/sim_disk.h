@@ -1,0 +1,138 @@
+// world/sim/sim_disk.h: a disk in memory that forgets what was not synced.
+//
+// Every file has what is durable and the writes since its last sync; every directory has its
+// durable entries and the changes since sync_directory. power_off() keeps what is durable and a
+// subset of the rest, chosen by the seed: a write survives whole, torn at 512-byte sectors, or
+// not at all; a create, rename or remove may be undone. What was synced always survives.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "world/disk.h"
+#include "world/sim/trace_hash.h"
+
+namespace quorate::world {
+
+inline constexpr size_t kSectorBytes = 512;
+
+class SimDisk final : public Disk {
+ public:
+  SimDisk(Rng rng, TraceHash& trace);
+  ~SimDisk() override;
+
+  // ---- Faults, for tests and nemeses.
+  // The operation `count` from now (1: the very next) and all later ones fail, as if the power
+  // went in the middle of it; crashed() is true from then on. A write it hits may be torn.
+  void crash_after_operations(uint64_t count);
+  void cancel_crash() { crash_at_.reset(); }
+  bool crashed() const { return crashed_; }
+  // The next sync_data or sync_directory fails; part of the data is lost although it is still
+  // read back, and later syncs do not bring it back (as Linux does).
+  void fail_next_sync() { fail_next_sync_ = true; }
+  // Growth beyond this many bytes of files is refused with no_space.
+  void set_space(uint64_t bytes) { space_ = bytes; }
+  // Flips bits of a stored byte behind everybody's back; false if there is no such byte.
+  bool corrupt(const std::string& path, uint64_t offset, uint8_t flip);
+  uint64_t operations() const { return operations_; }
+  uint64_t used_bytes() const;
+
+  // ---- Ends of a process. Open files and locks of before are dead afterwards.
+  void kill();       // the process only: what was written stays in the system's cache
+  void power_off();  // what was not synced survives in part or not at all
+  void wipe();       // an empty disk
+
+  // ---- Disk
+  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override;
+  Result<void> make_directory(const std::string& path) override;
+  Result<void> rename(const std::string& from, const std::string& to) override;
+  Result<void> remove(const std::string& path) override;
+  Result<void> remove_tree(const std::string& path) override;
+  Result<void> sync_directory(const std::string& path) override;
+  Result<std::vector<std::string>> list(const std::string& path) override;
+  bool exists(const std::string& path) override;
+  Result<std::unique_ptr<DirectoryLock>> lock(const std::string& path) override;
+  Result<uint64_t> free_bytes(const std::string& path) override;
+
+ private:
+  class OpenFile;
+  class HeldLock;
+  using InodeId = uint64_t;
+  using Entries = std::map<std::string, InodeId>;
+  struct Change {  // a write, or a truncation to `offset`
+    bool truncation = false;
+    uint64_t offset = 0;
+    std::string data;
+  };
+  struct Inode {
+    bool directory = false;
+    bool locked = false;
+    uint32_t handles = 0;  // open files
+    Entries entries;       // of a directory, as seen now
+    Entries durable_entries;
+    std::string content;  // of a file, as seen now
+    std::string durable;
+    std::vector<Change> unsynced;
+  };
+  struct Link {                  // one change of the name space that no sync covers yet
+    InodeId from_directory = 0;  // 0: nothing is taken away
+    std::string from_name{};
+    InodeId to_directory = 0;  // 0: nothing is put
+    std::string to_name{};
+    InodeId inode = 0;
+    bool touches(InodeId directory) const {
+      return from_directory == directory || to_directory == directory;
+    }
+  };
+  struct Place {
+    InodeId directory = 0;
+    std::string name;
+    InodeId inode = 0;  // 0: nothing there
+  };
+  enum class Survival : uint8_t { everything, nothing, some };  // of what is not synced
+  enum class Fate : uint8_t { lost, torn, whole };
+
+  // Counts the operation; an error if the disk dies at it.
+  Result<void> operate(std::string_view what, std::string_view path, uint64_t detail = 0);
+  std::optional<Place> find(const std::string& path) const;
+  Result<Place> find_existing(const std::string& path, const char* action) const;
+  void change_names(Link link);
+  void apply_names(const Link& link);  // to the durable entries
+  void settle_links(const std::function<bool(const Link&)>& wanted);
+  void collect_garbage();
+  static void apply(const Change& change, std::string& content);
+  void apply_torn(const Change& change, std::string& content);
+  void settle_file(Inode& inode, Survival survival);
+  void settle_names(Survival survival);
+  Fate draw_fate(Survival survival);
+  void restart_from_durable();
+  Result<void> write_file(InodeId file, const std::string& path, uint64_t offset,
+                          std::span<const uint8_t> data);
+  Result<void> truncate_file(InodeId file, const std::string& path, uint64_t size);
+  Result<void> sync_file(InodeId file, const std::string& path);
+  Result<size_t> read_file(InodeId file, const std::string& path, uint64_t offset,
+                           std::span<uint8_t> target);
+  // Room for a file to grow to `size`.
+  Result<void> reserve(const std::string& path, const std::string& content, uint64_t size);
+
+  Rng rng_;
+  TraceHash& trace_;
+  std::map<InodeId, Inode> inodes_;
+  std::vector<Link> unsynced_links_;
+  InodeId next_inode_ = 2;
+  uint64_t life_ = 1;  // open files and locks belong to one
+  uint64_t operations_ = 0;
+  std::optional<uint64_t> crash_at_;
+  bool crashed_ = false;
+  bool fail_next_sync_ = false;
+  uint64_t space_ = uint64_t{1} << 40U;
+  // Handles may outlive the disk when a simulation is torn down.
+  std::shared_ptr<SimDisk*> self_;
+};
+
+}  // namespace quorate::world
