@@ -86,7 +86,7 @@ Result<std::unique_ptr<Node>> open_node(world::Executor& executor, world::Disk& 
   if (auto checked = check_config(config); !checked) return pass_on(checked.error());
   if (auto made = disk.make_directory(config.directory); !made) return pass_on(made.error());
   OpenedDirectory opened;
-  auto lock = disk.lock(config.directory + "/lock");
+  auto lock = disk.lock(config.directory);
   if (!lock) return pass_on(lock.error());
   opened.lock = std::move(*lock);
 
