@@ -3,9 +3,9 @@
 //   machine_bench DIRECTORY [KEYS]
 //
 // DIRECTORY must not exist; it is left behind for inspection.
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <string>
 

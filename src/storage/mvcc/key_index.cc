@@ -13,11 +13,21 @@ struct KeyIndex::Node {
   uint32_t count = 0;
 };
 
+// A search in a leaf would touch the memory of six items. So a leaf keeps, beside each pointer,
+// the eight bytes of its key that follow what all keys of the leaf begin with; most searches
+// are decided by these alone.
 struct KeyIndex::Leaf : Node {
   Leaf() : Node{true} {}
+  uint32_t shared = 0;  // every key of the leaf begins with the same `shared` bytes
   Leaf* previous = nullptr;
   Leaf* next = nullptr;
+  uint64_t heads[kFanout];
   Item* items[kFanout];
+
+  uint32_t lower_bound(std::string_view key) const;
+  void insert(uint32_t position, Item* item);
+  void refresh_heads(uint32_t new_shared);
+  void find_shared();
 };
 
 // Child i holds the keys from separators[i - 1] (included) to separators[i].
@@ -110,16 +120,65 @@ KeyIndex::Leaf* KeyIndex::descend(std::string_view key, Path* path) const {
 
 namespace {
 
-bool item_before(const Item* item, std::string_view key) { return item->key() < key; }
+// Eight bytes as a number that sorts like them; bytes behind the end count as zero, so equal
+// heads do not mean equal keys.
+uint64_t head_of(std::string_view key, size_t from) {
+  uint64_t head = 0;
+  const size_t size = key.size() > from ? std::min<size_t>(key.size() - from, 8) : 0;
+  if (size > 0) std::memcpy(&head, key.data() + from, size);
+  return __builtin_bswap64(head);
+}
+
+uint32_t shared_size(std::string_view left, std::string_view right) {
+  const size_t most = std::min(left.size(), right.size());
+  size_t size = 0;
+  while (size < most && left[size] == right[size]) ++size;
+  return static_cast<uint32_t>(size);
+}
 
 }  // namespace
+
+uint32_t KeyIndex::Leaf::lower_bound(std::string_view key) const {
+  if (count == 0) return 0;
+  const std::string_view start = items[0]->key().substr(0, shared);
+  const int order = key.substr(0, shared).compare(start);
+  if (order != 0) return order < 0 ? 0 : count;
+  const uint64_t head = head_of(key, shared);
+  auto position = static_cast<uint32_t>(std::lower_bound(heads, heads + count, head) - heads);
+  while (position < count && heads[position] == head && items[position]->key() < key) ++position;
+  return position;
+}
+
+void KeyIndex::Leaf::refresh_heads(uint32_t new_shared) {
+  shared = new_shared;
+  for (uint32_t i = 0; i < count; ++i) heads[i] = head_of(items[i]->key(), shared);
+}
+
+// Keys are in order: what the first and the last begin with, all between begin with.
+void KeyIndex::Leaf::find_shared() {
+  if (count > 0) refresh_heads(shared_size(items[0]->key(), items[count - 1]->key()));
+}
+
+void KeyIndex::Leaf::insert(uint32_t position, Item* item) {
+  std::copy_backward(items + position, items + count, items + count + 1);
+  std::copy_backward(heads + position, heads + count, heads + count + 1);
+  items[position] = item;
+  heads[position] = head_of(item->key(), shared);
+  ++count;
+  if (count == 1) {
+    find_shared();
+  } else if (position == 0 || position == count - 1) {
+    const uint32_t now = shared_size(items[0]->key(), items[count - 1]->key());
+    if (now < shared) refresh_heads(now);
+  }
+}
 
 Item** KeyIndex::find_slot(std::string_view key) const {
   Leaf* leaf = descend(key, nullptr);
   if (leaf == nullptr) return nullptr;
-  Item** end = leaf->items + leaf->count;
-  Item** slot = std::lower_bound(leaf->items, end, key, item_before);
-  return slot != end && (*slot)->key() == key ? slot : nullptr;
+  const uint32_t position = leaf->lower_bound(key);
+  const bool found = position < leaf->count && leaf->items[position]->key() == key;
+  return found ? leaf->items + position : nullptr;
 }
 
 Item* KeyIndex::find(std::string_view key) const {
@@ -131,9 +190,7 @@ KeyIndex::Cursor KeyIndex::lower_bound(std::string_view key) const {
   Cursor cursor;
   cursor.leaf_ = descend(key, nullptr);
   if (cursor.leaf_ == nullptr) return cursor;
-  Item** items = cursor.leaf_->items;
-  Item** place = std::lower_bound(items, items + cursor.leaf_->count, key, item_before);
-  cursor.position_ = static_cast<uint32_t>(place - items);
+  cursor.position_ = cursor.leaf_->lower_bound(key);
   cursor.settle();
   return cursor;
 }
@@ -170,10 +227,8 @@ void KeyIndex::insert(Item* item) {
     leaf = new Leaf;
     root_ = leaf;
   }
-  Item** end = leaf->items + leaf->count;
-  Item** place = std::lower_bound(leaf->items, end, key, item_before);
-  CHECK(place == end || (*place)->key() != key, "a key is inserted once");
-  auto position = static_cast<uint32_t>(place - leaf->items);
+  uint32_t position = leaf->lower_bound(key);
+  CHECK(position == leaf->count || leaf->items[position]->key() != key, "a key is inserted once");
   Leaf* target = leaf;
   Leaf* right = nullptr;
   if (leaf->count == kFanout) {
@@ -185,10 +240,7 @@ void KeyIndex::insert(Item* item) {
       position -= keep;
     }
   }
-  Item** from = target->items + position;
-  std::copy_backward(from, target->items + target->count, target->items + target->count + 1);
-  *from = item;
-  ++target->count;
+  target->insert(position, item);
   if (right != nullptr) insert_above(path, leaf, right->items[0]->key(), right);
 }
 
@@ -197,6 +249,8 @@ KeyIndex::Leaf* KeyIndex::split_leaf(Leaf& leaf, uint32_t keep) {
   right->count = leaf.count - keep;
   std::copy(leaf.items + keep, leaf.items + leaf.count, right->items);
   leaf.count = keep;
+  leaf.find_shared();
+  right->find_shared();
   right->next = leaf.next;
   right->previous = &leaf;
   if (leaf.next != nullptr) leaf.next->previous = right;
@@ -249,14 +303,16 @@ void KeyIndex::erase(std::string_view key) {
   Path path;
   Leaf* leaf = descend(key, &path);
   CHECK(leaf != nullptr, "only present keys are erased");
-  Item** end = leaf->items + leaf->count;
-  Item** place = std::lower_bound(leaf->items, end, key, item_before);
-  CHECK(place != end && (*place)->key() == key, "only present keys are erased");
+  const uint32_t position = leaf->lower_bound(key);
+  CHECK(position < leaf->count && leaf->items[position]->key() == key,
+        "only present keys are erased");
+  Item* item = leaf->items[position];
   --size_;
-  bytes_ -= (*place)->size_;
-  free_item(*place);
-  std::copy(place + 1, end, place);
+  bytes_ -= item->size_;
+  std::copy(leaf->items + position + 1, leaf->items + leaf->count, leaf->items + position);
+  std::copy(leaf->heads + position + 1, leaf->heads + leaf->count, leaf->heads + position);
   --leaf->count;
+  free_item(item);
   if (leaf->count == 0) remove_leaf(path, leaf);
 }
 
