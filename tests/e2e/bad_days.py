@@ -57,7 +57,7 @@ def test_port_in_use(binary):
                           {'listen_peer_urls': url, 'initial_advertise_peer_urls': url}):
                 done = one_member(binary, data_dir=folder + '/d', **flags)
                 expect(done.returncode == 1, f'exit code {done.returncode}: {done.stderr}')
-                expect_in('in use', done.stderr, 'port in use')
+                expect_in('cannot listen on', done.stderr, 'port in use')
                 expect_in(url.split(':')[-1], done.stderr, 'the port is named')
     finally:
         shutil.rmtree(folder, ignore_errors=True)

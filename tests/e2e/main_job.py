@@ -7,7 +7,7 @@ import time
 
 from cluster import Cluster, Failure, Skip, clean_environment, expect, run
 
-LOAD_SECONDS = 40  # the load is paced so that it lasts through every disturbance
+LOAD_SECONDS = 30  # the load is paced so that it lasts through every disturbance
 LOAD_SECONDS_MAX = 180
 
 
