@@ -339,6 +339,7 @@ void Cluster::take_answers(SimNode& node, const consensus::Ready& ready) {
     oracles_.committed(node.id, ready.committed, node.replica->status().ballot.round, node.logical,
                        node.replica->members(), holders());
     node.committed = ready.committed;
+    if (node.amnesiac) check_admission(node);
     hash_.add(ready.committed.value);
     if (failed()) return;
   }

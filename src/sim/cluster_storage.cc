@@ -87,8 +87,9 @@ void Cluster::lose_unsynced(SimNode& node) {
   if (node.amnesiac) check_admission(node);
 }
 
-// docs/decisions/0004: an ordinary member again once it holds its re-admission, durable and
-// committed.
+// docs/decisions/0004: an ordinary member again once it holds its re-admission, durable, and
+// knows it to be committed. From then on its own log counts. Should it forget that knowledge in a
+// crash, it starts as an amnesiac once more.
 void Cluster::check_admission(SimNode& node) {
   const auto admitted = [&](const Bytes& encoded) {
     const auto members = consensus::decode_members(encoded);
@@ -96,16 +97,22 @@ void Cluster::check_admission(SimNode& node) {
     const consensus::Member* self = members->find(node.id);
     return self != nullptr && self->incarnation == node.incarnation;
   };
-  bool found = node.durable.snapshot().index && admitted(node.durable.snapshot().members);
-  const Index last = std::min(node.durable.last(), node.durable.hard_state().committed);
+  const Index remembered = node.durable.hard_state().committed;
+  const Index known = std::max(node.alive ? node.committed : Index{}, remembered);
+  Index found;
+  const consensus::SnapshotMeta& snapshot = node.durable.snapshot();
+  if (snapshot.index && admitted(snapshot.members)) found = snapshot.index;
+  const Index last = std::min(node.durable.last(), known);
   for (Index index = node.durable.first(); index <= last && !found; ++index) {
     const LogImage::Slot* slot = node.durable.find(index);
-    found = slot->entry.kind == consensus::EntryKind::members && admitted(slot->entry.data);
+    if (slot->entry.kind == consensus::EntryKind::members && admitted(slot->entry.data)) {
+      found = index;
+    }
   }
   if (!found) return;
-  if (tracing_) say("n" + std::to_string(node.id.value) + " is a member again");
-  node.amnesiac = false;
+  if (tracing_ && node.ghost) say("n" + std::to_string(node.id.value) + " is a member again");
   node.ghost.reset();
+  if (found <= remembered || found == snapshot.index) node.amnesiac = false;
 }
 
 // ---- The state machine.

@@ -42,7 +42,7 @@ struct SimNode {
   bool alive = false;
   bool paused = false;
   uint64_t life = 0;  // grows with every start
-  uint64_t incarnation = 0;
+  uint64_t incarnation = 1;  // grows when the disk is lost
   bool amnesiac = false;
   LocalClock clock;
   std::unique_ptr<consensus::ReplicatedLog> replica;

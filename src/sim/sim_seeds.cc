@@ -17,6 +17,7 @@ struct Arguments {
   uint64_t nodes = 0;
   uint64_t first = 1;
   uint64_t count = 100;
+  uint32_t trace = 0;
   uint64_t twice_every = 50;  // runs each such seed a second time and compares the hashes
 };
 
@@ -37,6 +38,8 @@ bool parse(int count, char** words, Arguments& arguments) {
       arguments.first = value;
     } else if (name == "--count") {
       arguments.count = value;
+    } else if (name == "--trace") {
+      arguments.trace = static_cast<uint32_t>(value);
     } else if (name == "--twice-every") {
       arguments.twice_every = value;
     } else {
@@ -94,11 +97,13 @@ int main(int count, char** words) {
   Arguments arguments;
   if (!parse(count, words, arguments)) {
     std::fprintf(stderr,
-                 "usage: sim_seeds [--nodes N] [--first S] [--count K] [--twice-every M]\n");
+                 "usage: sim_seeds [--nodes N] [--first S] [--count K] [--twice-every M] "
+                 "[--trace 1]\n");
     return 2;
   }
   quorate::sim::SimOptions options;
   options.nodes = arguments.nodes;
+  options.trace = arguments.trace;
   Totals totals;
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   for (uint64_t done = 0; done < arguments.count; ++done) {

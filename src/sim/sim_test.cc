@@ -46,6 +46,9 @@ class PrimaryLog : public consensus::ReplicatedLog {
     written_ = recovered.last_write;
     read_from_ = Index{log_.size()};
     matched_[self_.value] = log_.size();
+    if (!leads()) return;
+    ++promised_.round;  // what an earlier life lost must not look like what this one writes
+    write().hard_state = consensus::HardState{promised_, {}, committed_};
   }
 
   void step(Time now, consensus::Event event) override {
@@ -65,7 +68,7 @@ class PrimaryLog : public consensus::ReplicatedLog {
   consensus::Ready take_ready() override {
     consensus::Ready ready = std::exchange(ready_, {});
     ready.committed = committed_;
-    if (flaw_ == Flaw::shrinks_committed && committed_.value > 5) ready.committed = Index{3};
+    if (flaw_ == Flaw::shrinks_committed && committed_.value > 40) ready.committed = Index{3};
     return ready;
   }
   Time deadline() const override { return flaw_ == Flaw::deaf ? kNever : next_beat_; }
@@ -74,7 +77,7 @@ class PrimaryLog : public consensus::ReplicatedLog {
     const bool leading = leads() || flaw_ == Flaw::everyone_leads;
     status.role = leading ? consensus::Role::leader : consensus::Role::follower;
     status.leader = NodeId{1};
-    status.ballot.round = 1;
+    status.ballot = promised_;
     status.established = committed_ >= read_from_;
     return status;
   }
@@ -158,7 +161,7 @@ class PrimaryLog : public consensus::ReplicatedLog {
     if (flaw_ == Flaw::truncates_committed && committed_.value > 8) {
       write().truncate_from = committed_;
     }
-    append({Index{log_.size() + 1}, {1, {}}, propose.kind, propose.id, propose.data});
+    append({Index{log_.size() + 1}, promised_, propose.kind, propose.id, propose.data});
     if (flaw_ == Flaw::refuses_and_commits) {
       ready_.refused.push_back({propose.id, consensus::Refusal::busy, {}});
     }
@@ -234,14 +237,14 @@ TEST(Oracles, AnHonestReplicaPasses) {
 
 TEST(Oracles, SeeACommitWithoutAQuorum) { expect_caught(Flaw::commits_alone, "durable on 1 of 3"); }
 TEST(Oracles, SeeAnAckBeforeItsDisk) { expect_caught(Flaw::acks_early, "committed while durable"); }
-TEST(Oracles, SeeTwoLeaders) { expect_caught(Flaw::everyone_leads, "second leader in round 1"); }
+TEST(Oracles, SeeTwoLeaders) { expect_caught(Flaw::everyone_leads, "second leader in round"); }
 TEST(Oracles, SeeAnotherCommandApplied) { expect_caught(Flaw::alters_entries, "another command"); }
 TEST(Oracles, SeeCommittedGoBack) { expect_caught(Flaw::shrinks_committed, "goes back"); }
 TEST(Oracles, SeeCommittedEntriesCut) { expect_caught(Flaw::truncates_committed, "truncation"); }
 TEST(Oracles, SeeAStaleRead) { expect_caught(Flaw::stale_reads, "stale read"); }
 TEST(Oracles, SeeALyingRefusal) { expect_caught(Flaw::refuses_and_commits, "was refused"); }
 TEST(Oracles, SeeACommitOfNothing) { expect_caught(Flaw::commits_unknown, "but its log ends"); }
-TEST(Oracles, SeeThatNothingHappens) { expect_caught(Flaw::deaf, "no established leader"); }
+TEST(Oracles, SeeThatNothingHappens) { expect_caught(Flaw::deaf, "are not committed"); }
 
 Entry entry_of(uint64_t index, uint64_t round, const char* data) {
   return {Index{index}, {round, {}}, EntryKind::command, {}, Bytes(std::string_view(data))};
