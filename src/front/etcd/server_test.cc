@@ -202,7 +202,7 @@ std::vector<Refusal> refusals() {
        "grpc: received message larger than max (2200008 vs. 2097152)"},
       {"/etcdserverpb.KV/Nothing", "", 12, "unknown method Nothing for service etcdserverpb.KV"},
       {"/etcdserverpb.Nobody/Nothing", "", 12, "unknown service etcdserverpb.Nobody"},
-      {"nonsense", "", 12, "malformed method name: \"nonsense\""},
+      {"/nonsense", "", 12, "malformed method name: \"/nonsense\""},
       {kPut, "\x0a\x7fk", 13, "grpc: error unmarshalling request: the message is malformed"},
   };
 }
@@ -554,7 +554,7 @@ TEST_F(EtcdServerTest, pages) {
   EXPECT_TRUE(page("GET / HTTP/1.1\r\n" + std::string(40000, 'a')).starts_with("HTTP/1.1 431 "));
   const std::string head = page("HEAD /version HTTP/1.0\r\n\r\n");
   EXPECT_TRUE(head.ends_with("\r\n\r\n"));
-  EXPECT_NE(head.find("Content-Length: 63\r\n"), std::string::npos) << head;
+  EXPECT_NE(head.find("Content-Length: 62\r\n"), std::string::npos) << head;
 }
 
 TEST_F(EtcdServerTest, pages_on_a_kept_connection_and_over_http2) {

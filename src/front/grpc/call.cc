@@ -49,7 +49,7 @@ void Call::reset() {
   deadline = kNever;
   tag = 0;
   http_method = HttpMethod::none;
-  grpc_content = timeout_malformed = headers_done = dispatched = remote_closed = false;
+  grpc_content = timeout_malformed = headers_done = complete = dispatched = remote_closed = false;
   header_fields = 0;
   header_bytes = 0;
   path.clear();

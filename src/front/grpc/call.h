@@ -56,7 +56,8 @@ struct Call {
   bool grpc_content = false;
   bool timeout_malformed = false;
   bool headers_done = false;
-  bool dispatched = false;     // unary: the handler has seen the message
+  bool complete = false;       // unary: the message is here, the rest is ignored
+  bool dispatched = false;     // unary: the handler has seen it
   bool remote_closed = false;  // the client half-closed
   uint32_t header_fields = 0;
   size_t header_bytes = 0;

@@ -108,26 +108,27 @@ void Connection::run_input(std::string_view input) {
   std::string kept;
   if (session_ == nullptr) {
     if (!choose_session(input)) return;
-    if (!input_.empty()) {
-      kept.swap(input_);
-      input = kept;
-    }
-  } else if (!input_.empty()) {
     kept.swap(input_);
-    kept.append(input);
-    input = kept;
+    if (!kept.empty()) input = kept;
   }
   server_.mark_dirty(*this);
-  while (!input.empty() && !congested()) {
-    const std::string_view slice = input.substr(0, kFeedBytesMax);
-    input.remove_prefix(slice.size());
-    if (!session_->feed(slice)) {
-      closing_ = true;
-      reading_ = false;
-      return;
-    }
+  if (!session_->feed(input)) {
+    closing_ = true;
+    reading_ = false;
   }
-  input_.assign(input);
+}
+
+bool Connection::run_waiting() {
+  bool ran = false;
+  while (!waiting_.empty() && !congested() && !closed()) {
+    const CallId id = waiting_.front();
+    waiting_.pop_front();
+    Call* call = server_.calls().find(id);
+    if (call == nullptr || call->finished) continue;
+    server_.dispatch(*call);
+    ran = true;
+  }
+  return ran;
 }
 
 bool Connection::write_output() {
@@ -167,16 +168,14 @@ bool Connection::flush() {
     close();
     return false;
   }
-  const bool resumes = !input_.empty() && !congested() && !closing_;
-  if (resumes) run_input({});
+  const bool ran = run_waiting();
   update_interest();
-  return resumes;
+  return ran;
 }
 
 void Connection::update_interest() {
-  const bool read = reading_ && input_.empty() && !congested();
-  if (read == watching_read_ && write_blocked_ == watching_write_) return;
-  watching_read_ = read;
+  if (reading_ == watching_read_ && write_blocked_ == watching_write_) return;
+  watching_read_ = reading_;
   watching_write_ = write_blocked_;
   server_.poller().change(descriptor_, watching_read_, watching_write_);
 }

@@ -1,10 +1,12 @@
 // front/grpc/connection.h: one client's socket, and the protocol that its first bytes chose.
 //
-// Input flows into a Session as long as the client takes its answers; when too many wait, the
-// socket is not read any more. Output is gathered and written once per turn.
+// Input flows into a Session all the time, since it carries the window updates that let answers
+// out. While too many answers wait for the client, complete unary calls wait too, unrun; their
+// number and bytes are bounded. Output is gathered and written once per turn.
 #pragma once
 
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -38,7 +40,7 @@ class Connection final : public world::Poller::Handler {
 
   Result<void> start();
   void on_ready(bool readable, bool writable, bool broken) override;
-  // One write; true when there may be more input to run although nothing was read.
+  // Writes what is ready; true when calls ran that had waited for room, so come again.
   bool flush();
   void sweep(Time now);
   void drain();
@@ -52,6 +54,8 @@ class Connection final : public world::Poller::Handler {
   void count_unfinished(size_t bytes) { unfinished_ += bytes; }
   void count_consumed(size_t bytes) { unfinished_ -= bytes; }
   size_t unfinished() const { return unfinished_; }
+  bool congested() const;
+  void wait_for_room(CallId call) { waiting_.push_back(call); }
 
   void adopt(Call& call);
   void drop(Call& call);
@@ -63,7 +67,7 @@ class Connection final : public world::Poller::Handler {
   void read();
   void run_input(std::string_view input);
   bool choose_session(std::string_view& input);
-  bool congested() const;
+  bool run_waiting();
   bool write_output();
   void update_interest();
 
@@ -71,8 +75,9 @@ class Connection final : public world::Poller::Handler {
   int descriptor_;
   std::unique_ptr<Session> session_;
   Time opened_;
-  std::string input_;   // not yet run: the protocol is unknown, or the client is slow
-  std::string output_;  // not yet written
+  std::string input_;           // while the protocol is unknown
+  std::deque<CallId> waiting_;  // complete, in order of arrival
+  std::string output_;          // not yet written
   size_t output_written_ = 0;
   Call* newest_ = nullptr;  // a list of all calls under way
   size_t unsent_ = 0;       // in calls

@@ -130,7 +130,7 @@ class Http1Session final : public Session {
     input_.append(input);
     run();
     // More than one head's worth behind an unanswered request is no pipelining, it is a flood.
-    return input_.size() <= 2 * kRequestHeadBytesMax + kFeedBytesMax;
+    return input_.size() <= 2 * kRequestHeadBytesMax + kReadBytesMax;
   }
   void fill(std::string& output) override {
     output.append(output_);

@@ -147,6 +147,7 @@ Http2Session::Http2Session(Connection& connection)
   nghttp2_option* option = nullptr;
   CHECK(nghttp2_option_new(&option) == 0, "out of memory");
   nghttp2_option_set_no_closed_streams(option, 1);
+  nghttp2_option_set_max_outbound_ack(option, kUnsentAcknowledgementsMax);
   // Our own guard counts resets, and names the reason; the library's must stay behind it.
   nghttp2_option_set_stream_reset_rate_limit(option, uint64_t{4} * kResetsPerSecondMax,
                                              uint64_t{4} * kResetsPerSecondMax);

@@ -13,11 +13,9 @@ namespace quorate::front::grpc {
 
 // One read per wake: long enough to gather a full batch of calls, short enough to stay in cache.
 inline constexpr size_t kReadBytesMax = size_t{256} << 10U;
-// Input is given to HTTP/2 in slices, so that back-pressure is noticed between few calls.
-inline constexpr size_t kFeedBytesMax = size_t{16} << 10U;
 // Bytes handed to one write: beyond it the kernel's socket buffer is full anyhow.
 inline constexpr size_t kOutputBytesMax = size_t{1} << 20U;
-// Answers a connection has not taken yet; above it nothing more is read from that connection.
+// Answers a client has not taken yet; above it further calls of that connection wait, unrun.
 inline constexpr size_t kUnsentBytesMax = size_t{8} << 20U;
 // Partly received messages of one connection together; a stream that goes above it is refused.
 inline constexpr size_t kUnfinishedBytesMax = size_t{64} << 20U;
@@ -40,6 +38,8 @@ inline constexpr int kListenBacklog = 1024;
 inline constexpr uint32_t kResetsPerSecondMax = 2000;
 // PING, SETTINGS, PRIORITY and empty DATA frames: they cost us work and the client nothing.
 inline constexpr uint32_t kControlFramesPerSecondMax = 2000;
+// Acknowledgements that wait for a client which does not read.
+inline constexpr size_t kUnsentAcknowledgementsMax = size_t{4} * kControlFramesPerSecondMax;
 // A connection must say which protocol it speaks within this time.
 inline constexpr Duration kPrefaceDeadline = std::chrono::seconds(10);
 // An HTTP/1.1 request must be complete, and a kept-alive connection be used again, within these.

@@ -298,7 +298,7 @@ Status Server::check_frame(const Call& call, const MessageFrame& frame) const {
 }
 
 void Server::on_data(Call& call, std::string_view data) {
-  if (call.finished || call.dispatched || call.method == nullptr) return;
+  if (call.finished || call.complete || call.method == nullptr) return;
   Connection& connection = *call.connection;
   if (connection.unfinished() + data.size() > kUnfinishedBytesMax) {
     finish_call(call,
@@ -318,9 +318,18 @@ void Server::on_data(Call& call, std::string_view data) {
     return;
   }
   if (!frame.complete) return;
-  connection.count_consumed(call.inbound.size());
+  call.complete = true;
+  if (connection.congested()) {
+    connection.wait_for_room(call.id);
+  } else {
+    dispatch(call);
+  }
+}
+
+void Server::dispatch(Call& call) {
+  call.connection->count_consumed(call.inbound.size());
   call.dispatched = true;
-  call.method->unary(call.id, frame.message);
+  call.method->unary(call.id, read_message_frame(call.inbound).message);
 }
 
 void Server::on_stream_data(Call& call, std::string_view) {
@@ -346,7 +355,7 @@ void Server::on_half_close(Call& call) {
   if (call.finished || call.method == nullptr) return;
   if (call.method->stream != nullptr) {
     call.method->stream->on_half_close(call.id);
-  } else if (!call.dispatched) {
+  } else if (!call.complete) {
     finish_call(call, {Code::internal, "the request ended before its message was complete"});
   }
 }

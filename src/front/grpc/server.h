@@ -111,6 +111,7 @@ class Server {
   void on_headers(Call& call);          // all of a gRPC call's headers have arrived
   void on_data(Call& call, std::string_view data);
   void on_half_close(Call& call);
+  void dispatch(Call& call);  // a unary call whose message is complete
   void on_page(Call& call);
   void forget_call(Call& call);  // the transport is done with it
 

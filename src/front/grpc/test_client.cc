@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -25,6 +26,8 @@ TestSocket::TestSocket(uint16_t port) : descriptor_(::socket(AF_INET, SOCK_STREA
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   CHECK(::connect(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0,
         "the server under test listens");
+  const int on = 1;
+  ::setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 TestSocket::~TestSocket() { ::close(descriptor_); }
