@@ -37,7 +37,7 @@ class Loader {
   bool connect();
   void fill();
   bool may_start() const;
-  void take(grpc::Finished finished);
+  void take(const grpc::Finished& finished);
   void show(bool final) const;
   bool given_up() const { return Clock::now() - last_progress_ > patience(); }
   std::chrono::seconds patience() const { return std::chrono::seconds(options_.patience_seconds); }
@@ -124,7 +124,7 @@ void Loader::fill() {
   }
 }
 
-void Loader::take(grpc::Finished finished) {
+void Loader::take(const grpc::Finished& finished) {
   auto at = under_way_.find(finished.call);
   if (at == under_way_.end()) return;
   std::string wire = std::move(at->second);
@@ -190,7 +190,7 @@ int Loader::run() {
     fill();
     if (ended_ && under_way_.empty()) break;
     const auto pause = options_.rate == 0 ? Duration(kReportEvery) : Duration(kPause) / 10;
-    for (grpc::Finished& finished : client_->wait(pause)) take(std::move(finished));
+    for (const grpc::Finished& finished : client_->wait(pause)) take(finished);
     if (repeated_ != repeated) {  // somebody is not well: breathe, then try the next endpoint
       std::this_thread::sleep_for(kPause);
       if (under_way_.empty()) client_.reset();

@@ -254,7 +254,7 @@ std::string serve_help() {
     help += "  --" + std::string(known.name);
     help += std::string(known.name.size() < 30 ? 30 - known.name.size() : 1, ' ');
     help += known.help;
-    if (!known.fallback.empty()) help += " (" + std::string(known.fallback) + ")";
+    if (!known.fallback.empty()) help.append(" (").append(known.fallback).append(")");
     help += '\n';
   }
   return help +
