@@ -163,7 +163,11 @@ void Replica::rejected(Progress& peer, const AppendReply& reply) {
   // trip for each term in doubt, not one for each entry (paper, end of section 5.3).
   const Index common = log_.newest_with_round_at_most(reply.hint, reply.hint_term);
   Index next = std::min(common.next(), peer.next);
-  if (reply.hint < log_.snapshot_index()) next = reply.hint.next();
+  // They may part before our snapshot: then `next` goes where only a snapshot can help.
+  const bool before_snapshot =
+      reply.hint < log_.snapshot_index() || log_.ballot_at(common).round > reply.hint_term;
+  if (before_snapshot) next = std::min(next, log_.snapshot_index());
+  next = std::max(next, Index{1});
   if (!QRT_MUTANT(N11)) next = std::max(next, peer.match.next());
   probe_from(peer, next);
 }

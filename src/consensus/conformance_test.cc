@@ -1,0 +1,244 @@
+// What every protocol behind the door owes its users, told only in the door's own words.
+#include <gtest/gtest.h>
+
+#include "consensus/test_cluster.h"
+
+namespace quorate::consensus {
+namespace {
+
+using testing::TestCluster;
+using testing::TestOptions;
+
+struct Setting {
+  Protocol protocol;
+  size_t voters;
+};
+
+class Conformance : public ::testing::TestWithParam<Setting> {
+ protected:
+  static TestOptions options() {
+    TestOptions options;
+    options.protocol = GetParam().protocol;
+    options.voters = GetParam().voters;
+    return options;
+  }
+  size_t voters() const { return GetParam().voters; }
+};
+
+// Where one member may be missing without stopping the others.
+class ConformanceOfThree : public Conformance {};
+
+INSTANTIATE_TEST_SUITE_P(AllProtocols, ConformanceOfThree,
+                         ::testing::Values(Setting{Protocol::raft, 3}, Setting{Protocol::raft, 4},
+                                           Setting{Protocol::raft, 5}, Setting{Protocol::raft, 7}));
+INSTANTIATE_TEST_SUITE_P(AllProtocols, Conformance,
+                         ::testing::Values(Setting{Protocol::raft, 1}, Setting{Protocol::raft, 2},
+                                           Setting{Protocol::raft, 3}, Setting{Protocol::raft, 4},
+                                           Setting{Protocol::raft, 5}, Setting{Protocol::raft, 7}));
+
+TEST_P(Conformance, ElectsOneLeaderThatEverybodyKnows) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  for (uint64_t id = 1; id <= voters(); ++id) {
+    EXPECT_EQ(cluster.status(id).leader, NodeId{leader});
+    EXPECT_EQ(cluster.status(id).established, id == leader);
+  }
+}
+
+TEST_P(Conformance, CommitsInTheSameOrderOnAll) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  std::vector<std::string> expected;
+  for (int number = 0; number < 50; ++number) {
+    expected.push_back("command " + std::to_string(number));
+    cluster.propose(leader, expected.back());
+  }
+  cluster.settle();
+  for (uint64_t id = 1; id <= voters(); ++id) EXPECT_EQ(cluster.texts(id), expected) << id;
+}
+
+TEST_P(Conformance, ProposalsKeepTheirIdentity) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const ProposalId proposal = cluster.propose(leader, "mine");
+  cluster.settle();
+  EXPECT_EQ(cluster.node(leader).applied.back().id, proposal);
+}
+
+TEST_P(Conformance, WhoDoesNotLeadRefusesAndPointsToTheLeader) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  for (uint64_t id = 1; id <= voters(); ++id) {
+    if (id == leader) continue;
+    const ProposalId proposal = cluster.propose(id, "lost");
+    const ReadId read = cluster.read(id);
+    ASSERT_EQ(cluster.node(id).refused.size(), 2U);
+    EXPECT_EQ(std::get<ProposalId>(cluster.node(id).refused[0].what), proposal);
+    EXPECT_EQ(std::get<ReadId>(cluster.node(id).refused[1].what), read);
+    for (const Refused& refused : cluster.node(id).refused) {
+      EXPECT_EQ(refused.why, Refusal::not_leader);
+      EXPECT_EQ(refused.leader_hint, NodeId{leader});
+    }
+  }
+}
+
+TEST_P(Conformance, AMinorityDownHindersNobody) {
+  TestCluster cluster(options());
+  cluster.elect();
+  const size_t minority = (voters() - 1) / 2;
+  for (size_t count = 0; count < minority; ++count) {
+    const uint64_t leader = cluster.leader();
+    cluster.crash(leader);
+    const uint64_t next = cluster.elect();
+    cluster.propose(next, "after " + std::to_string(count));
+    cluster.settle();
+    EXPECT_EQ(cluster.texts(next).size(), count + 1);
+  }
+}
+
+TEST_P(Conformance, CommittedEntriesSurviveThatAllCrash) {
+  TestCluster cluster(options());
+  std::vector<std::string> expected;
+  for (int round = 0; round < 4; ++round) {
+    const uint64_t leader = cluster.elect();
+    for (int number = 0; number < 10; ++number) {
+      expected.push_back(std::to_string(round) + "/" + std::to_string(number));
+      cluster.propose(leader, expected.back());
+    }
+    cluster.settle();
+    EXPECT_EQ(cluster.texts(leader), expected);
+    for (uint64_t id = 1; id <= voters(); ++id) cluster.crash(id);
+    for (uint64_t id = 1; id <= voters(); ++id) cluster.restart(id);
+  }
+  cluster.elect();
+  cluster.settle();
+  for (uint64_t id = 1; id <= voters(); ++id) EXPECT_EQ(cluster.texts(id), expected) << id;
+}
+
+TEST_P(Conformance, NothingIsCommittedWithoutAMajorityOfDisks) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const Index before = cluster.status(leader).committed;
+  // Just enough disks stall that the others are no majority.
+  size_t stalled = 0;
+  for (uint64_t id = 1; id <= voters() && stalled < (voters() + 1) / 2; ++id, ++stalled) {
+    cluster.node(id).disk_stalls = true;
+  }
+  cluster.propose(leader, "waits");
+  cluster.settle();
+  EXPECT_EQ(cluster.status(leader).committed, before);
+  for (uint64_t id = 1; id <= voters(); ++id) {
+    cluster.node(id).disk_stalls = false;
+    cluster.sync(id);
+  }
+  cluster.settle();
+  EXPECT_EQ(cluster.status(leader).committed, before.next());
+}
+
+TEST_P(Conformance, AReadSeesEveryWriteThatWasAnswered) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  cluster.propose(leader, "written");
+  cluster.settle();
+  const Index written = cluster.status(leader).committed;
+  cluster.read(leader);
+  cluster.settle();
+  ASSERT_EQ(cluster.node(leader).reads.size(), 1U);
+  EXPECT_GE(cluster.node(leader).reads[0].index, written);
+}
+
+TEST_P(ConformanceOfThree, ADeposedLeaderServesNoRead) {
+  TestCluster cluster(options());
+  const uint64_t old = cluster.elect();
+  cluster.isolate(old);
+  const ReadId stale = cluster.read(old);
+  cluster.advance(5 * cluster.election_timeout());
+  const uint64_t leader = cluster.leader();
+  ASSERT_NE(leader, old);
+  cluster.propose(leader, "new");
+  cluster.settle();
+  EXPECT_TRUE(cluster.node(old).reads.empty());
+  cluster.heal();
+  cluster.advance(2 * cluster.election_timeout());
+  EXPECT_TRUE(cluster.node(old).reads.empty());
+  ASSERT_EQ(cluster.node(old).refused.size(), 1U);
+  EXPECT_EQ(std::get<ReadId>(cluster.node(old).refused[0].what), stale);
+  EXPECT_EQ(cluster.texts(old), cluster.texts(leader));
+}
+
+TEST_P(ConformanceOfThree, AReadWaitsForANewLeadersFirstCommit) {
+  TestCluster cluster(options());
+  const uint64_t old = cluster.elect();
+  // The followers hold the entry but do not know that it is committed.
+  cluster.filter = [&](const Message& message) {
+    return message.from != NodeId{old} || !message.entries.empty();
+  };
+  cluster.propose(old, "answered");
+  cluster.settle();
+  const Index answered = cluster.status(old).committed;
+  EXPECT_EQ(cluster.texts(old).size(), 1U);
+  cluster.filter = nullptr;
+  cluster.network().clear();
+  cluster.crash(old);
+  const uint64_t heir = old == 1 ? 2 : 1;
+  for (int attempt = 0; attempt < 100 && cluster.leader() == 0; ++attempt) {
+    cluster.pass(2 * cluster.election_timeout());
+    cluster.wake(heir);
+    while (cluster.leader() == 0 && cluster.deliver_one()) {
+    }
+  }
+  ASSERT_EQ(cluster.leader(), heir);
+  cluster.read(heir);
+  EXPECT_TRUE(cluster.node(heir).reads.empty());
+  cluster.advance(cluster.election_timeout());
+  ASSERT_EQ(cluster.node(heir).reads.size(), 1U);
+  EXPECT_GE(cluster.node(heir).reads[0].index, answered);
+}
+
+TEST_P(ConformanceOfThree, AFollowerThatWasAwayCatchesUp) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const uint64_t away = leader == 1 ? 2 : 1;
+  cluster.crash(away);
+  for (int number = 0; number < 100; ++number) cluster.propose(leader, std::to_string(number));
+  cluster.settle();
+  cluster.restart(away);
+  cluster.advance(3 * cluster.election_timeout());
+  EXPECT_EQ(cluster.texts(away).size(), 100U);
+}
+
+TEST_P(ConformanceOfThree, ASnapshotHelpsWhoNeedsDroppedEntries) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const uint64_t away = leader == 1 ? 2 : 1;
+  cluster.crash(away);
+  for (int number = 0; number < 100; ++number) cluster.propose(leader, std::to_string(number));
+  cluster.settle();
+  cluster.compact(leader, cluster.status(leader).committed.value - 10);
+  EXPECT_EQ(cluster.status(leader).last - cluster.status(leader).first, 9U);
+  cluster.restart(away);
+  cluster.advance(3 * cluster.election_timeout());
+  EXPECT_EQ(cluster.node(away).installs, 1U);
+  cluster.propose(cluster.leader(), "after");
+  cluster.settle();
+  EXPECT_EQ(cluster.texts(away).size(), 101U);
+}
+
+TEST_P(ConformanceOfThree, ARestartWithoutPayloadsInMemoryStillServesTheOthers) {
+  TestOptions settings = options();
+  settings.tail_entries = 3;
+  TestCluster cluster(settings);
+  const uint64_t leader = cluster.elect();
+  const uint64_t away = leader == 1 ? 2 : 1;
+  cluster.crash(away);
+  for (int number = 0; number < 700; ++number) cluster.propose(leader, std::to_string(number));
+  cluster.settle();
+  for (uint64_t id = 1; id <= voters(); ++id) cluster.restart(id);
+  cluster.elect();
+  cluster.advance(3 * cluster.election_timeout());
+  EXPECT_EQ(cluster.texts(away).size(), 700U);
+  EXPECT_GT(cluster.node(cluster.leader()).fetches, 0U);
+}
+
+}  // namespace
+}  // namespace quorate::consensus
