@@ -170,9 +170,9 @@ def test_minority_answers_with_errors(binary):
         for node in cluster.nodes:
             if node is not survivor:
                 node.kill()
-        for arguments, limit in ((['put', 'k', 'new'], 12), (['get', 'k'], 12)):
+        for arguments, limit in ((['put', 'k', 'new'], 10), (['get', 'k'], 10)):
             started = time.monotonic()
-            done = run([binary, '--endpoints', survivor.endpoint, '--timeout', '10'] + arguments)
+            done = run([binary, '--endpoints', survivor.endpoint, '--timeout', '8'] + arguments)
             seconds = time.monotonic() - started
             expect(done.returncode in (3, 4), f'{arguments}: exit {done.returncode} {done.stdout}')
             expect(seconds < limit, f'{arguments} took {seconds:.1f} s')

@@ -123,3 +123,24 @@ def test_disturbed_without_pacing(binary):
         leader.start()
         cluster.wait_ready(60)
         verify(cluster, lines)
+
+
+def test_all_killed_at_once(binary):
+    """What was acknowledged is durable on a majority even when nobody survives."""
+    lines = [f'{copy:02}/{line}' for copy in range(5) for line in packages()]
+    with Cluster([binary, 'serve']) as cluster, tempfile.NamedTemporaryFile('w') as source:
+        for part in range(3):
+            share = lines[part::3]
+            source.seek(0)
+            source.truncate()
+            source.write('\n'.join(share) + '\n')
+            source.flush()
+            done = run([binary, '--endpoints', cluster.endpoints, 'put', '--from-file',
+                        source.name], timeout=60)
+            expect(done.returncode == 0, f'load: {done.stderr[-300:]}')
+            for node in cluster.nodes:
+                node.kill()
+            for node in cluster.nodes:
+                node.start()
+            cluster.wait_ready(60)
+        verify(cluster, lines)
