@@ -30,11 +30,16 @@ struct KeyIndex::Leaf : Node {
   void find_shared();
 };
 
-// Child i holds the keys from separators[i - 1] (included) to separators[i].
+// Child i holds the keys from separators[i - 1] (included) to separators[i]. Heads as in a leaf.
 struct KeyIndex::Inner : Node {
   Inner() : Node{false} {}
+  uint32_t shared = 0;
+  uint64_t heads[kFanout - 1];
   Node* children[kFanout];
   std::string separators[kFanout - 1];
+
+  uint32_t child_of(std::string_view key) const;
+  void refresh_heads();  // after any change of the separators, which is rare
 };
 
 Item& KeyIndex::Cursor::item() const { return *leaf_->items[position_]; }
@@ -106,9 +111,7 @@ KeyIndex::Leaf* KeyIndex::descend(std::string_view key, Path* path) const {
   Node* node = root_;
   while (node != nullptr && !node->leaf) {
     auto* inner = static_cast<Inner*>(node);
-    std::string* end = inner->separators + (inner->count - 1);
-    std::string* place = std::upper_bound(inner->separators, end, key);
-    const auto position = static_cast<uint32_t>(place - inner->separators);
+    const uint32_t position = inner->child_of(key);
     if (path != nullptr) {
       CHECK(path->depth < kDepthMax, "a tree of this fanout cannot be so deep");
       path->steps[path->depth++] = {inner, position};
@@ -147,6 +150,24 @@ uint32_t KeyIndex::Leaf::lower_bound(std::string_view key) const {
   auto position = static_cast<uint32_t>(std::lower_bound(heads, heads + count, head) - heads);
   while (position < count && heads[position] == head && items[position]->key() < key) ++position;
   return position;
+}
+
+uint32_t KeyIndex::Inner::child_of(std::string_view key) const {
+  const uint32_t last = count - 1;
+  if (last == 0) return 0;
+  const std::string_view start = std::string_view(separators[0]).substr(0, shared);
+  const int order = key.substr(0, shared).compare(start);
+  if (order != 0) return order < 0 ? 0 : last;
+  const uint64_t head = head_of(key, shared);
+  auto position = static_cast<uint32_t>(std::lower_bound(heads, heads + last, head) - heads);
+  while (position < last && heads[position] == head && separators[position] <= key) ++position;
+  return position;
+}
+
+void KeyIndex::Inner::refresh_heads() {
+  if (count < 2) return;
+  shared = shared_size(separators[0], separators[count - 2]);
+  for (uint32_t i = 0; i + 1 < count; ++i) heads[i] = head_of(separators[i], shared);
 }
 
 void KeyIndex::Leaf::refresh_heads(uint32_t new_shared) {
@@ -271,6 +292,7 @@ void KeyIndex::insert_above(Path& path, Node* left, std::string_view separator, 
       inner->children[step.position + 1] = right;
       inner->separators[step.position] = std::move(between);
       ++inner->count;
+      inner->refresh_heads();
       return;
     }
     // Full: the upper half moves to a new node, its first separator one level up.
@@ -281,6 +303,8 @@ void KeyIndex::insert_above(Path& path, Node* left, std::string_view separator, 
     sibling->count = kFanout - kKeep;
     inner->count = kKeep;
     std::string up = std::move(inner->separators[kKeep - 1]);
+    inner->refresh_heads();
+    sibling->refresh_heads();
     const bool in_left = step.position < kKeep;
     Path local;
     local.steps[local.depth++] = {in_left ? inner : sibling,
@@ -296,6 +320,7 @@ void KeyIndex::insert_above(Path& path, Node* left, std::string_view separator, 
   root->children[0] = left;
   root->children[1] = right;
   root->separators[0] = std::move(between);
+  root->refresh_heads();
   root_ = root;
 }
 
@@ -336,6 +361,7 @@ void KeyIndex::remove_leaf(Path& path, Leaf* leaf) {
               inner->separators + separator);
     --inner->count;
     inner->separators[inner->count - 1].clear();
+    inner->refresh_heads();
     while (!root_->leaf && root_->count == 1) {
       auto* old = static_cast<Inner*>(root_);
       root_ = old->children[0];

@@ -81,21 +81,18 @@ Result<void> Store::load() {
   const Result<bool> known = load_meta();
   if (!known) return std::unexpected(known.error());
   std::optional<Error> error;
-  int64_t newest = 1;
   const auto visit = [&](std::string_view key, std::string_view value) {
     error = *known ? load_row(key, value)
                    : Error{ErrorKind::corrupt, damaged("it has rows but no revision")};
-    const std::optional<RowKey> decoded = decode_row_key(key.substr(1));
-    if (decoded) newest = decoded->revision.main;
     return !error;
   };
   const Result<void> scanned = rows_.scan(std::string(1, kRowTable),
                                           std::string(1, static_cast<char>(kRowTable + 1)), visit);
   if (!scanned) return scanned;
   if (error) return std::unexpected(*error);
-  // The newest rows may have been compacted away: the revision comes from the store's own
-  // value, never from the rows (etcd #17780).
-  if (QRT_MUTANT(V01)) current_ = newest;
+  // The revision comes from the store's own value, never from what a compaction, finished or
+  // not, has left of the rows (etcd #17780).
+  if (QRT_MUTANT(V01) && compacting_) current_ = compacted_;
   return {};
 }
 
