@@ -74,6 +74,7 @@ void Applier::apply_one(const consensus::Entry& entry) {
     }
   }
   applied_ = entry.index;
+  round_ = round;
 }
 
 bool Applier::apply(Budget& budget) {
@@ -101,6 +102,8 @@ bool Applier::apply(Budget& budget) {
   for (auto& [whose, reply] : replies) {
     listener_.on_reply(whose.first, whose.second, std::move(reply));
   }
+  // Only now: it may say that what has no reply yet never will have one.
+  listener_.on_round(round_);
   return true;
 }
 

@@ -26,6 +26,8 @@ class Applier {
     virtual bool waits_for(ProposalId id) const = 0;
     virtual void on_entry(const consensus::Entry& entry) = 0;  // before it is applied
     virtual void on_reply(ProposalId id, Index index, machine::Reply reply) = 0;
+    // All replies of entries up to one of this round have been given.
+    virtual void on_round(uint64_t round) = 0;
     virtual void on_log_read() = 0;  // more may be applied now
     virtual void on_apply_failed(const Error& error) = 0;
   };
@@ -65,6 +67,7 @@ class Applier {
   const consensus::ReplicatedLog* replica_ = nullptr;
   machine::StateMachine* machine_ = nullptr;
   Index applied_;
+  uint64_t round_ = 0;  // of the entry at applied_
   Index committed_;
   bool held_ = false;
   bool reading_ = false;

@@ -115,9 +115,12 @@ void Group::answer_peer(NodeId peer, ReadId theirs, std::optional<Index> index) 
 }
 
 void Group::on_entry(const consensus::Entry& entry) {
-  if (replica_->keeps_ballots()) proposals_.on_round_applied(entry.ballot.round);
   if (entry.kind == consensus::EntryKind::members) applied_members_ = entry.data;
   trim_.on_applied(entry.index, entry.data.size());
+}
+
+void Group::on_round(uint64_t round) {
+  if (replica_->keeps_ballots()) proposals_.on_round_applied(round);
 }
 
 void Group::on_reply(ProposalId id, Index index, machine::Reply reply) {

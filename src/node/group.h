@@ -107,6 +107,7 @@ class Group : private Proposals::Door,
   bool waits_for(ProposalId id) const override { return proposals_.waits_for(id); }
   void on_entry(const consensus::Entry& entry) override;
   void on_reply(ProposalId id, Index index, machine::Reply reply) override;
+  void on_round(uint64_t round) override;
   void on_log_read() override { work_came(); }
   void on_apply_failed(const Error& error) override { fail_all(error); }
   void on_snapshot_sent(NodeId to, Index index, bool ok) override;
