@@ -120,8 +120,9 @@ class Tcp : public ::testing::Test {
     run_until([&] {
       const ssize_t count = ::recv(descriptor, block, sizeof block, MSG_DONTWAIT);
       if (count > 0) all.append(block, static_cast<size_t>(count));
-      if (count < 0 && errno == EAGAIN) loop_->at(loop_->now() + milliseconds(1), [] {});
-      return count == 0 || (count < 0 && errno != EAGAIN);
+      const bool ended = count == 0 || (count < 0 && errno != EAGAIN);
+      if (!ended) loop_->at(loop_->now() + milliseconds(1), [] {});
+      return ended;
     });
     return all;
   }

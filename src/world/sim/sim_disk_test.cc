@@ -7,7 +7,7 @@
 namespace quorate::world {
 namespace {
 
-constexpr int kSeeds = 200;
+constexpr int kSeeds = 1000;
 
 std::span<const uint8_t> bytes_of(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
@@ -88,7 +88,9 @@ TEST(SimDisk, ThePowerCutKeepsWhatIsSyncedAndAnyPartOfTheRest) {
     seen.insert(shape);
   }
   // Each write whole, lost, and torn on either side, independently of each other.
-  for (const char* shape : {"-", "S", "-ww", "Sww", "-w", "-0w"}) EXPECT_TRUE(seen.contains(shape));
+  for (const char* shape : {"-", "S", "-ww", "Sww", "-w", "-0w"}) {
+    EXPECT_TRUE(seen.contains(shape)) << shape;
+  }
 }
 
 TEST(SimDisk, NamesAreDurableOnlyOnceTheirDirectoryIsSynced) {
