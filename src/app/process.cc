@@ -85,7 +85,7 @@ void end_process_after(int milliseconds) {
   std::signal(SIGALRM, [](int) { ::_exit(kExitOk); });
   itimerval timer{};
   timer.it_value.tv_sec = milliseconds / 1000;
-  timer.it_value.tv_usec = (milliseconds % 1000) * 1000;
+  timer.it_value.tv_usec = (milliseconds % 1000) * 1000L;
   ::setitimer(ITIMER_REAL, &timer, nullptr);
 }
 

@@ -195,6 +195,10 @@ void read_environment(const std::vector<std::string>& environment, Gathered& gat
   }
 }
 
+std::unexpected<Error> not_plain(const std::string& origin, const std::string& name) {
+  return fail(ErrorKind::invalid, origin + ": \"" + name + "\" must be one plain value");
+}
+
 }  // namespace
 
 Result<Settings> settings_from_yaml(const std::string& text, const std::string& origin,
@@ -211,7 +215,7 @@ Result<Settings> settings_from_yaml(const std::string& text, const std::string& 
       if (!verdict) return fail(ErrorKind::invalid, origin + ": " + verdict.error().text);
       if (*verdict == Verdict::skip) continue;
       if (!entry.second.IsScalar()) {
-        return fail(ErrorKind::invalid, origin + ": \"" + name + "\" must be one plain value");
+        return not_plain(origin, name);
       }
       settings[name] = entry.second.as<std::string>();
     }
@@ -251,7 +255,7 @@ std::string serve_help() {
       "Runs one member. Without flags: a durable cluster of one on localhost:2379.\n"
       "Each flag may be given as an environment variable ETCD_<NAME> instead.\n\n";
   for (const Known& known : kKnown) {
-    help += "  --" + std::string(known.name);
+    help.append("  --").append(known.name);
     help += std::string(known.name.size() < 30 ? 30 - known.name.size() : 1, ' ');
     help += known.help;
     if (!known.fallback.empty()) help.append(" (").append(known.fallback).append(")");

@@ -84,6 +84,7 @@ std::vector<std::string> split(std::string_view text, char separator) {
 
 std::vector<std::string> texts(const std::vector<Url>& urls) {
   std::vector<std::string> list;
+  list.reserve(urls.size());
   for (const Url& url : urls) list.push_back(url.text);
   return list;
 }
