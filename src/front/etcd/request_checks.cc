@@ -57,16 +57,13 @@ std::optional<ApiError> check_operations(const TxnRequest& request, size_t opera
 // deletions into one request, so that looking each put up in a list would be an attack.
 class DeletedKeys {
  public:
+  // The end "\0", elsewhere "every key from here on", is taken literally and so deletes nothing
+  // here: etcd lets such a transaction pass, and its order of operations is well defined.
   void add(const DeleteRangeRequest& deletion) {
-    std::string start(deletion.key);
     if (deletion.range_end.empty()) {
-      std::string end = start;
-      end.push_back('\0');
-      insert(std::move(start), {std::move(end), false});
-    } else if (deletion.range_end == std::string_view("\0", 1)) {
-      insert(std::move(start), {{}, true});
+      insert(std::string(deletion.key), std::string(deletion.key) + '\0');
     } else if (deletion.range_end > deletion.key) {
-      insert(std::move(start), {std::string(deletion.range_end), false});
+      insert(std::string(deletion.key), std::string(deletion.range_end));
     }
   }
   void add(const DeletedKeys& other) {
@@ -74,37 +71,24 @@ class DeletedKeys {
   }
   bool contains(std::string_view key) const {
     auto behind = intervals_.upper_bound(key);
-    if (behind == intervals_.begin()) return false;
-    const End& end = std::prev(behind)->second;
-    return end.endless || key < end.key;
+    return behind != intervals_.begin() && key < std::prev(behind)->second;
   }
 
  private:
-  struct End {
-    std::string key;
-    bool endless = false;
-  };
-  static bool reaches(const End& end, std::string_view key) {
-    return end.endless || end.key >= key;
-  }
-  static bool longer(const End& left, const End& right) {
-    if (left.endless || right.endless) return left.endless && !right.endless;
-    return left.key > right.key;
-  }
-  void insert(std::string start, End end) {
+  void insert(std::string start, std::string end) {
     auto position = intervals_.upper_bound(start);
-    if (position != intervals_.begin() && reaches(std::prev(position)->second, start)) {
+    if (position != intervals_.begin() && std::prev(position)->second >= start) {
       --position;
       start = position->first;
     }
-    while (position != intervals_.end() && reaches(end, position->first)) {
-      if (longer(position->second, end)) end = position->second;
+    while (position != intervals_.end() && position->first <= end) {
+      end = std::max(end, position->second);
       position = intervals_.erase(position);
     }
     intervals_.emplace(std::move(start), std::move(end));
   }
 
-  std::map<std::string, End, std::less<>> intervals_;
+  std::map<std::string, std::string, std::less<>> intervals_;  // start to exclusive end
 };
 
 // What the operations of one list touch, those of nested transactions included.
