@@ -213,7 +213,7 @@ TEST_F(ClusterTest, ACrashAtAnyMomentOfAnInstallIsSurvived) {
   cluster.snapshot_count = 50;
   cluster.catch_up_entries = 10;
   begin(cluster);
-  for (int crash = 0; crash < 60; ++crash) {
+  for (int crash = 0; crash < 20; ++crash) {
     const uint64_t victim = cluster.leader() % 3 + 1;
     const uint64_t other = victim % 3 + 1;
     cluster.kill(victim);
@@ -223,7 +223,7 @@ TEST_F(ClusterTest, ACrashAtAnyMomentOfAnInstallIsSurvived) {
     }
     cluster.run_for(seconds(1));
     ASSERT_TRUE(cluster.start(victim));
-    cluster.run_for(std::chrono::microseconds(250) * crash);
+    cluster.run_for(std::chrono::microseconds(750) * crash);
     cluster.kill(victim);
     const auto started = cluster.start(victim);
     ASSERT_TRUE(started) << started.error().text;
@@ -360,7 +360,7 @@ TEST_P(ChaosTest, EveryAnswerIsTrueInTheEnd) {
   for (const auto& [id, member] : cluster.members) EXPECT_FALSE(member.failure.has_value());
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, ChaosTest, ::testing::Range<uint64_t>(1, 13));
+INSTANTIATE_TEST_SUITE_P(Seeds, ChaosTest, ::testing::Range<uint64_t>(1, 6));
 
 }  // namespace
 }  // namespace quorate::node
