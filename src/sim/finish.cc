@@ -49,7 +49,7 @@ class Finish {
       const SimNode& node = cluster_.node(position);
       const std::string name = "node " + std::to_string(node.id.value);
       if (!node.alive) return name + " is down";
-      if (node.amnesiac) return name + " is not a member again";
+      if (node.ghost) return name + " is not a member again";
       if (node.machine.applied != chosen) {
         return name + " has applied up to " + std::to_string(node.machine.applied.value) + " of " +
                std::to_string(chosen.value);

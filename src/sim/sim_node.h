@@ -41,7 +41,7 @@ struct SimNode {
   uint64_t position = 0;
   bool alive = false;
   bool paused = false;
-  uint64_t life = 0;  // grows with every start
+  uint64_t life = 0;         // grows with every start
   uint64_t incarnation = 1;  // grows when the disk is lost
   bool amnesiac = false;
   LocalClock clock;
