@@ -99,7 +99,7 @@ class TestCluster {
   void answer_snapshots(bool automatic) { snapshots_automatic_ = automatic; }
   void send_snapshot(uint64_t from, NodeId to);
   // Sees every message as it is sent; false: the network loses it.
-  std::function<bool(const Message&)> filter;
+  std::function<bool(Message&)> filter;
 
  private:
   void take(TestNode& node);

@@ -130,7 +130,10 @@ void Replica::recall_own_life() {
   const Member* own = admitted.index <= certain ? admitted.members.find(self_) : nullptr;
   if (own == nullptr || own->incarnation == 0) return;
   const bool was = std::exchange(amnesiac_, own->incarnation != incarnation_);
-  if (was && !amnesiac_ && stage_ == Stage::follower) draw_timeout();
+  if (!was || amnesiac_) return;
+  if (stage_ == Stage::follower) draw_timeout();
+  // Else a restart would not know that the admission is certain and forget that it may vote.
+  if (written_state_.committed < admitted.index) upcoming_write();
 }
 
 }  // namespace quorate::consensus::raft
