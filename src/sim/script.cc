@@ -100,35 +100,44 @@ class Player {
 
   void run() {
     int64_t end = 0;
-    for (size_t position = 0; position < script_.lines.size(); ++position) {
-      cluster_.schedule(EventKind::script, script_.lines[position].from, position);
-      end = std::max({end, script_.lines[position].from, script_.lines[position].to});
+    for (const ScriptLine& line : script_.lines) {
+      due_.push_back(line.from);
+      end = std::max({end, line.from, line.to});
+      cluster_.schedule(EventKind::script, line.from);
     }
     end += cluster_.swarm().election_timeout;
     cluster_.schedule(EventKind::check, end);
     while (!cluster_.failed() && cluster_.now() < end) {
       const Scheduled event = cluster_.advance();
-      if (event.kind == EventKind::script) play(script_.lines[event.data], event.data);
+      if (event.kind == EventKind::script) play_due();
       if (event.kind == EventKind::client && cluster_.now() < clients_until_) clients_.act();
     }
     cluster_.heal_everything();
   }
 
  private:
-  void play(const ScriptLine& line, uint64_t position) {
+  // Lines of the same instant play in the order of the file.
+  void play_due() {
+    for (size_t position = 0; position < due_.size() && !cluster_.failed(); ++position) {
+      if (due_[position] > cluster_.now()) continue;
+      const ScriptLine& line = script_.lines[position];
+      play(line);
+      due_[position] = INT64_MAX;
+      if (line.every == 0 || cluster_.now() + line.every > line.to) continue;
+      due_[position] = cluster_.now() + line.every;
+      cluster_.schedule(EventKind::script, line.every);
+    }
+  }
+
+  void play(const ScriptLine& line) {
     if (cluster_.tracing()) {
       std::string text = "SCRIPT";
       for (const std::string& word : line.words) text += " " + word;
       cluster_.say(text);
     }
-    if (!act(line.words)) {
-      cluster_.oracles().violated(NodeId{}, "scenario " + script_.name + ", line " +
-                                                std::to_string(line.number) +
-                                                ": cannot be played now");
-    }
-    if (line.every != 0 && cluster_.now() + line.every <= line.to) {
-      cluster_.schedule(EventKind::script, line.every, position);
-    }
+    if (act(line.words)) return;
+    cluster_.oracles().violated(NodeId{}, "scenario " + script_.name + ", line " +
+                                              std::to_string(line.number) + ": cannot be played");
   }
 
   bool node_of(const std::string& word, uint64_t& node) {
@@ -182,6 +191,7 @@ class Player {
       cluster_.set_cut(0);
       return true;
     }
+    if (verb == "expect_leader") return cluster_.leader() < cluster_.size();
     if (verb == "network" && words.size() == 3) return network(words[1], words[2]);
     if (verb == "clients" && words.size() == 2 && number_of(words[1], first)) {
       clients_until_ = cluster_.now() + first * kMillisecond;
@@ -201,10 +211,10 @@ class Player {
 
   bool act_on(const std::string& verb, uint64_t node, const std::vector<std::string>& words,
               int64_t first, int64_t second) {
-    if (verb == "expect_leads") {
-      return cluster_.node(node).alive &&
-             cluster_.node(node).replica->status().role == consensus::Role::leader;
-    }
+    const bool leads = cluster_.node(node).alive &&
+                       cluster_.node(node).replica->status().role == consensus::Role::leader;
+    if (verb == "expect_leads") return leads;
+    if (verb == "expect_follows") return !leads;
     if (verb == "crash") {
       cluster_.crash(node);
     } else if (verb == "restart") {
@@ -264,6 +274,7 @@ class Player {
   Clients clients_;
   std::map<std::string, uint64_t> names_;
   LinkSet cut_ = 0;
+  std::vector<int64_t> due_;  // when each line plays next
   int64_t clients_until_ = 0;
 };
 
