@@ -37,6 +37,10 @@ class WriteBatch {  // operations in order; cheap to refill
   std::vector<Operation> operations_;
 };
 
+// Keys that begin with this byte are few and written again with every batch. A store may keep
+// them apart, so that rows written once, in key order, are never rewritten on their account.
+inline constexpr char kApartTable = 'm';
+
 class KvStore {
  public:
   // Return false to stop.

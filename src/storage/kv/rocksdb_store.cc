@@ -6,6 +6,7 @@
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 
+#include <algorithm>
 #include <cstdarg>
 
 #include "base/check.h"
@@ -24,6 +25,9 @@ constexpr int kWriteBuffersMax = 3;
 constexpr size_t kBlockCacheBytes = size_t{16} << 20U;
 constexpr int kOpenFilesMax = 128;
 constexpr int kBackgroundJobsMax = 2;
+// The buffer of the few keys kept apart. Both families are flushed together, whichever is full.
+constexpr size_t kApartBufferBytes = size_t{1} << 20U;
+constexpr const char* kApartFamily = "apart";
 
 class SilentLogger final : public rocksdb::Logger {
  public:
@@ -49,6 +53,8 @@ rocksdb::Options make_options() {
   options.max_background_jobs = kBackgroundJobsMax;
   options.max_open_files = kOpenFilesMax;
   options.compression = rocksdb::kNoCompression;
+  // A batch touches both families; after a crash it is there in both or in neither.
+  options.atomic_flush = true;
   options.max_bgerror_resume_count = 0;  // after a failed sync: stop, never try again
   options.info_log = std::make_shared<SilentLogger>();
   options.max_manifest_file_size = size_t{16} << 20U;
@@ -62,10 +68,45 @@ rocksdb::Options make_options() {
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 std::string_view view(const rocksdb::Slice& text) { return {text.data(), text.size()}; }
 
-Result<std::optional<std::string>> read(rocksdb::DB& database, const rocksdb::ReadOptions& options,
+using Family = rocksdb::ColumnFamilyHandle;
+
+struct Opened {
+  std::unique_ptr<rocksdb::DB> database;
+  Family* rows = nullptr;
+  Family* apart = nullptr;
+
+  void close() {
+    if (database == nullptr) return;
+    database->DestroyColumnFamilyHandle(rows).PermitUncheckedError();
+    database->DestroyColumnFamilyHandle(apart).PermitUncheckedError();
+  }
+};
+
+std::vector<rocksdb::ColumnFamilyDescriptor> families(const rocksdb::Options& options) {
+  rocksdb::ColumnFamilyOptions apart(options);
+  apart.write_buffer_size = kApartBufferBytes;
+  return {{rocksdb::kDefaultColumnFamilyName, rocksdb::ColumnFamilyOptions(options)},
+          {kApartFamily, apart}};
+}
+
+rocksdb::Status open_families(const rocksdb::Options& options, const std::string& directory,
+                              bool read_only, Opened& opened) {
+  rocksdb::DB* raw = nullptr;
+  std::vector<Family*> handles;
+  const rocksdb::Status status =
+      read_only
+          ? rocksdb::DB::OpenForReadOnly(options, directory, families(options), &handles, &raw)
+          : rocksdb::DB::Open(options, directory, families(options), &handles, &raw);
+  if (!status.ok()) return status;
+  opened = {std::unique_ptr<rocksdb::DB>(raw), handles[0], handles[1]};
+  return status;
+}
+
+Result<std::optional<std::string>> read(const Opened& opened, const rocksdb::ReadOptions& options,
                                         std::string_view key) {
   std::string value;
-  const rocksdb::Status status = database.Get(options, slice(key), &value);
+  Family* family = key.starts_with(kApartTable) ? opened.apart : opened.rows;
+  const rocksdb::Status status = opened.database->Get(options, family, slice(key), &value);
   if (status.IsNotFound()) return std::optional<std::string>();
   if (!status.ok()) return std::unexpected(to_error(status, "read a row"));
   return std::optional<std::string>(std::move(value));
@@ -73,51 +114,61 @@ Result<std::optional<std::string>> read(rocksdb::DB& database, const rocksdb::Re
 
 class RocksdbStore final : public KvStore {
  public:
-  explicit RocksdbStore(std::unique_ptr<rocksdb::DB> database) : database_(std::move(database)) {
+  explicit RocksdbStore(Opened opened) : opened_(std::move(opened)) {
     write_options_.disableWAL = true;  // the replicated log is the write-ahead log
   }
   ~RocksdbStore() override {
     // Closing would flush the last rows first. What is not durable yet comes back from the log,
     // and a stop that equals a crash is one path less.
-    const rocksdb::Status status = database_->Close();
-    status.PermitUncheckedError();
+    opened_.close();
+    opened_.database->Close().PermitUncheckedError();
   }
 
   Result<void> write(const WriteBatch& batch) override {
     batch_.Clear();
     for (const WriteBatch::Operation& operation : batch.operations()) {
+      Family* family = operation.key.starts_with(kApartTable) ? opened_.apart : opened_.rows;
+      const rocksdb::Slice key = slice(operation.key);
       const rocksdb::Status added = operation.remove
-                                        ? batch_.Delete(slice(operation.key))
-                                        : batch_.Put(slice(operation.key), slice(operation.value));
+                                        ? batch_.Delete(family, key)
+                                        : batch_.Put(family, key, slice(operation.value));
       CHECK(added.ok(), "a batch in memory takes every row");
     }
-    const rocksdb::Status status = database_->Write(write_options_, &batch_);
+    const rocksdb::Status status = opened_.database->Write(write_options_, &batch_);
     if (!status.ok()) return std::unexpected(to_error(status, "take a batch"));
     return {};
   }
 
   Result<std::optional<std::string>> get(std::string_view key) const override {
-    return read(*database_, rocksdb::ReadOptions(), key);
+    return read(opened_, rocksdb::ReadOptions(), key);
   }
 
+  // The keys kept apart stand between two parts of the others.
   Result<void> scan(std::string_view first, std::string_view end,
                     const Visitor& visit) const override {
-    const rocksdb::Slice upper = slice(end);
-    rocksdb::ReadOptions options;
-    options.fill_cache = false;  // one pass over everything must not evict what is read often
-    if (!end.empty()) options.iterate_upper_bound = &upper;
-    const std::unique_ptr<rocksdb::Iterator> row(database_->NewIterator(options));
-    for (row->Seek(slice(first)); row->Valid(); row->Next()) {
-      if (!visit(view(row->key()), view(row->value()))) return {};
-    }
-    if (!row->status().ok()) return std::unexpected(to_error(row->status(), "scan its rows"));
-    return {};
+    static constexpr std::string_view kApartFirst(&kApartTable, 1);
+    static constexpr char kApartNext = kApartTable + 1;
+    static constexpr std::string_view kApartEnd(&kApartNext, 1);
+    bool more = true;
+    const Visitor watched = [&](std::string_view key, std::string_view value) {
+      more = visit(key, value);
+      return more;
+    };
+    const auto part = [&](Family* family, std::string_view from, std::string_view to) {
+      const std::string_view low = std::max(first, from);
+      const std::string_view high = end.empty() || (!to.empty() && to < end) ? to : end;
+      if (!more || (!high.empty() && low >= high)) return Result<void>();
+      return scan_family(family, low, high, watched);
+    };
+    if (auto done = part(opened_.rows, {}, kApartFirst); !done) return done;
+    if (auto done = part(opened_.apart, kApartFirst, kApartEnd); !done) return done;
+    return part(opened_.rows, kApartEnd, {});
   }
 
   Result<std::optional<std::string>> durable_value(std::string_view key) const override {
     rocksdb::ReadOptions options;
     options.read_tier = rocksdb::kPersistedTier;  // without a log of its own: tables only
-    return read(*database_, options, key);
+    return read(opened_, options, key);
   }
 
   void start_flush() override {
@@ -125,13 +176,12 @@ class RocksdbStore final : public KvStore {
     options.wait = false;
     options.allow_write_stall = true;  // otherwise the call itself would wait
     // A failure is remembered by the database: the next write() reports it.
-    const rocksdb::Status status = database_->Flush(options);
-    status.PermitUncheckedError();
+    opened_.database->Flush(options, {opened_.rows, opened_.apart}).PermitUncheckedError();
   }
 
   Result<void> checkpoint(const std::string& directory) override {
     rocksdb::Checkpoint* raw = nullptr;
-    rocksdb::Status status = rocksdb::Checkpoint::Create(database_.get(), &raw);
+    rocksdb::Status status = rocksdb::Checkpoint::Create(opened_.database.get(), &raw);
     const std::unique_ptr<rocksdb::Checkpoint> maker(raw);
     // 0: flush first, since there is no log to copy the newest rows from.
     if (status.ok()) status = maker->CreateCheckpoint(directory, 0);
@@ -141,23 +191,40 @@ class RocksdbStore final : public KvStore {
 
   Result<std::optional<std::string>> value_in_checkpoint(const std::string& directory,
                                                          std::string_view key) const override {
-    rocksdb::DB* raw = nullptr;
-    const rocksdb::Status status = rocksdb::DB::OpenForReadOnly(make_options(), directory, &raw);
-    const std::unique_ptr<rocksdb::DB> copy(raw);
+    Opened copy;
+    const rocksdb::Status status = open_families(make_options(), directory, true, copy);
     if (!status.ok()) return std::unexpected(to_error(status, "open its own checkpoint"));
-    return read(*copy, rocksdb::ReadOptions(), key);
+    auto value = read(copy, rocksdb::ReadOptions(), key);
+    copy.close();
+    return value;
   }
 
   uint64_t approximate_bytes() const override {
     uint64_t tables = 0;
     uint64_t buffers = 0;
-    database_->GetIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize, &tables);
-    database_->GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &buffers);
+    opened_.database->GetAggregatedIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize,
+                                               &tables);
+    opened_.database->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables,
+                                               &buffers);
     return tables + buffers;
   }
 
  private:
-  std::unique_ptr<rocksdb::DB> database_;
+  Result<void> scan_family(Family* family, std::string_view first, std::string_view end,
+                           const Visitor& visit) const {
+    const rocksdb::Slice upper = slice(end);
+    rocksdb::ReadOptions options;
+    options.fill_cache = false;  // one pass over everything must not evict what is read often
+    if (!end.empty()) options.iterate_upper_bound = &upper;
+    const std::unique_ptr<rocksdb::Iterator> row(opened_.database->NewIterator(options, family));
+    for (row->Seek(slice(first)); row->Valid(); row->Next()) {
+      if (!visit(view(row->key()), view(row->value()))) return {};
+    }
+    if (!row->status().ok()) return std::unexpected(to_error(row->status(), "scan its rows"));
+    return {};
+  }
+
+  Opened opened_;
   rocksdb::WriteOptions write_options_;
   rocksdb::WriteBatch batch_;
 };
@@ -170,11 +237,11 @@ Result<std::unique_ptr<KvStore>> open_rocksdb_store(const std::string& directory
   options.avoid_flush_during_shutdown = true;
   const rocksdb::Status made = options.env->CreateDirIfMissing(directory);
   if (!made.ok()) return std::unexpected(to_error(made, "make its directory " + directory));
-  rocksdb::DB* raw = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(options, directory, &raw);
+  options.create_missing_column_families = true;
+  Opened opened;
+  const rocksdb::Status status = open_families(options, directory, false, opened);
   if (!status.ok()) return std::unexpected(to_error(status, "open " + directory));
-  return std::unique_ptr<KvStore>(
-      std::make_unique<RocksdbStore>(std::unique_ptr<rocksdb::DB>(raw)));
+  return std::unique_ptr<KvStore>(std::make_unique<RocksdbStore>(std::move(opened)));
 }
 
 }  // namespace quorate::storage

@@ -27,7 +27,7 @@
 namespace quorate::storage::mvcc {
 
 inline constexpr char kRowTable = 'k';
-inline constexpr char kMetaTable = 'm';
+inline constexpr char kMetaTable = kApartTable;
 
 // Values up to here are kept in the index while their sum stays in the budget; the rest is read
 // from the rows. Larger values would crowd out many small ones that are asked for more often.
