@@ -100,15 +100,17 @@ FramedTcp::FramedTcp(EventLoop& loop, const TcpOptions& options, const std::vect
         },
         [this](const std::string& text) { say(LogLevel::warn, LogTopic::limit, text); }));
   }
-  loop_.at_turn_end(while_alive([this] {
-    flushed_in_turn_ = loop_.turns();
-    flush_marked();
-  }));
 }
 
 void FramedTcp::start(Receiver& receiver) {
   CHECK(receiver_ == nullptr, "a network starts once");
   receiver_ = &receiver;
+  // Registered now and not earlier: the receiver's own hook, which is where most frames are made,
+  // stands before ours then, and they leave in the same turn.
+  loop_.at_turn_end(while_alive([this] {
+    flushed_in_turn_ = loop_.turns();
+    flush_marked();
+  }));
   for (auto& listener : listeners_) listener->start();
   for (auto& [id, peer] : peers_) {
     if (peer.dialer != nullptr) peer.dialer->start();
