@@ -126,9 +126,9 @@ void TestCluster::take(TestNode& node) {
   }
 }
 
-void TestCluster::sync(uint64_t id) {
+void TestCluster::sync(uint64_t id, size_t writes) {
   TestNode& target = node(id);
-  while (!target.unsynced.empty()) {
+  for (; writes > 0 && !target.unsynced.empty(); --writes) {
     const Write write = std::move(target.unsynced.front());
     target.unsynced.pop_front();
     make_durable(target, write);
@@ -169,6 +169,9 @@ void TestCluster::release(TestNode& node) {
 }
 
 void TestCluster::apply(TestNode& node) {
+  // Until an install is durable the disk holds the log it replaces, which may be another one.
+  const auto installs = [](const Write& write) { return write.install; };
+  if (std::ranges::any_of(node.unsynced, installs)) return;
   while (node.applied.size() < node.committed.value) {
     const Index index{node.applied.size() + 1};
     const Entry* held = node.replica->find(index);
@@ -177,7 +180,7 @@ void TestCluster::apply(TestNode& node) {
       entry = *held;
     } else {
       const auto found = node.disk.entries.find(index);
-      if (found == node.disk.entries.end()) return;  // an install is on its way
+      CHECK(found != node.disk.entries.end(), "what is not in memory is on the disk");
       entry = found->second;
     }
     if (chosen_.size() < index.value) chosen_.push_back(entry);

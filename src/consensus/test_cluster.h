@@ -72,8 +72,8 @@ class TestCluster {
   // One event, and what follows from it on this node alone: messages wait in the network.
   void step(uint64_t id, Event event);
   void wake(uint64_t id) { step(id, Wake{}); }
-  void sync(uint64_t id);
-  void settle();                    // deliver until nothing moves
+  void sync(uint64_t id, size_t writes = SIZE_MAX);  // the oldest so many
+  void settle();                                     // deliver until nothing moves
   bool deliver_one();               // the oldest message that may travel; false: none
   void advance(Duration duration);  // wakes everybody when due, and settles
   void pass(Duration duration) { now_ += duration; }  // nobody notices until woken

@@ -63,16 +63,13 @@ void Replica::refuse_append(NodeId to, const Append& append) {
 void Replica::accept(Message& message, const Append& append) {
   const Index previous = append.previous;
   if (previous > log_.last()) return refuse_append(message.from, append);
-  if (previous < log_.snapshot_index() && QRT_MUTANT(R19)) {
-    return refuse_append(message.from, append);
-  }
   if (log_.knows(previous) && log_.ballot_at(previous).round != append.previous_term) {
     CHECK(previous > committed_, "the leader holds every committed entry (leader completeness)");
     return refuse_append(message.from, append);
   }
   const Index end = previous + message.entries.size();
   for (Entry& entry : message.entries) {
-    if (entry.index <= log_.snapshot_index()) continue;
+    if (entry.index <= log_.snapshot_index() && !QRT_MUTANT(R19)) continue;
     if (log_.matches(entry.index, entry.ballot)) continue;
     if (entry.index <= log_.last()) {
       CHECK(entry.index > committed_, "a committed entry is never replaced");

@@ -92,7 +92,7 @@ class Chaos {
     if (dice < 620) return wake_due();
     if (dice < 700) {
       if (up(id)) cluster_.node(id).disk_stalls = rng_.below(2) == 0;
-      if (up(id) && rng_.below(2) == 0) cluster_.sync(id);
+      if (up(id)) cluster_.sync(id, rng_.below(3));
       return;
     }
     if (dice < 900) {

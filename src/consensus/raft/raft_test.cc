@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "consensus/raft/wire.h"
 #include "consensus/test_cluster.h"
 
 namespace quorate::consensus::raft {
@@ -204,6 +205,28 @@ TEST(RaftElection, OneBrokenConnectionIsNoReasonForAnother) {
   EXPECT_EQ(cluster.status(leader).ballot.round, term);
 }
 
+TEST(RaftElection, VotesOfAnEarlierTermDoNotCount) {
+  TestOptions options;
+  options.pre_vote = false;
+  TestCluster cluster(options);
+  write_log(cluster, 1, {2}, 5);
+  cluster.restart(1);
+  cluster.isolate(1);
+  cluster.pass(3 * cluster.election_timeout());
+  cluster.wake(1);
+  ASSERT_EQ(cluster.status(1).role, Role::candidate);
+  for (const uint64_t id : {2U, 3U}) {
+    Message late;
+    late.from = NodeId{id};
+    late.to = NodeId{1};
+    const uint64_t earlier = cluster.status(1).ballot.round - 1;
+    late.head =
+        encode_head({earlier, cluster.node(id).incarnation, false, VoteReply{false, true, 1}});
+    cluster.step(1, Receive{late});
+  }
+  EXPECT_EQ(cluster.status(1).role, Role::candidate);
+}
+
 // The paper's figure 7: the leader of term 8 against every kind of follower.
 TEST(RaftLog, Figure7) {
   const std::vector<uint64_t> leader = {1, 1, 1, 4, 4, 5, 5, 6, 6, 6};
@@ -296,6 +319,25 @@ TEST(RaftLog, Figure8) {
   cluster.restart(5);
   cluster.make_leader(5);
   EXPECT_EQ(cluster.texts(2), std::vector<std::string>{"t3"});
+}
+
+TEST(RaftLog, AcknowledgementsOfAnEarlierTermDoNotCount) {
+  TestCluster cluster;
+  const uint64_t leader = cluster.elect();
+  const Status status = cluster.status(leader);
+  cluster.isolate(leader);
+  cluster.propose(leader, "nobody has it");
+  for (uint64_t id = 1; id <= 3; ++id) {
+    if (id == leader) continue;
+    // What it said under an earlier leader, about entries that have been replaced since.
+    const AppendReply reply{true, status.last.next(), {}, 0};
+    Message late;
+    late.from = NodeId{id};
+    late.to = NodeId{leader};
+    late.head = encode_head({status.ballot.round - 1, cluster.node(id).incarnation, false, reply});
+    cluster.step(leader, Receive{late});
+  }
+  EXPECT_EQ(cluster.status(leader).committed, status.committed);
 }
 
 TEST(RaftLog, TwoFollowersCommitWithoutTheLeadersDisk) {
