@@ -13,7 +13,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, 'build', 'dev')
 MEMORY = os.path.join(ROOT, 'build', 'lint')
 # What GCC's standard library announces to clang; see cmake/rooms.cmake.
-EXTRA = ['-D__cpp_concepts=202002', '-Wno-builtin-macro-redefined', '-Wno-unknown-warning-option']
+EXTRA = ['-D__cpp_concepts=202002', '-Wno-builtin-macro-redefined', '-Wno-unknown-warning-option',
+         '-Wno-deprecated-declarations']
 
 
 def commands():

@@ -17,7 +17,7 @@ std::span<const uint8_t> as_bytes(std::string_view text) {
 
 }  // namespace
 
-Error explain(Error error, const std::string& what) {
+Error explain(const Error& error, const std::string& what) {
   const char* advice =
       error.kind == ErrorKind::no_space
           ? "; free some space on this device, then start the member again: nothing that was "

@@ -75,6 +75,6 @@ Result<void> begin_segment(world::Disk& disk, const std::string& directory, Segm
 Result<bool> fill_segment(Segment& segment, uint64_t segment_bytes);
 
 // Adds what a person can do about it.
-Error explain(Error error, const std::string& what);
+Error explain(const Error& error, const std::string& what);
 
 }  // namespace quorate::storage::wal

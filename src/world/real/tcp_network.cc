@@ -323,7 +323,7 @@ void FramedTcp::on_closed(Connection& connection, const std::string& reason) {
 
 }  // namespace
 
-Result<std::unique_ptr<TcpNetwork>> make_tcp_network(EventLoop& loop, TcpOptions options) {
+Result<std::unique_ptr<TcpNetwork>> make_tcp_network(EventLoop& loop, const TcpOptions& options) {
   CHECK(options.self.value != 0, "a member has an id");
   std::vector<int> listening;
   for (const std::string& address : options.listen) {

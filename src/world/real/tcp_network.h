@@ -35,6 +35,6 @@ class TcpNetwork : public Network {
 };
 
 // An error names the address and why it could not be listened on.
-Result<std::unique_ptr<TcpNetwork>> make_tcp_network(EventLoop& loop, TcpOptions options);
+Result<std::unique_ptr<TcpNetwork>> make_tcp_network(EventLoop& loop, const TcpOptions& options);
 
 }  // namespace quorate::world
