@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/types.h"
+
 namespace quorate::consensus {
 
 // One append message. Large enough to amortise a round trip, small enough that a 10 MB/s link
@@ -22,6 +24,10 @@ inline constexpr size_t kUncommittedEntriesMax = size_t{1} << 17U;
 // Read rounds under way at once: the second lets readers that arrive during a round start
 // without waiting for its end; more only adds messages.
 inline constexpr size_t kReadRoundsMax = 2;
+// How long the news of a commit waits for an append that would carry it, before it is sent by
+// itself. Longer than the pause of a client that writes one thing after the other, and nothing
+// beside a heartbeat. A member whose own client waits for the commit is told at once.
+inline constexpr Duration kCommitNoticeDelay = std::chrono::milliseconds(1);
 // Reads waiting for a round; beyond this they are refused as busy.
 inline constexpr size_t kWaitingReadsMax = size_t{1} << 16U;
 

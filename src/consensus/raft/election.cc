@@ -154,6 +154,7 @@ void Replica::lose_office() {
   established_ = false;
   transfer_to_ = {};
   heartbeat_due_ = false;
+  commit_notice_at_ = kNever;
   fetch_.reset();
   fetch_fresh_ = false;
   fetched_.clear();
@@ -176,6 +177,7 @@ void Replica::become_leader() {
   in_office_since_ = now_;
   heartbeat_at_ = now_ + heartbeat_interval_;
   heartbeat_due_ = true;
+  commit_notice_at_ = kNever;
   // Entries of earlier terms are committed only together with one of ours (paper, section 5.4.2).
   append_own(EntryKind::noop, {}, {});
 }

@@ -32,6 +32,7 @@ struct Progress {
   Time resend_at{};         // nothing was answered for so long: believe the messages lost
   Duration resend_delay{};  // doubles while nothing helps
   Index committed_sent;
+  bool awaits_commit = false;  // a client of that member waits for a commit it has not heard of
 
   bool streaming = false;  // a snapshot was asked for and SnapshotSent has not come
   Index pinned;            // the log behind this is kept for it; zero: nothing is

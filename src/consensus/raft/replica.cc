@@ -209,7 +209,10 @@ void Replica::commit_to(Index index) {
       const Entry* entry = log_.find(done);
       const size_t size = entry == nullptr ? 0 : entry->data.size();
       uncommitted_bytes_ -= std::min(uncommitted_bytes_, size);
+      if (entry == nullptr || !entry->id.node || entry->id.node == self_) continue;
+      if (Progress* peer = progress_of(entry->id.node)) peer->awaits_commit = true;
     }
+    note_commit_news();
     if (index >= office_start_) established_ = true;
   }
   committed_ = index;
@@ -223,7 +226,7 @@ Ready Replica::take_ready() {
     confirm_reads();
     for (Progress& peer : peers_) fill(peer);
     if (heartbeat_due_) heartbeat_all();
-    for (Progress& peer : peers_) notice_commit(peer);
+    notice_commits();
     fetched_.clear();
     ask_fetch(ready_);
   }
@@ -234,7 +237,10 @@ Ready Replica::take_ready() {
 }
 
 Time Replica::deadline() const {
-  if (stage_ == Stage::leader) return peers_.size() <= 1 ? kNever : heartbeat_at_;
+  if (stage_ == Stage::leader) {
+    if (peers_.size() <= 1) return kNever;
+    return committed_ == log_.last() ? std::min(heartbeat_at_, commit_notice_at_) : heartbeat_at_;
+  }
   return may_campaign() ? election_deadline_ : kNever;
 }
 

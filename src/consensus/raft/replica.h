@@ -107,7 +107,9 @@ class Replica final : public ReplicatedLog {
   bool room_in_window(const Progress& peer) const;
   void gather(const Progress& peer, std::vector<Entry>& entries, size_t& bytes) const;
   void note_sent(Progress& peer, Index last, size_t bytes);
-  void notice_commit(Progress& peer);
+  void note_commit_news();
+  void notice_commits();
+  bool unaware_of_commit(const Progress& peer) const;
   void send_heartbeat(Progress& peer, bool wants_reply);
   void heartbeat_all();
   void advance_commit();
@@ -206,6 +208,7 @@ class Replica final : public ReplicatedLog {
   size_t uncommitted_bytes_ = 0;
   Time heartbeat_at_{};
   bool heartbeat_due_ = false;
+  Time commit_notice_at_ = kNever;  // who has not heard of the newest commit is told then
   NodeId transfer_to_;
   bool transfer_asked_ = false;
   Time transfer_deadline_{};

@@ -95,6 +95,7 @@ void Replica::fill(Progress& peer) {
 
 void Replica::note_sent(Progress& peer, Index last, size_t bytes) {
   peer.committed_sent = committed_;
+  peer.awaits_commit = false;
   if (peer.resend_delay == Duration::zero()) {
     peer.resend_delay = heartbeat_interval_ * kResendHeartbeats;
   }
@@ -150,7 +151,9 @@ void Replica::accepted(Progress& peer, Index match) {
     probe_from(peer, match.next());
     peer.flow = Flow::replicating;
   }
-  if (progress) advance_commit();
+  if (!progress) return;
+  if (unaware_of_commit(peer)) note_commit_news();
+  advance_commit();
 }
 
 void Replica::rejected(Progress& peer, const AppendReply& reply) {
@@ -214,11 +217,30 @@ void Replica::heartbeat_all() {
   }
 }
 
+void Replica::note_commit_news() {
+  commit_notice_at_ = std::min(commit_notice_at_, now_ + kCommitNoticeDelay);
+}
+
+bool Replica::unaware_of_commit(const Progress& peer) const {
+  return peer.id != self_ && peer.flow == Flow::replicating &&
+         std::min(committed_, peer.match) > peer.committed_sent;
+}
+
 // While entries are under way, the next append or the last commit carries the news.
-void Replica::notice_commit(Progress& peer) {
-  if (committed_ != log_.last() || peer.id == self_) return;
-  if (peer.flow != Flow::replicating) return;
-  if (std::min(committed_, peer.match) > peer.committed_sent) send_heartbeat(peer, false);
+void Replica::notice_commits() {
+  if (commit_notice_at_ == kNever || committed_ != log_.last()) return;
+  const bool due = now_ >= commit_notice_at_;
+  bool later = false;
+  for (Progress& peer : peers_) {
+    if (!unaware_of_commit(peer)) continue;
+    if (due || peer.awaits_commit) {
+      send_heartbeat(peer, false);
+      peer.awaits_commit = false;
+    } else {
+      later = true;
+    }
+  }
+  if (!later) commit_notice_at_ = kNever;
 }
 
 uint64_t Replica::quorum_value(uint64_t (*value)(const Progress&)) const {
