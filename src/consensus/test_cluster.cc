@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "consensus/limits.h"
 
 namespace quorate::consensus::testing {
 
@@ -210,6 +211,21 @@ bool TestCluster::deliver_one() {
 }
 
 void TestCluster::settle() {
+  deliver_all();
+  // News of a commit may wait a moment for an append to ride on.
+  const Time soon = now_ + kCommitNoticeDelay;
+  bool told = false;
+  for (const auto& node : nodes_) {
+    const bool leads = node->replica != nullptr && node->replica->status().role == Role::leader;
+    if (!leads || node->replica->deadline() > soon) continue;
+    now_ = std::max(now_, node->replica->deadline());
+    wake(node->id.value);
+    told = true;
+  }
+  if (told) deliver_all();
+}
+
+void TestCluster::deliver_all() {
   for (size_t delivered = 0; deliver_one(); ++delivered) {
     CHECK(delivered < 200'000, "the replicas come to rest");
   }

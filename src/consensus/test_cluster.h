@@ -73,9 +73,9 @@ class TestCluster {
   void step(uint64_t id, Event event);
   void wake(uint64_t id) { step(id, Wake{}); }
   void sync(uint64_t id, size_t writes = SIZE_MAX);  // the oldest so many
-  void settle();                                     // deliver until nothing moves
-  bool deliver_one();               // the oldest message that may travel; false: none
-  void advance(Duration duration);  // wakes everybody when due, and settles
+  void settle();       // deliver until nothing moves and everybody knows what is committed
+  bool deliver_one();  // the oldest message that may travel; false: none
+  void advance(Duration duration);                    // wakes everybody when due, and settles
   void pass(Duration duration) { now_ += duration; }  // nobody notices until woken
 
   uint64_t elect();               // advances until somebody leads and is established
@@ -102,6 +102,7 @@ class TestCluster {
   std::function<bool(Message&)> filter;
 
  private:
+  void deliver_all();
   void take(TestNode& node);
   void make_durable(TestNode& node, const Write& write);
   void release(TestNode& node);

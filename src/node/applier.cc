@@ -69,7 +69,7 @@ void Applier::apply_one(const consensus::Entry& entry) {
       machine::Reply reply;
       const bool wanted = entry.id && listener_.waits_for(entry.id);
       machine_->apply_command(entry.index, round, entry.data, wanted ? &reply : nullptr);
-      if (wanted) replies_.push_back({{entry.id, entry.index}, std::move(reply)});
+      if (wanted) replies_.emplace_back(std::pair(entry.id, entry.index), std::move(reply));
       break;
     }
   }

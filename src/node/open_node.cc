@@ -116,7 +116,7 @@ Result<std::unique_ptr<Node>> open_node(world::Executor& executor, world::Disk& 
                     " holds a store but no log: the log was removed; remove the whole directory "
                     "and start again: the member comes back from its peers");
   }
-  return std::make_unique<RunningNode>(executor, disk, network, std::move(make_machine),
+  return std::make_unique<RunningNode>(NodeWorld{executor, disk, network}, std::move(make_machine),
                                        std::move(config), rng, std::move(opened));
 }
 

@@ -36,12 +36,11 @@ consensus::Recovered recovered_from(const consensus::Write& write) {
   return recovered;
 }
 
-RunningNode::RunningNode(world::Executor& executor, world::Disk& disk, world::Network& network,
-                         MachineFactory make_machine, NodeConfig config, Rng rng,
+RunningNode::RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfig config, Rng rng,
                          OpenedDirectory opened)
-    : executor_(executor),
-      disk_(disk),
-      network_(network),
+    : executor_(world.executor),
+      disk_(world.disk),
+      network_(world.network),
       make_machine_(std::move(make_machine)),
       config_(std::move(config)),
       rng_(rng),
@@ -49,8 +48,8 @@ RunningNode::RunningNode(world::Executor& executor, world::Disk& disk, world::Ne
       identity_(opened.identity),
       wal_(std::move(opened.wal)),
       recovered_(std::move(opened.recovered)),
-      peers_(network, *this),
-      shard_(executor, *wal_) {
+      peers_(world.network, *this),
+      shard_(world.executor, *wal_) {
   wal_->set_callbacks(lifeline_.guard([this](GroupId group, WriteId write, Duration) {
     on_wal_durable(group, write);
   }),

@@ -32,10 +32,16 @@ consensus::Members initial_members(const std::vector<PeerConfig>& members);
 // What recovery would give back if `write` were all that the log holds.
 consensus::Recovered recovered_from(const consensus::Write& write);
 
+struct NodeWorld {  // borrowed; all outlive the node
+  world::Executor& executor;
+  world::Disk& disk;
+  world::Network& network;
+};
+
 class RunningNode : public Node, private Peers::Listener {
  public:
-  RunningNode(world::Executor& executor, world::Disk& disk, world::Network& network,
-              MachineFactory make_machine, NodeConfig config, Rng rng, OpenedDirectory opened);
+  RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfig config, Rng rng,
+              OpenedDirectory opened);
 
   void start() override;
   void stop(Duration patience, std::function<void()> done) override;

@@ -53,7 +53,7 @@ void SnapshotReceiver::on_header(NodeId from, const SnapshotHeader& header) {
   if (busy || !header.meta.index || !owner_.wants_snapshot(header.meta)) {
     return answer(from, header.transfer, 0, SnapshotState::refused);
   }
-  incoming_.emplace();
+  incoming_ = Incoming{};
   incoming_->from = from;
   incoming_->transfer = header.transfer;
   incoming_->meta = header.meta;

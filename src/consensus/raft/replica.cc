@@ -128,7 +128,7 @@ void Replica::on(const Disconnected& event) {
   election_deadline_ = std::min(election_deadline_, soon);
 }
 
-void Replica::send(NodeId to, Body body, WriteId after, std::vector<Entry> entries) {
+void Replica::send(NodeId to, const Body& body, WriteId after, std::vector<Entry> entries) {
   // Nothing is said in a term, or about a vote, that our disk could still forget.
   if (!QRT_MUTANT(R06)) after = std::max(after, promise_write_);
   Message message;
@@ -136,7 +136,7 @@ void Replica::send(NodeId to, Body body, WriteId after, std::vector<Entry> entri
   message.to = to;
   message.after = after <= durable_write_ ? WriteId{} : after;
   message.urgent = entries.empty();
-  message.head = encode_head({term_, incarnation_, amnesiac_, std::move(body)});
+  message.head = encode_head({term_, incarnation_, amnesiac_, body});
   message.entries = std::move(entries);
   ready_.messages.push_back(std::move(message));
 }

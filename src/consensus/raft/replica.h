@@ -68,7 +68,7 @@ class Replica final : public ReplicatedLog {
   void on(const SnapshotArrived& event);
   void on(const SnapshotSent& event);
   void on(const Disconnected& event);
-  void send(NodeId to, Body body, WriteId after, std::vector<Entry> entries = {});
+  void send(NodeId to, const Body& body, WriteId after, std::vector<Entry> entries = {});
   WriteId upcoming_write();  // the id of the write being collected, which there now will be
   void promise_changed();
   void put(const Entry& entry);

@@ -200,6 +200,7 @@ int Http2Session::on_begin_headers(nghttp2_session* session, const nghttp2_frame
   return 0;
 }
 
+// NOLINTNEXTLINE(readability-function-size): the signature is the library's.
 int Http2Session::on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
                             size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
                             void* self) {
@@ -380,6 +381,7 @@ int Http2Session::submit_trailers(Call& call) {
   return nghttp2_submit_trailer(session_, call.stream, trailers.data(), text.empty() ? 1 : 2);
 }
 
+// NOLINTNEXTLINE(readability-function-size): the signature is the library's.
 ssize_t Http2Session::on_read(nghttp2_session*, int32_t, uint8_t*, size_t size, uint32_t* flags,
                               nghttp2_data_source* source, void* self) {
   auto& me = *static_cast<Http2Session*>(self);

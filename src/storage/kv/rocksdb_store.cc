@@ -3,6 +3,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/options.h>
+#include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 
@@ -53,6 +54,10 @@ rocksdb::Options make_options() {
   options.max_background_jobs = kBackgroundJobsMax;
   options.max_open_files = kOpenFilesMax;
   options.compression = rocksdb::kNoCompression;
+  // One thread writes, and rows come in key order: the next one belongs right behind the last.
+  options.allow_concurrent_memtable_write = false;
+  options.enable_write_thread_adaptive_yield = false;
+  options.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
   // A batch touches both families; after a crash it is there in both or in neither.
   options.atomic_flush = true;
   options.max_bgerror_resume_count = 0;  // after a failed sync: stop, never try again
