@@ -61,7 +61,8 @@ void Cluster::send(const SimNode& from, consensus::Message message) {
   const NetworkQuality& quality = quality_;
   if (quality.duplicate != 0 && rng_network_.chance_per_million(quality.duplicate)) {
     for (uint64_t copies = rng_network_.between(1, quality.copies_max - 1); copies != 0; --copies) {
-      post(message, draw_latency() + between(rng_network_, 0, quality.late_max), 0);
+      const int64_t latency = draw_latency();
+      post(message, latency + between(rng_network_, 0, quality.late_max), 0);
     }
   }
   if (quality.loss != 0 && rng_network_.chance_per_million(quality.loss)) return;

@@ -204,7 +204,8 @@ void Cluster::send_snapshot(SimNode& node, NodeId to) {
         std::to_string(node.machine.applied.value) + " to n" + std::to_string(to.value));
   }
   transfers_.push_back({node.position, node.life, target, false, node.machine});
-  const int64_t duration = between(rng_network_, 1, 20) * draw_latency();
+  const int64_t crossings = between(rng_network_, 1, 20);
+  const int64_t duration = crossings * draw_latency();
   schedule(EventKind::snapshot_crosses, duration, transfers_.size() - 1);
 }
 

@@ -63,7 +63,11 @@ void Nemesis::light_fuse() {
   }
 }
 
-void Nemesis::pause_one() { cluster_.pause(victim(), spell()); }
+// Drawn one after the other: the order in which arguments are evaluated is the compiler's choice.
+void Nemesis::pause_one() {
+  const uint64_t node = victim();
+  cluster_.pause(node, spell());
+}
 
 void Nemesis::transfer() {
   const uint64_t leader = cluster_.leader();
@@ -78,7 +82,8 @@ void Nemesis::disturb_clock() {
 }
 
 void Nemesis::hint() {
-  cluster_.hint_disconnect(rng_.below(cluster_.size()), rng_.below(cluster_.size()));
+  const uint64_t node = rng_.below(cluster_.size());
+  cluster_.hint_disconnect(node, rng_.below(cluster_.size()));
 }
 
 void Nemesis::wipe_one() {
