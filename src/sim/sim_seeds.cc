@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "sim/hash.h"
 #include "sim/run.h"
 
 namespace {
@@ -105,11 +106,13 @@ int main(int count, char** words) {
   options.nodes = arguments.nodes;
   options.trace = arguments.trace;
   Totals totals;
+  quorate::sim::TraceHash hash;
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   for (uint64_t done = 0; done < arguments.count; ++done) {
     const uint64_t seed = arguments.first + done;
     const quorate::sim::RunResult result = quorate::sim::run_seed(options, seed);
     add(totals, result);
+    hash.add(quorate::sim::hash_text(result.hash));
     std::string failure = result.violation;
     if (failure.empty() && arguments.twice_every != 0 && seed % arguments.twice_every == 0 &&
         quorate::sim::run_seed(options, seed).hash != result.hash) {
@@ -128,5 +131,6 @@ int main(int count, char** words) {
   }
   if (terminal) std::printf("\r");
   report(totals, arguments.count);
+  std::printf("trace hash of all seeds %s\n", hash.text().c_str());
   return totals.failures == 0 ? 0 : 1;
 }
