@@ -272,7 +272,7 @@ void Cluster::step(SimNode& node, consensus::Event event) {
 void Cluster::settle(SimNode& node) {
   node.turn_pending = false;
   consensus::Ready ready = node.replica->take_ready();
-  const bool dying = node.step_fuse != 0 && --node.step_fuse == 0;
+  const bool dying = burns_down(node.step_fuse);
   if (dying && rng_node_.below(2) == 0) {
     crash(node.position);
     return;

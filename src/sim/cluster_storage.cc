@@ -44,7 +44,7 @@ void Cluster::make_durable(SimNode& node, const consensus::Write& write) {
 
 // A disk that dies does so before the batch is durable, or after it and before anyone knows.
 void Cluster::on_disk_done(SimNode& node) {
-  const bool dying = node.disk_fuse != 0 && --node.disk_fuse == 0;
+  const bool dying = burns_down(node.disk_fuse);
   if (dying && rng_disk_.below(2) == 0) {
     crash(node.position);
     return;

@@ -36,6 +36,13 @@ struct WaitingRead {
   Index index;
 };
 
+// One step of a fuse that counts down to a crash; zero is no fuse.
+inline bool burns_down(uint64_t& fuse) {
+  if (fuse == 0) return false;
+  --fuse;
+  return fuse == 0;
+}
+
 struct SimNode {
   NodeId id;
   uint64_t position = 0;
