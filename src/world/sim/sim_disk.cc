@@ -117,10 +117,9 @@ Result<void> SimDisk::operate(std::string_view what, std::string_view path, uint
   return {};
 }
 
-uint64_t SimDisk::used_bytes() const {
-  uint64_t bytes = 0;
-  for (const auto& [id, inode] : inodes_) bytes += inode.content.size();
-  return bytes;
+void SimDisk::count_used() {
+  used_ = 0;
+  for (const auto& [id, inode] : inodes_) used_ += inode.content.size();
 }
 
 // ---- Names
@@ -268,7 +267,8 @@ Result<void> SimDisk::sync_directory(const std::string& path) {
     created.insert(ancestor);
   }
   settle_links([&](const Link& link) {
-    return link.touches(place->inode) || (link.to_directory != 0 && created.contains(link.inode));
+    return keeps_journal() || link.touches(place->inode) ||
+           (link.to_directory != 0 && created.contains(link.inode));
   });
   if (unsynced_links_.empty()) collect_garbage();
   return {};
@@ -314,6 +314,7 @@ void SimDisk::collect_garbage() {
   std::erase_if(inodes_, [&](const auto& entry) {
     return entry.second.handles == 0 && !reached.contains(entry.first);
   });
+  count_used();
 }
 
 Result<std::vector<std::string>> SimDisk::list(const std::string& path) {
@@ -350,8 +351,7 @@ Result<std::unique_ptr<DirectoryLock>> SimDisk::lock(const std::string& path) {
 Result<uint64_t> SimDisk::free_bytes(const std::string& path) {
   const Result<void> operated = operate("examine", path);
   if (!operated.has_value()) return std::unexpected<Error>(operated.error());
-  const uint64_t used = used_bytes();
-  return space_ > used ? space_ - used : 0;
+  return space_ > used_ ? space_ - used_ : 0;
 }
 
 }  // namespace quorate::world

@@ -235,11 +235,158 @@ TEST(SimDisk, SpaceRunsOutAndBytesRot) {
   EXPECT_EQ(fixture.disk.free_bytes("/").value(), 2U);
   EXPECT_EQ(file->write_at(8, bytes_of("abc")).error().kind, ErrorKind::no_space);
   write(*file, 0, "overwrite!");
+  EXPECT_FALSE(fixture.disk.corrupt("/f", 0, 0x20)) << "not on the platter yet";
+  ASSERT_TRUE(file->sync_data().has_value());
   EXPECT_TRUE(fixture.disk.corrupt("/f", 0, 0x20));
   EXPECT_EQ(fixture.content("/f"), "Overwrite!");
   EXPECT_FALSE(fixture.disk.corrupt("/f", 100, 1));
   fixture.disk.wipe();
   EXPECT_FALSE(fixture.disk.exists("/f"));
+}
+
+// ---- What real file systems leave.
+
+// A file of one synced page of '0' grows by a page of '1' and its first page becomes '2'.
+std::string grown_file(FileSystem kind, uint64_t seed) {
+  Fixture fixture(seed);
+  fixture.disk.set_file_system(kind);
+  auto file = fixture.create("/f");
+  write(*file, 0, std::string(kPageBytes, '0'));
+  EXPECT_TRUE(file->sync_data().has_value());
+  write(*file, kPageBytes, std::string(kPageBytes, '1'));
+  write(*file, 0, std::string(kPageBytes, '2'));
+  fixture.disk.power_off();
+  const std::string text = fixture.content("/f");
+  if (text == "absent") return text;
+  std::string shape;
+  for (size_t begin = 0; begin < text.size(); begin += kPageBytes) {
+    const std::string page = text.substr(begin, kPageBytes);
+    if (page == std::string(page.size(), page[0])) {
+      shape += page[0] == '\0' ? '-' : page[0];
+    } else {
+      shape += '~';
+    }
+    if (page.size() < kPageBytes) shape += '.';
+  }
+  return shape;
+}
+
+std::set<std::string> grown_files(FileSystem kind) {
+  std::set<std::string> seen;
+  for (uint64_t seed = 0; seed < 3 * kSeeds; ++seed) seen.insert(grown_file(kind, seed));
+  return seen;
+}
+
+TEST(SimDisk, ASizeRunsAheadOfItsDataOnlyWhereItMay) {
+  const auto ordered = grown_files(FileSystem::ext4_ordered);
+  EXPECT_EQ(ordered, (std::set<std::string>{"0", "2", "~", "01", "21", "~1"}));
+  const auto writeback = grown_files(FileSystem::ext4_writeback);
+  EXPECT_TRUE(writeback.contains("0-") && writeback.contains("2-") && writeback.contains("01"));
+  const auto xfs = grown_files(FileSystem::xfs);
+  EXPECT_TRUE(xfs.contains("0") && xfs.contains("2") && xfs.contains("01") && xfs.contains("21"));
+  EXPECT_FALSE(xfs.contains("0-")) << "the size follows the data";
+}
+
+TEST(SimDisk, AJournalKeepsNamesInOrder) {
+  std::set<std::string> seen;
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    Fixture fixture(seed);
+    fixture.disk.set_file_system(FileSystem::ext4_ordered);
+    for (const char* name : {"/a", "/b", "/c"}) fixture.create(name);
+    fixture.disk.power_off();
+    std::string names;
+    const auto listed = fixture.disk.list("/");
+    for (const std::string& name : *listed) names += name;
+    seen.insert(names);
+  }
+  EXPECT_EQ(seen, (std::set<std::string>{"", "a", "ab", "abc"}));
+  // The sync of any grown file commits the journal.
+  Fixture fixture(1);
+  fixture.disk.set_file_system(FileSystem::xfs);
+  fixture.create("/first");
+  auto file = fixture.create("/second");
+  write(*file, 0, "x");
+  ASSERT_TRUE(file->sync_data().has_value());
+  for (int times = 0; times < 20; ++times) fixture.disk.power_off();
+  EXPECT_TRUE(fixture.disk.exists("/first"));
+  EXPECT_EQ(fixture.content("/second"), "x");
+}
+
+// ---- Damage.
+
+struct Written : Fixture {  // three sectors, each written twice
+  Written() : Fixture(3), file(create("/f")) {
+    for (const char letter : {'a', 'A'}) {
+      for (char sector = 0; sector < 3; ++sector) {
+        const auto fill = static_cast<char>(letter + sector);
+        write(*file, static_cast<uint64_t>(sector) * kSectorBytes, std::string(kSectorBytes, fill));
+      }
+      EXPECT_TRUE(file->sync_data().has_value());
+    }
+    EXPECT_TRUE(disk.sync_directory("/").has_value());
+  }
+  std::string letters() {
+    const std::string text = content("/f");
+    std::string result;
+    for (size_t begin = 0; begin < text.size(); begin += kSectorBytes) {
+      EXPECT_EQ(text.substr(begin, kSectorBytes), std::string(kSectorBytes, text[begin]));
+      result += text[begin];
+    }
+    return result;
+  }
+  std::unique_ptr<File> file;
+};
+
+TEST(SimDisk, WritesGetLostAndGoAstraySectorBySector) {
+  Written lost;
+  EXPECT_EQ(lost.letters(), "ABC");
+  EXPECT_TRUE(lost.disk.lose_write("/f", 1));
+  EXPECT_EQ(lost.letters(), "AbC");
+  EXPECT_FALSE(lost.disk.lose_write("/f", 3));
+  EXPECT_FALSE(lost.disk.lose_write("/none", 0));
+  Written astray;
+  EXPECT_TRUE(astray.disk.misdirect("/f", 0, 2, true));
+  EXPECT_EQ(astray.letters(), "aBA");
+  Written twice;
+  EXPECT_TRUE(twice.disk.misdirect("/f", 0, 2, false));
+  EXPECT_EQ(twice.letters(), "ABA");
+  twice.disk.power_off();
+  EXPECT_EQ(twice.letters(), "ABA");
+  // What will be written again is spared.
+  write(*twice.create("/g"), 0, "x");
+  EXPECT_FALSE(twice.disk.lose_write("/g", 0));
+}
+
+TEST(SimDisk, ReadsAreStaleForAWhileOrFailUntilWrittenAgain) {
+  Written disk;
+  EXPECT_TRUE(disk.disk.stale_reads("/f", 1, 2));
+  EXPECT_EQ(disk.letters(), "AbC");
+  EXPECT_EQ(disk.letters(), "AbC");
+  EXPECT_EQ(disk.letters(), "ABC");
+  EXPECT_TRUE(disk.disk.make_unreadable("/f", 2));
+  uint8_t byte = 0;
+  EXPECT_TRUE(disk.file->read_at(0, {&byte, 1}).has_value());
+  EXPECT_EQ(disk.file->read_at(2 * kSectorBytes, {&byte, 1}).error().kind, ErrorKind::io);
+  write(*disk.file, 2 * kSectorBytes, std::string(kSectorBytes, 'z'));
+  ASSERT_TRUE(disk.file->sync_data().has_value());
+  EXPECT_EQ(disk.letters(), "ABz");
+}
+
+TEST(SimDisk, ACopyIsWhatWasDurable) {
+  Written disk;
+  write(*disk.file, 0, "unsynced");
+  TraceHash trace;
+  SimDisk copy(Rng(1), trace);
+  copy.copy_from(disk.disk);
+  uint8_t byte = 0;
+  auto file = copy.open("/f", OpenMode::read);
+  ASSERT_TRUE(file.has_value());
+  EXPECT_EQ((*file)->read_at(0, {&byte, 1}).value(), 1U);
+  EXPECT_EQ(byte, 'A');
+  const auto stored = disk.disk.stored();
+  ASSERT_EQ(stored.size(), 1U);
+  EXPECT_EQ(stored[0].path, "/f");
+  EXPECT_EQ(stored[0].last_sync_end, 3 * kSectorBytes);
 }
 
 }  // namespace

@@ -23,9 +23,13 @@ SimExecutor::SimExecutor(World& world, NodeId node, const SimNodeOptions& option
       drift_per_million_(options.clock_drift_per_million),
       clock_base_world_(world.now),
       clock_base_local_(world.now + options.clock_offset) {
-  CHECK(drift_per_million_ > -kMillion, "a clock does not run backwards");
-  lanes_[static_cast<size_t>(DiskLane::log)].delay = options.log_lane;
-  lanes_[static_cast<size_t>(DiskLane::background)].delay = options.background_lane;
+  CHECK(drift_per_million_ >= kFrozenClock, "a clock does not run backwards");
+  Lane& log = lanes_[static_cast<size_t>(DiskLane::log)];
+  log.stage = Stage::log_lane;
+  log.delay = options.log_lane;
+  Lane& background = lanes_[static_cast<size_t>(DiskLane::background)];
+  background.stage = Stage::background_lane;
+  background.delay = options.background_lane;
 }
 
 // Actions of an earlier life of the node find that it is over.
@@ -49,6 +53,7 @@ Time SimExecutor::world_time_of(Time local_time) const {
   const int64_t speed = kMillion + drift_per_million_;
   const int64_t wanted = (local_time - clock_base_local_).count();
   if (wanted <= 0) return world_.now;
+  if (speed == 0) return kNever;
   Time guess =
       clock_base_world_ + Duration(wanted / speed * kMillion + wanted % speed * kMillion / speed);
   while (local(guess) < local_time) guess += Duration(1);
@@ -56,11 +61,20 @@ Time SimExecutor::world_time_of(Time local_time) const {
 }
 
 int64_t SimExecutor::wall_nanoseconds() const {
-  return kWallStart + now().time_since_epoch().count();
+  if (wall_frozen_at_) return *wall_frozen_at_;
+  return kWallStart + now().time_since_epoch().count() + wall_offset_.count();
+}
+
+void SimExecutor::freeze_wall(bool frozen) {
+  if (!frozen) {
+    wall_frozen_at_.reset();
+  } else if (!wall_frozen_at_) {
+    wall_frozen_at_ = wall_nanoseconds();
+  }
 }
 
 void SimExecutor::set_clock(int64_t drift_per_million, Duration step) {
-  CHECK(drift_per_million > -kMillion && step >= Duration::zero(),
+  CHECK(drift_per_million >= kFrozenClock && step >= Duration::zero(),
         "a monotonic clock only runs ahead");
   clock_base_local_ = now() + step;
   clock_base_world_ = world_.now;
@@ -81,14 +95,14 @@ void SimExecutor::make_ready(ReadyItem item) {
 }
 
 void SimExecutor::schedule_turn() {
-  if (turn_scheduled_ || paused_ || ready_.empty()) return;
+  if (turn_scheduled_ || stands(Stage::turn) || ready_.empty()) return;
   turn_scheduled_ = true;
   schedule(world_.now + turn_delay_.draw(rng_), [this] { turn(); });
 }
 
 void SimExecutor::turn() {
   turn_scheduled_ = false;
-  if (paused_) return;
+  if (stands(Stage::turn)) return;
   std::vector<ReadyItem> batch = std::exchange(ready_, {});
   world_.trace.mix(static_cast<uint64_t>(Step::turn));
   world_.trace.mix(node_.value);
@@ -118,7 +132,9 @@ TimerId SimExecutor::at(Time when, Task task) {
 void SimExecutor::schedule_timer(TimerId id, Timer& timer) {
   timer.event = next_timer_event_++;
   if (timer.when == kNever) return;
-  schedule(world_time_of(timer.when), [this, id, event = timer.event] { timer_due(id, event); });
+  const Time when = world_time_of(timer.when);
+  if (when == kNever) return;  // until the clock runs again
+  schedule(when, [this, id, event = timer.event] { timer_due(id, event); });
 }
 
 void SimExecutor::timer_due(TimerId id, uint64_t event) {
@@ -142,7 +158,7 @@ void SimExecutor::run_blocking(DiskLane lane_name, Task work, Task done) {
 }
 
 void SimExecutor::schedule_lane(Lane& lane) {
-  if (lane.scheduled || paused_ || lane.jobs.empty()) return;
+  if (lane.scheduled || stands(lane.stage) || lane.jobs.empty()) return;
   lane.scheduled = true;
   schedule(world_.now + lane.delay.draw(rng_), [this, &lane] { lane_due(lane); });
 }
@@ -152,12 +168,28 @@ void SimExecutor::lane_due(Lane& lane) {
   if (paused_) return;
   world_.trace.mix(static_cast<uint64_t>(Step::lane));
   world_.trace.mix(node_.value);
+  if (held(lane.stage)) {
+    // The device hangs in the middle of a job, before or after the deed.
+    if (lane.first_done || rng_.below(2) == 0) return;
+    lane.first_done = true;
+    Task work = std::move(lane.jobs.front().work);
+    work();
+    return;
+  }
   Job job = std::move(lane.jobs.front());
   lane.jobs.pop_front();
-  job.work();
+  if (!std::exchange(lane.first_done, false)) job.work();
   // A later event, so that a crash can come between the sync and the knowledge of it.
   post(std::move(job.done));
   schedule_lane(lane);
+}
+
+void SimExecutor::hold(Stage stage) { held_[static_cast<size_t>(stage)] = true; }
+
+void SimExecutor::release(Stage stage) {
+  held_[static_cast<size_t>(stage)] = false;
+  schedule_turn();
+  for (Lane& lane : lanes_) schedule_lane(lane);
 }
 
 void SimExecutor::at_turn_end(std::function<void()> hook) {
@@ -168,6 +200,7 @@ void SimExecutor::start() {
   CHECK(!running_, "only a crashed node is started again");
   running_ = true;
   paused_ = false;
+  held_ = {};
 }
 
 void SimExecutor::crash() {
@@ -180,6 +213,7 @@ void SimExecutor::crash() {
   const auto hooks = std::exchange(hooks_, {});
   for (Lane& lane : lanes_) {
     lane.scheduled = false;
+    lane.first_done = false;
     const auto jobs = std::exchange(lane.jobs, {});
   }
 }

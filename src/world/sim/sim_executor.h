@@ -9,6 +9,7 @@
 #include <array>
 #include <deque>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "base/rng.h"
@@ -26,6 +27,12 @@ struct DelayRange {
         rng.between(static_cast<uint64_t>(low.count()), static_cast<uint64_t>(high.count())));
   }
 };
+
+// What of a node may stand still while the rest goes on.
+enum class Stage : uint8_t { turn, log_lane, background_lane };
+inline constexpr size_t kStages = 3;
+// As a drift: the clock stands still.
+inline constexpr int64_t kFrozenClock = -1'000'000;
 
 struct SimNodeOptions {
   // From something becoming ready to the turn that handles it.
@@ -62,9 +69,19 @@ class SimExecutor final : public Executor {
   void resume();
   bool running() const { return running_; }
   bool paused() const { return paused_; }
+  // One stage alone. A job that a lane is at is done or not when the lane goes on, and its end is
+  // not heard of before that.
+  void hold(Stage stage);
+  void release(Stage stage);
+  bool held(Stage stage) const { return held_[static_cast<size_t>(stage)]; }
   // The clock goes on from where it is, at another speed; `step` moves it ahead at once.
   void set_clock(int64_t drift_per_million, Duration step);
+  // The wall clock jumps, either way, and may stand still.
+  void step_wall(Duration step) { wall_offset_ += step; }
+  void freeze_wall(bool frozen);
+  void set_turn_delay(DelayRange delay) { turn_delay_ = delay; }
   void set_lane_delay(DiskLane lane, DelayRange delay);
+  size_t jobs_waiting(DiskLane lane) const { return lanes_[static_cast<size_t>(lane)].jobs.size(); }
 
  private:
   struct Timer {
@@ -81,15 +98,18 @@ class SimExecutor final : public Executor {
     Task done;
   };
   struct Lane {
+    Stage stage = Stage::log_lane;
     DelayRange delay;
     std::deque<Job> jobs;
     bool scheduled = false;
+    bool first_done = false;  // the work of the first job, while the lane is held
   };
   template <class Action>
   void schedule(Time when, Action action);
   Time local(Time world_time) const;
   Time world_time_of(Time local_time) const;
   void make_ready(ReadyItem item);
+  bool stands(Stage stage) const { return paused_ || held(stage); }
   void schedule_turn();
   void turn();
   void schedule_timer(TimerId id, Timer& timer);
@@ -104,6 +124,9 @@ class SimExecutor final : public Executor {
   int64_t drift_per_million_;
   Time clock_base_world_;
   Time clock_base_local_;
+  Duration wall_offset_{};
+  std::optional<int64_t> wall_frozen_at_;
+  std::array<bool, kStages> held_{};
   bool running_ = true;
   bool paused_ = false;
   bool turn_scheduled_ = false;

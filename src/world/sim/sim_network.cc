@@ -1,6 +1,7 @@
 #include "world/sim/sim_network.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/crc32c.h"
@@ -12,6 +13,8 @@ enum class Step : uint64_t { connected = 11, disconnected, frame, bulk_sent };
 
 // What a slow link holds for one lane before send() refuses, in time.
 constexpr Duration kBacklogMax = std::chrono::seconds(2);
+// What a silent link holds before send() refuses: as much as the real queue of a peer.
+constexpr uint64_t kParkedBytesMax = uint64_t{64} << 20U;
 
 }  // namespace
 
@@ -110,14 +113,50 @@ SimFabric::Link& SimFabric::link_of(NodeId from, NodeId to) {
   if (found != links_.end()) return found->second;
   // A stream of its own for each link, whatever the order in which they are first used.
   Rng rng(seed_ ^ (from.value * 0x9e3779b97f4a7c15ULL) ^ (to.value * 0xc2b2ae3d27d4eb4fULL + 1));
-  return links_.emplace(PairKey{from, to}, Link{{}, rng, {}, {}, {}}).first->second;
+  return links_.emplace(PairKey{from, to}, Link{{}, rng, {}, {}, {}, {}, 0, 0}).first->second;
 }
 
 LinkOptions SimFabric::link(NodeId from, NodeId to) { return link_of(from, to).options; }
 
 void SimFabric::set_link(NodeId from, NodeId to, const LinkOptions& options) {
-  link_of(from, to).options = options;
+  Link& link = link_of(from, to);
+  const bool was_silent = link.options.silent;
+  link.options = options;
+  if (options.silent && !was_silent) begin_silence({from, to}, link);
+  if (!options.silent && was_silent) end_silence({from, to}, link);
   reconsider(key(from, to));
+}
+
+void SimFabric::reset(NodeId left, NodeId right) {
+  const PairKey pair = key(left, right);
+  if (pairs_[pair].live == 0) return;
+  disconnect(pair);
+  reconsider(pair);
+}
+
+void SimFabric::begin_silence(const PairKey& route, Link& link) {
+  world_.queue.add(world_.now + options_.give_up, [this, route, silence = ++link.silences] {
+    Link& there = link_of(route.first, route.second);
+    const PairKey pair = key(route.first, route.second);
+    if (options_.datagram_chaos || !there.options.silent || there.silences != silence) return;
+    if (pairs_[pair].live != 0) disconnect(pair);
+  });
+}
+
+// What was lost is sent again, in its order, as far as its connection still stands.
+void SimFabric::end_silence(const PairKey& route, Link& link) {
+  ++link.silences;
+  link.parked_bytes = 0;
+  for (Parked& sent : std::exchange(link.parked, {})) {
+    if (pairs_[key(route.first, route.second)].live != sent.connection) continue;
+    send_on(route, link, std::move(sent));
+  }
+}
+
+bool SimFabric::silent(const PairKey& pair) {
+  if (options_.datagram_chaos) return false;
+  return link_of(pair.first, pair.second).options.silent ||
+         link_of(pair.second, pair.first).options.silent;
 }
 
 void SimFabric::set_options(const NetworkOptions& options) {
@@ -152,7 +191,7 @@ void SimFabric::reconsider(const PairKey& key) {
   const bool possible = reachable(key);
   if (pair.live != 0 && !possible) disconnect(key);
   const bool free = pair.live == 0 && pair.believed[0] == 0 && pair.believed[1] == 0;
-  if (!possible || !free || pair.connecting) return;
+  if (!possible || !free || pair.connecting || silent(key)) return;
   pair.connecting = true;
   world_.queue.add(world_.now + options_.connect.draw(rng_), [this, key] {
     pairs_.at(key).connecting = false;
@@ -162,7 +201,8 @@ void SimFabric::reconsider(const PairKey& key) {
 
 void SimFabric::connect(const PairKey& key) {
   Pair& pair = pairs_.at(key);
-  if (!reachable(key) || pair.live != 0 || pair.believed[0] != 0 || pair.believed[1] != 0) return;
+  if (!reachable(key) || silent(key)) return;
+  if (pair.live != 0 || pair.believed[0] != 0 || pair.believed[1] != 0) return;
   pair.live = next_connection_++;
   pair.believed = {pair.live, pair.live};
   world_.trace.mix(static_cast<uint64_t>(Step::connected));
@@ -214,35 +254,66 @@ Time SimFabric::departure(Link& link, Lane lane, size_t size) const {
 
 bool SimFabric::transmit(NodeId from, NodeId to, Lane lane, uint64_t connection, Bytes frame) {
   Link& link = link_of(from, to);
-  const LinkOptions& options = link.options;
   const Time busy = lane == Lane::bulk ? link.bulk_busy_until : link.busy_until;
   if (busy - world_.now > kBacklogMax) return false;
   // The sender believes in a connection that has ended: what it sends goes nowhere.
   if (pairs_.at(key(from, to)).live != connection) return true;
-  const Time leaves = departure(link, lane, frame.size());
+  if (link.options.silent) {
+    if (options_.datagram_chaos) return true;
+    if (link.parked_bytes + frame.size() > kParkedBytesMax) return false;
+    link.parked_bytes += frame.size();
+    link.parked.push_back({lane, connection, std::move(frame)});
+    return true;
+  }
+  send_on({from, to}, link, {lane, connection, std::move(frame)});
+  return true;
+}
+
+void SimFabric::send_on(const PairKey& route, Link& link, Parked sent) {
+  const LinkOptions& options = link.options;
+  const Lane lane = sent.lane;
+  const Time leaves = departure(link, lane, sent.frame.size());
   if (lane == Lane::bulk) {
-    world_.queue.add(leaves, [this, from, to, connection] {
+    world_.queue.add(leaves, [this, route, connection = sent.connection] {
       world_.trace.mix(static_cast<uint64_t>(Step::bulk_sent));
-      ports_.at(from)->deliver_bulk_sent(to, connection);
+      ports_.at(route.first)->deliver_bulk_sent(route.second, connection);
     });
   }
+  if (options_.datagram_chaos) return send_datagram(route, link, std::move(sent), leaves);
+  Time arrives = leaves + options.latency.draw(link.rng);
+  if (link.rng.chance_per_million(options.loss_per_million)) arrives += options.resend;
+  Time& last = link.last_arrival[static_cast<size_t>(lane)];
+  arrives = last = std::max(arrives, last + Duration(1));
+  const uint32_t breaks = options.corrupt_per_million + options.reset_per_million;
+  if (breaks != 0 && link.rng.chance_per_million(breaks)) {
+    return schedule_break(route, arrives, sent.connection);
+  }
+  schedule_arrival(route, arrives, sent.connection, std::move(sent.frame));
+}
+
+void SimFabric::send_datagram(const PairKey& route, Link& link, Parked sent, Time leaves) {
+  const LinkOptions& options = link.options;
   Time arrives = leaves + options.latency.draw(link.rng);
   const bool lost = link.rng.chance_per_million(options.loss_per_million);
-  if (options_.datagram_chaos) {
-    if (lost || !options.up) return true;
-    if (link.rng.chance_per_million(options.reorder_per_million)) {
-      arrives += Duration(link.rng.below(static_cast<uint64_t>(options.reorder.count()) + 1));
-    }
-    if (link.rng.chance_per_million(options.duplicate_per_million)) {
-      schedule_arrival({from, to}, arrives + options.latency.draw(link.rng), connection, frame);
-    }
-  } else {
-    if (lost) arrives += options.resend;
-    Time& last = link.last_arrival[static_cast<size_t>(lane)];
-    arrives = last = std::max(arrives, last + Duration(1));
+  const bool damaged =
+      options.corrupt_per_million != 0 && link.rng.chance_per_million(options.corrupt_per_million);
+  if (lost || damaged || !options.up) return;
+  if (link.rng.chance_per_million(options.reorder_per_million)) {
+    arrives += Duration(link.rng.below(static_cast<uint64_t>(options.reorder.count()) + 1));
   }
-  schedule_arrival({from, to}, arrives, connection, std::move(frame));
-  return true;
+  if (link.rng.chance_per_million(options.duplicate_per_million)) {
+    schedule_arrival(route, arrives + options.latency.draw(link.rng), sent.connection, sent.frame);
+  }
+  schedule_arrival(route, arrives, sent.connection, std::move(sent.frame));
+}
+
+void SimFabric::schedule_break(const PairKey& route, Time when, uint64_t connection) {
+  world_.queue.add(when, [this, route, connection] {
+    const PairKey pair = key(route.first, route.second);
+    if (pairs_.at(pair).live != connection) return;
+    disconnect(pair);
+    reconsider(pair);
+  });
 }
 
 void SimFabric::schedule_arrival(const PairKey& route, Time when, uint64_t connection,
@@ -255,6 +326,7 @@ void SimFabric::schedule_arrival(const PairKey& route, Time when, uint64_t conne
     world_.trace.mix(to.value);
     world_.trace.mix((uint64_t{crc32c(frame.span())} << 32U) | frame.size());
     ++frames_delivered_;
+    if (observer_) observer_(from, to, frame);
     ports_.at(to)->deliver_frame(from, connection, std::move(frame));
   });
 }

@@ -82,6 +82,10 @@ class SimWorld {
   void partition(const std::vector<NodeId>& side);
   void isolate(NodeId node) { partition({node}); }
   void heal();
+  void reset_connection(NodeId left, NodeId right) { fabric_.reset(left, right); }
+  void set_frame_observer(SimFabric::Observer observer) {
+    fabric_.set_observer(std::move(observer));
+  }
   bool connected(NodeId left, NodeId right) const { return fabric_.connected(left, right); }
   uint64_t frames_delivered() const { return fabric_.frames_delivered(); }
 
