@@ -27,6 +27,12 @@ struct Config {
   Duration heartbeat_interval = std::chrono::milliseconds(100);
   bool pre_vote = true;
   bool check_quorum = true;
+  // A leader may answer reads without a round while a majority has promised not to vote for
+  // anyone else (thesis, section 6.4.1). Safe only as long as every member's clock runs within
+  // `clock_drift_per_million` of true time, also while suspended; hence off by default. The
+  // promise also means that a broken connection to the leader does not hasten an election.
+  bool lease_reads = false;
+  uint32_t clock_drift_per_million = 1000;
 };
 
 std::unique_ptr<ReplicatedLog> make_replica(Protocol protocol, const Config& config,

@@ -28,6 +28,8 @@ inline constexpr size_t kReadRoundsMax = 2;
 // itself. Longer than the pause of a client that writes one thing after the other, and nothing
 // beside a heartbeat. A member whose own client waits for the commit is told at once.
 inline constexpr Duration kCommitNoticeDelay = std::chrono::milliseconds(1);
+// Rounds of heartbeats whose answers could still renew a lease: older ones prove nothing new.
+inline constexpr size_t kLeaseRoundsMax = 16;
 // Reads waiting for a round; beyond this they are refused as busy.
 inline constexpr size_t kWaitingReadsMax = size_t{1} << 16U;
 

@@ -80,7 +80,7 @@ TEST(Quorum, AMajorityReaches) {
 TEST(Quorum, BothHalvesOfAJointConfigurationDecide) {
   Members members;
   for (const uint64_t id : {1U, 2U, 3U}) members.voters.push_back({NodeId{id}, 0, {}});
-  members.outgoing = {NodeId{3}, NodeId{4}, NodeId{5}};
+  members.outgoing = {{NodeId{3}, 0, {}}, {NodeId{4}, 0, {}}, {NodeId{5}, 0, {}}};
   const auto decided = [&](std::vector<NodeId> ids) { return decides(members, ids); };
   EXPECT_FALSE(decided({NodeId{1}, NodeId{2}, NodeId{3}}));
   EXPECT_TRUE(decided({NodeId{1}, NodeId{3}, NodeId{4}}));

@@ -7,6 +7,8 @@
 namespace quorate::consensus {
 namespace {
 
+constexpr uint8_t kFormat = 2;
+constexpr uint8_t kFormatBeforeLives = 1;
 constexpr uint64_t kMembersMax = 1024;  // hostile input bound; real clusters have under ten
 
 bool has(const std::vector<Member>& list, NodeId id) {
@@ -37,16 +39,27 @@ std::vector<Member> decode_list(Decoder& in) {
   return list;
 }
 
+// Format 1 knew no lives of outgoing voters.
+std::vector<Member> decode_ids(Decoder& in) {
+  std::vector<Member> list;
+  const uint64_t count = in.varint();
+  if (count > kMembersMax) in.fail();
+  for (uint64_t position = 0; in.ok() && position < count; ++position) {
+    const NodeId id{in.u64()};
+    if (!list.empty() && !(list.back().id < id)) in.fail();
+    list.push_back({id, 0, {}});
+  }
+  return list;
+}
+
 }  // namespace
 
-bool Members::is_voter(NodeId id) const {
-  return has(voters, id) || std::ranges::binary_search(outgoing, id);
-}
+bool Members::is_voter(NodeId id) const { return has(voters, id) || has(outgoing, id); }
 
 bool Members::is_learner(NodeId id) const { return has(learners, id); }
 
 const Member* Members::find(NodeId id) const {
-  for (const auto* list : {&voters, &learners}) {
+  for (const auto* list : {&voters, &learners, &outgoing}) {
     for (const Member& member : *list) {
       if (member.id == id) return &member;
     }
@@ -55,8 +68,8 @@ const Member* Members::find(NodeId id) const {
 }
 
 std::vector<NodeId> Members::everyone() const {
-  std::vector<NodeId> ids = outgoing;
-  for (const auto* list : {&voters, &learners}) {
+  std::vector<NodeId> ids;
+  for (const auto* list : {&voters, &outgoing, &learners}) {
     for (const Member& member : *list) ids.push_back(member.id);
   }
   std::ranges::sort(ids);
@@ -66,32 +79,44 @@ std::vector<NodeId> Members::everyone() const {
 
 Bytes encode_members(const Members& members) {
   Encoder out;
-  out.u8(1);  // format
+  out.u8(kFormat);
   encode_list(out, members.voters);
-  out.varint(members.outgoing.size());
-  for (const NodeId id : members.outgoing) out.u64(id.value);
+  encode_list(out, members.outgoing);
   encode_list(out, members.learners);
   return out.take();
 }
 
 std::optional<Members> decode_members(const Bytes& encoded) {
   Decoder in(encoded.view());
-  if (in.u8() != 1) return std::nullopt;
+  const uint8_t format = in.u8();
+  if (format != kFormat && format != kFormatBeforeLives) return std::nullopt;
   Members members;
   members.voters = decode_list(in);
-  const uint64_t outgoing = in.varint();
-  if (outgoing > kMembersMax) in.fail();
-  for (uint64_t position = 0; in.ok() && position < outgoing; ++position) {
-    const NodeId id{in.u64()};
-    if (!members.outgoing.empty() && !(members.outgoing.back() < id)) in.fail();
-    members.outgoing.push_back(id);
-  }
+  members.outgoing = format == kFormat ? decode_list(in) : decode_ids(in);
   members.learners = decode_list(in);
   if (!in.finished()) return std::nullopt;
   for (const Member& learner : members.learners) {
-    if (members.is_voter(learner.id)) return std::nullopt;
+    if (has(members.voters, learner.id)) return std::nullopt;
+  }
+  for (const Member& old : members.outgoing) {
+    for (const Member& voter : members.voters) {
+      if (voter.id == old.id && voter.incarnation != old.incarnation) return std::nullopt;
+    }
   }
   return members;
+}
+
+Members next_configuration(const Members& current, const Members& target) {
+  const auto strangers = [](const std::vector<Member>& list, const std::vector<Member>& known) {
+    return std::ranges::count_if(list,
+                                 [&](const Member& member) { return !has(known, member.id); });
+  };
+  Members next = target;
+  next.outgoing.clear();
+  const auto coming = strangers(target.voters, current.voters);
+  const auto going = strangers(current.voters, target.voters);
+  if (coming + going > 1) next.outgoing = current.voters;
+  return next;
 }
 
 }  // namespace quorate::consensus

@@ -23,21 +23,29 @@ struct Member {
   bool operator==(const Member&) const = default;
 };
 
-// Invariant: each list is sorted by id without duplicates; a learner is in no other list.
+// Invariant: each list is sorted by id without duplicates; a learner is no voter of the new half,
+// but may be one of the old half: then it still votes until the joint configuration is left. Who
+// is in both halves has the same incarnation in both.
 struct Members {
   std::vector<Member> voters;
-  std::vector<NodeId> outgoing;  // voters of the configuration being left; empty: not joint
+  std::vector<Member> outgoing;  // voters of the configuration being left; empty: not joint
   std::vector<Member> learners;
 
   bool is_voter(NodeId id) const;  // in `voters` or `outgoing`
   bool is_learner(NodeId id) const;
   bool contains(NodeId id) const { return is_voter(id) || is_learner(id); }
-  const Member* find(NodeId id) const;   // null for one that is only outgoing, or unknown
+  bool joint() const { return !outgoing.empty(); }
+  const Member* find(NodeId id) const;   // null: unknown
   std::vector<NodeId> everyone() const;  // sorted, voters of both halves and learners
   bool operator==(const Members&) const = default;
 };
 
 Bytes encode_members(const Members& members);
 std::optional<Members> decode_members(const Bytes& encoded);  // empty: malformed
+
+// What must be appended first on the way from `current` to `target` (which is not joint): the
+// target itself if at most one voter comes or goes, since then any two majorities meet (thesis,
+// section 4.1); otherwise a joint configuration of both.
+Members next_configuration(const Members& current, const Members& target);
 
 }  // namespace quorate::consensus

@@ -23,7 +23,7 @@ bool decides(const Members& members, std::span<const NodeId> in_favour) {
   size_t voters = 0;
   for (const Member& member : members.voters) voters += favours(member.id) ? 1U : 0U;
   size_t outgoing = 0;
-  for (const NodeId id : members.outgoing) outgoing += favours(id) ? 1U : 0U;
+  for (const Member& member : members.outgoing) outgoing += favours(member.id) ? 1U : 0U;
   if (voters <= members.voters.size() / 2) return false;
   return members.outgoing.empty() || outgoing > members.outgoing.size() / 2;
 }

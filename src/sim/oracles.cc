@@ -88,7 +88,7 @@ std::string Oracles::quorum_holds(Index index, uint64_t chain, const consensus::
   size_t voters = 0;
   size_t outgoing = 0;
   for (const consensus::Member& member : members.voters) voters += holds(member.id) ? 1 : 0;
-  for (const NodeId id : members.outgoing) outgoing += holds(id) ? 1 : 0;
+  for (const consensus::Member& member : members.outgoing) outgoing += holds(member.id) ? 1 : 0;
   if (!majority(voters, members.voters.size()) ||
       (!members.outgoing.empty() && !majority(outgoing, members.outgoing.size()))) {
     return named(index) + " committed while durable on " + number(voters) + " of " +

@@ -30,6 +30,7 @@ void Replica::heard_leader(NodeId from, uint64_t term) {
   if (term > term_ || stage_ != Stage::follower || leader_ != from) become_follower(term, from);
   leader_gone_ = false;
   leader_heard_ = now_;
+  if (lease_reads_) promise_ends_ = now_ + election_timeout_;
   election_deadline_ = now_ + drawn_timeout_;
 }
 
@@ -137,7 +138,7 @@ void Replica::send_acknowledgement() {
 
 void Replica::on_body(Message& message, const Head& head, const Heartbeat& heartbeat) {
   if (head.term < term_) {
-    if (heartbeat.wants_reply) send(message.from, HeartbeatReply{0, log_.last()}, {});
+    if (heartbeat.wants_reply) send(message.from, HeartbeatReply{0, log_.last(), {}}, {});
     return;
   }
   if (stage_ == Stage::leader && head.term == term_) {
@@ -151,7 +152,8 @@ void Replica::on_body(Message& message, const Head& head, const Heartbeat& heart
                     (QRT_MUTANT(R08) && log_.knows(heartbeat.committed));
   if (held && heartbeat.committed > committed_) commit_to(heartbeat.committed);
   if (heartbeat.wants_reply) {
-    send(message.from, HeartbeatReply{heartbeat.round, log_.last()}, {});
+    const Duration promise = lease_reads_ ? election_timeout_ : Duration::zero();
+    send(message.from, HeartbeatReply{heartbeat.round, log_.last(), promise}, {});
   }
 }
 

@@ -17,7 +17,27 @@ void Replica::draw_timeout() {
   election_deadline_ = now_ + drawn_timeout_;
 }
 
-bool Replica::may_campaign() const { return voter_ && !amnesiac_ && stage_ != Stage::leader; }
+// A member may campaign as a voter of the configuration in force, or of the one before while the
+// change is not certain: it may be the only one that holds all that was committed (thesis,
+// section 4.2.2).
+bool Replica::may_campaign() const {
+  if (amnesiac_ || stage_ == Stage::leader || disk_hangs()) return false;
+  if (voter_) return !QRT_MUTANT(M05) || !members().is_learner(self_);
+  if (!change_pending() || configurations_.size() < 2 || QRT_MUTANT(M06)) return false;
+  return configurations_[configurations_.size() - 2].members.is_voter(self_);
+}
+
+// Whoever waits for its disk as long as others wait for a leader is none, and makes none.
+bool Replica::disk_hangs() const {
+  return !writes_.empty() && now_ - writes_.front().asked >= election_timeout_;
+}
+
+// Neither in the configuration in force nor in the last one known to be certain.
+bool Replica::stranger(NodeId id) const {
+  return !members().contains(id) && !configuration_at(committed_).members.contains(id);
+}
+
+bool Replica::still_bound_by_promise() const { return lease_reads_ && now_ < promise_ends_; }
 
 // Who hears a living leader helps nobody to depose it.
 bool Replica::loyal(bool before_vote) const {
@@ -39,6 +59,7 @@ bool Replica::up_to_date(const VoteRequest& request) const {
 
 void Replica::start_election() {
   draw_timeout();
+  if (still_bound_by_promise()) return;
   // In term 1 nobody has ever led. Asking first keeps a founder that is alone from promising
   // anything before a majority has founded (docs/decisions/0004). A broken connection is only a
   // hint, so it too justifies no more than a question.
@@ -91,7 +112,14 @@ void Replica::on_body(Message& message, const Head&, const VoteRequest& request)
   }
   // What we promised in an earlier life is forgotten: no vote until re-admitted.
   if (amnesiac_ && !QRT_MUTANT(AMNESIA)) return;
-  if (!request.transfer && loyal(request.before_vote)) return;
+  if (!request.transfer) {
+    if (loyal(request.before_vote)) return;
+    if (still_bound_by_promise()) return;
+    // One that was removed may not know it and calls elections without end.
+    const bool led = leader_ && !leader_gone_ && now_ - leader_heard_ < election_timeout_;
+    const bool removed = stranger(message.from) && !QRT_MUTANT(M07);
+    if (removed && (stage_ == Stage::leader || led)) return;
+  }
   bool granted = false;
   if (request.before_vote) {
     granted = request.asked_term > term_ && up_to_date(request);
@@ -153,6 +181,8 @@ void Replica::lose_office() {
   outgoing_places_.clear();
   established_ = false;
   transfer_to_ = {};
+  void_lease();
+  lease_void_ = false;
   heartbeat_due_ = false;
   commit_notice_at_ = kNever;
   fetch_.reset();
@@ -167,6 +197,8 @@ void Replica::become_leader() {
   peers_.clear();
   established_ = false;
   transfer_to_ = {};
+  void_lease();
+  lease_void_ = false;
   office_start_ = log_.last().next();
   uncommitted_bytes_ = 0;
   for (Index index = committed_.next(); index <= log_.last(); ++index) {
@@ -193,19 +225,48 @@ void Replica::check_quorum() {
   become_follower(term_, {});
 }
 
+// A voter that stays one, and whose word counts.
+bool Replica::suits_as_heir(const Progress& peer) const {
+  return peer.id != self_ && peer.counts() &&
+         std::ranges::find(members().voters, peer.id, &Member::id) != members().voters.end();
+}
+
+NodeId Replica::best_heir() const {
+  const Progress* best = nullptr;
+  for (const Progress& peer : peers_) {
+    if (!suits_as_heir(peer) || (best != nullptr && peer.match <= best->match)) continue;
+    best = &peer;
+  }
+  return best == nullptr ? NodeId{} : best->id;
+}
+
+// A leader that cannot write keeps its followers from electing one that can. It goes if a
+// majority without it has stored what its own disk has not taken for so long.
+void Replica::give_way_if_disk_hangs() {
+  if (!disk_hangs() || QRT_MUTANT(P05)) return;
+  const uint64_t without_us = quorum_value([](const Progress& peer) {
+    return peer.heard == Time::max() ? 0 : peer.match.value;  // only we ourselves are always heard
+  });
+  if (without_us <= durable_.value) return;
+  const NodeId heir = best_heir();
+  if (heir) {
+    void_lease();
+    send(heir, TimeoutNow{}, {});
+  }
+  become_follower(term_, {});
+}
+
 void Replica::on(const TransferLead& event) {
   if (stage_ != Stage::leader || transfer_to_) return;
-  NodeId best;
-  Index furthest;
-  for (const Progress& peer : peers_) {
-    const bool able = peer.id != self_ && peer.counts() && members().is_voter(peer.id);
-    if (!able || (event.to && peer.id != event.to)) continue;
-    if (best && peer.match <= furthest) continue;
-    best = peer.id;
-    furthest = peer.match;
+  NodeId to = event.to;
+  if (to) {
+    const Progress* wanted = progress_of(to);
+    if (wanted == nullptr || !suits_as_heir(*wanted)) return;
+  } else {
+    to = best_heir();
   }
-  if (!best) return;
-  transfer_to_ = best;
+  if (!to) return;
+  transfer_to_ = to;
   transfer_asked_ = false;
   transfer_deadline_ = now_ + election_timeout_;
   transfer_when_ready();
@@ -216,6 +277,7 @@ void Replica::transfer_when_ready() {
   const Progress* peer = progress_of(transfer_to_);
   if (peer == nullptr || peer->match < log_.last()) return;
   transfer_asked_ = true;
+  if (!QRT_MUTANT(R15)) void_lease();
   send(transfer_to_, TimeoutNow{}, {});
 }
 

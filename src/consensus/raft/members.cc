@@ -17,13 +17,61 @@ void Replica::push_configuration(Index index, Bytes encoded) {
     members = std::move(*decoded);
   }
   configurations_.push_back({index, std::move(members), std::move(encoded)});
-  voter_ = configurations_.back().members.is_voter(self_);
+  voter_ = this->members().is_voter(self_);
+}
+
+// The way to the wished configuration begins here; the rest follows by itself, see
+// leave_joint_when_certain().
+void Replica::propose_members(Propose& event) {
+  std::optional<Members> target = decode_members(event.data);
+  CHECK(target && !target->voters.empty() && !target->joint(),
+        "the runtime proposes a well-formed configuration that is no transition");
+  // Without an entry of our own term committed, two leaders could each change the members by one
+  // and lose the common majority (Ongaro's note to raft-dev, 2015).
+  if (!established_ && !QRT_MUTANT(M01)) return refuse(event.id, Refusal::not_ready);
+  const bool pending = change_pending() || members().joint();
+  if (pending && !QRT_MUTANT(M15)) return refuse(event.id, Refusal::busy);
+  // Lives change by re-admission alone: whoever computed the target may not have seen the last.
+  for (auto* list : {&target->voters, &target->learners}) {
+    for (Member& member : *list) {
+      const Member* known = members().find(member.id);
+      if (known != nullptr) member.incarnation = known->incarnation;
+    }
+  }
+  Members next = QRT_MUTANT(JOINT_SKIPPED) ? *target : next_configuration(members(), *target);
+  append_own(EntryKind::members, event.id, encode_members(next));
+}
+
+// From the joint configuration to its new half, as soon as the joint one is certain (thesis,
+// section 4.3). A new leader finds it in its log and finishes what another began.
+void Replica::leave_joint_when_certain() {
+  if (stage_ != Stage::leader || !established_ || !members().joint()) return;
+  if (change_pending() && !QRT_MUTANT(JOINT_HASTY)) return;
+  Members next = members();
+  next.outgoing.clear();
+  append_own(EntryKind::members, {}, encode_members(next));
+}
+
+// A leader that has left the configuration goes once that is certain (thesis, section 4.2.2), and
+// tells the best of the others, so that nobody has to wait for a timeout.
+void Replica::leave_office_when_removed() {
+  if (stage_ != Stage::leader || voter_ || change_pending()) return;
+  if (const NodeId heir = best_heir()) {
+    void_lease();
+    send(heir, TimeoutNow{}, {});
+  }
+  become_follower(term_, {});
 }
 
 void Replica::configuration_changed() {
   const bool was_voter = std::exchange(voter_, members().is_voter(self_));
   if (voter_ && !was_voter) draw_timeout();
-  if (stage_ == Stage::leader) track_members();
+  if (stage_ != Stage::leader) return;
+  track_members();
+  // A majority of before is not one of now: only rounds from here on prove a lease.
+  if (QRT_MUTANT(LEASE_CONFIG)) return;
+  lease_ends_ = {};
+  lease_after_round_ = round_;
 }
 
 const Replica::Configuration& Replica::configuration_at(Index index) const {
@@ -52,6 +100,7 @@ void Replica::track_members() {
     if (known == nullptr) {
       peer.id = id;
       peer.next = log_.last().next();
+      peer.heard = now_;  // it gets the time that everyone gets to be heard
     }
     const Member* member = current.find(id);
     peer.admitted = member == nullptr ? 0 : member->incarnation;
@@ -60,19 +109,29 @@ void Replica::track_members() {
       peer.known = true;
       peer.incarnation = peer.admitted;
       peer.round = UINT64_MAX;
+      peer.promises = true;
       peer.heard = Time::max();
     }
     tracked.push_back(std::move(peer));
   }
   peers_ = std::move(tracked);
+  find_places(QRT_MUTANT(M11) && configurations_.size() > 1
+                  ? configurations_[configurations_.size() - 2].members
+                  : current);
+}
+
+// Where in peers_ those stand whose word decides.
+void Replica::find_places(const Members& current) {
+  const auto among = [](const std::vector<Member>& list, NodeId id) {
+    return std::ranges::find(list, id, &Member::id) != list.end();
+  };
   voter_places_.clear();
   outgoing_places_.clear();
   for (size_t place = 0; place < peers_.size(); ++place) {
     const NodeId id = peers_[place].id;
-    if (std::ranges::find(current.voters, id, &Member::id) != current.voters.end()) {
-      voter_places_.push_back(place);
-    }
-    if (std::ranges::binary_search(current.outgoing, id)) outgoing_places_.push_back(place);
+    const bool ourselves = id == self_ && QRT_MUTANT(M04);
+    if (among(current.voters, id) || ourselves) voter_places_.push_back(place);
+    if (among(current.outgoing, id) && !QRT_MUTANT(JOINT_NEW)) outgoing_places_.push_back(place);
   }
 }
 
@@ -90,8 +149,11 @@ bool Replica::note_reply(NodeId from, const Head& head, Progress*& peer) {
   if (!peer->known || peer->incarnation != head.incarnation) begin_life(*peer, head);
   peer->amnesiac = head.amnesiac && !QRT_MUTANT(AMNESIA);
   peer->heard = now_;
-  if (!counted && peer->counts()) advance_commit();
-  return stage_ == Stage::leader;
+  if (!counted && peer->counts()) {
+    advance_commit();
+    peer = progress_of(from);  // the commit may have changed who is tracked
+  }
+  return stage_ == Stage::leader && peer != nullptr;
 }
 
 void Replica::begin_life(Progress& peer, const Head& head) {
@@ -114,7 +176,7 @@ void Replica::readmit(const Progress& peer) {
   if (!peer.amnesiac || peer.round < peer.life_round) return;
   if (!established_ || change_pending() || peer.admitted == peer.incarnation) return;
   Members renewed = members();
-  for (auto* list : {&renewed.voters, &renewed.learners}) {
+  for (auto* list : {&renewed.voters, &renewed.outgoing, &renewed.learners}) {
     for (Member& member : *list) {
       if (member.id == peer.id) member.incarnation = peer.incarnation;
     }

@@ -45,7 +45,8 @@ struct Progress {
   uint64_t admitted = 0;    // of the configuration in force; zero: the first life, whatever it is
   uint64_t life_round = 0;  // a reply to this read round proves that the life is not a past one
 
-  uint64_t round = 0;  // newest read round answered
+  uint64_t round = 0;     // newest read round answered
+  bool promises = false;  // to vote for nobody else for an election timeout after each answer
 
   // An amnesiac's word decides nothing, nor that of a life that was not admitted.
   bool counts() const { return known && !amnesiac && (admitted == 0 || admitted == incarnation); }

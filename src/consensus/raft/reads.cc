@@ -16,10 +16,17 @@ void Replica::on(const ReadBarrier& event) {
 }
 
 void Replica::start_read_rounds() {
-  if (waiting_reads_.empty() || rounds_.size() >= kReadRoundsMax) return;
+  if (waiting_reads_.empty()) return;
   // Before an entry of our own term is committed, our committed position may be behind what an
   // earlier leader has answered: the reads wait.
   if (!established_ && !QRT_MUTANT(R07)) return;
+  if (lease_holds()) {
+    for (const ReadId id : waiting_reads_) ready_.reads.push_back({id, committed_});
+    reads_held_ -= waiting_reads_.size();
+    waiting_reads_.clear();
+    return;
+  }
+  if (rounds_.size() >= kReadRoundsMax) return;
   ++round_;
   rounds_.push_back({round_, committed_, std::move(waiting_reads_)});
   waiting_reads_ = {};
@@ -36,6 +43,37 @@ void Replica::confirm_reads() {
     reads_held_ -= done.ids.size();
     rounds_.pop_front();
   }
+}
+
+// ---- Leases (thesis, section 6.4.1): while a majority has promised not to elect another, nobody
+// else can have committed anything. Counted from when the round left, so the promises end later.
+
+bool Replica::lease_holds() const { return lease_reads_ && !lease_void_ && now_ < lease_ends_; }
+
+void Replica::begin_lease_round() {
+  ++round_;
+  rounds_sent_.push_back({round_, now_});
+  if (rounds_sent_.size() > kLeaseRoundsMax) rounds_sent_.pop_front();
+}
+
+void Replica::renew_lease() {
+  if (rounds_sent_.empty()) return;
+  const uint64_t confirmed =
+      quorum_value([](const Progress& peer) { return peer.promises ? peer.round : 0; });
+  while (!rounds_sent_.empty() && rounds_sent_.front().number <= confirmed) {
+    const RoundSent& round = rounds_sent_.front();
+    const Time from = QRT_MUTANT(LEASE_SENT) ? now_ : round.at;
+    if (round.number > lease_after_round_)
+      lease_ends_ = std::max(lease_ends_, from + lease_length_);
+    rounds_sent_.pop_front();
+  }
+}
+
+// For the rest of the term: someone else was told that he may campaign.
+void Replica::void_lease() {
+  lease_ends_ = {};
+  lease_void_ = true;
+  rounds_sent_.clear();
 }
 
 void Replica::refuse_reads() {

@@ -6,6 +6,18 @@
 #include "base/mutant.h"
 
 namespace quorate::consensus::raft {
+namespace {
+
+constexpr int64_t kMillion = 1'000'000;
+
+// A follower keeps its promise for an election timeout of its own clock, which may run fast; our
+// own may run slow. The lease is shorter by both.
+Duration lease_length(const Config& config) {
+  const int64_t drift = QRT_MUTANT(P07) ? 0 : config.clock_drift_per_million;
+  return config.election_timeout / (kMillion + drift) * (kMillion - drift);
+}
+
+}  // namespace
 
 Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
     : self_(config.self),
@@ -14,6 +26,8 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
       heartbeat_interval_(config.heartbeat_interval),
       pre_vote_(config.pre_vote),
       check_quorum_(config.check_quorum),
+      lease_reads_(config.lease_reads),
+      lease_length_(lease_length(config)),
       rng_(rng),
       now_(now),
       term_(recovered.hard_state.promised.round),
@@ -44,6 +58,10 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
   }
   recall_own_life();
   draw_timeout();
+  // What we promised the last leader before our process ended is not recorded anywhere.
+  if (lease_reads_ && term_ > 1 && !QRT_MUTANT(LEASE_RESTART)) {
+    promise_ends_ = now_ + election_timeout_;
+  }
   // Without a leader ever before there is none to be patient with.
   const bool founded = term_ <= 1;
   const bool alone = voter_ && members().voters.size() == 1 && members().outgoing.empty();
@@ -66,6 +84,7 @@ void Replica::on(Wake) {
     if (now_ < heartbeat_at_) return;
     if (transfer_to_ && now_ >= transfer_deadline_) transfer_to_ = {};
     check_quorum();
+    if (stage_ == Stage::leader) give_way_if_disk_hangs();
     if (stage_ != Stage::leader) return;
     heartbeat_at_ = now_ + heartbeat_interval_;
     heartbeat_due_ = true;
@@ -93,13 +112,7 @@ void Replica::on(Receive& event) {
 void Replica::on(Propose& event) {
   if (stage_ != Stage::leader) return refuse(event.id, Refusal::not_leader);
   if (transfer_to_) return refuse(event.id, Refusal::transferring);
-  if (event.kind == EntryKind::members) {
-    CHECK(decode_members(event.data), "the runtime proposes well-formed configurations");
-    // Without an entry of our own term committed, two leaders could each change the members
-    // by one and lose the common majority (Ongaro's note to raft-dev, 2015).
-    if (!established_) return refuse(event.id, Refusal::not_ready);
-    if (change_pending()) return refuse(event.id, Refusal::busy);
-  }
+  if (event.kind == EntryKind::members) return propose_members(event);
   if (uncommitted_bytes_ + event.data.size() > kUncommittedBytesMax ||
       log_.last() - committed_ >= kUncommittedEntriesMax) {
     return refuse(event.id, Refusal::busy);
@@ -122,6 +135,8 @@ void Replica::on(const Disconnected& event) {
     return;
   }
   if (stage_ != Stage::follower || event.peer != leader_ || leader_gone_) return;
+  // Who promised loyalty for a time keeps it: the leader may be well and serving from its lease.
+  if (lease_reads_ && !QRT_MUTANT(LEASE_GONE)) return;
   leader_gone_ = true;
   const auto spread = static_cast<uint64_t>(heartbeat_interval_.count());
   const Time soon = now_ + Duration{static_cast<int64_t>(rng_.below(spread))};
@@ -176,7 +191,7 @@ void Replica::seal_write(Ready& ready) {
   last_write_ = write.id;
   written_last_ = log_.last();
   if (!write.entries.empty() || write.install) {
-    writes_.push_back({write.id, log_.last()});
+    writes_.push_back({write.id, log_.last(), now_});
     send(self_, Stored{write.id}, write.id);
   }
   ready.write = std::move(upcoming_);
@@ -215,7 +230,9 @@ void Replica::commit_to(Index index) {
     note_commit_news();
     if (index >= office_start_) established_ = true;
   }
+  const bool settled = change_pending() && configurations_.back().index <= index;
   committed_ = index;
+  if (settled && QRT_MUTANT(M02)) configuration_changed();
   log_.evict(std::min(committed_, durable_), kTailBytesMax);
   recall_own_life();
 }
@@ -255,7 +272,7 @@ Status Replica::status() const {
       status.role = Role::candidate;
       break;
     case Stage::follower:
-      status.role = members().is_learner(self_) ? Role::learner : Role::follower;
+      status.role = !voter_ && members().is_learner(self_) ? Role::learner : Role::follower;
       break;
   }
   status.leader = leader_;

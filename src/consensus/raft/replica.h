@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mutant.h"
 #include "base/rng.h"
 #include "consensus/factory.h"
 #include "consensus/limits.h"
@@ -31,7 +32,9 @@ class Replica final : public ReplicatedLog {
   Ready take_ready() override;
   Time deadline() const override;
   Status status() const override;
-  const Members& members() const override { return configurations_.back().members; }
+  const Members& members() const override {
+    return QRT_MUTANT(M02) ? configuration_at(committed_).members : configurations_.back().members;
+  }
   const Entry* find(Index index) const override { return log_.find(index); }
   bool keeps_ballots() const override { return true; }
   std::string describe() const override;
@@ -55,12 +58,18 @@ class Replica final : public ReplicatedLog {
   struct WriteOnItsWay {
     WriteId id;
     Index last;  // our log up to here is durable once it is
+    Time asked;
+  };
+  struct RoundSent {  // heartbeats of a round left at that time
+    uint64_t number = 0;
+    Time at;
   };
 
   // replica.cc: events and effects.
   void on(Wake);
   void on(Receive& event);
   void on(Propose& event);
+  void propose_members(Propose& event);
   void on(const ReadBarrier& event);
   void on(const TransferLead& event);
   void on(Fetched& event);
@@ -83,6 +92,9 @@ class Replica final : public ReplicatedLog {
   void on_body(Message& message, const Head& head, const TimeoutNow&);
   void draw_timeout();
   bool may_campaign() const;
+  bool disk_hangs() const;
+  bool stranger(NodeId id) const;
+  bool still_bound_by_promise() const;
   bool loyal(bool before_vote) const;
   bool up_to_date(const VoteRequest& request) const;
   void start_election();
@@ -93,6 +105,9 @@ class Replica final : public ReplicatedLog {
   void become_leader();
   void lose_office();
   void check_quorum();
+  void give_way_if_disk_hangs();
+  bool suits_as_heir(const Progress& peer) const;
+  NodeId best_heir() const;
   void transfer_when_ready();
 
   // replication.cc: the leader's side
@@ -132,6 +147,10 @@ class Replica final : public ReplicatedLog {
   void start_read_rounds();
   void confirm_reads();
   void refuse_reads();
+  bool lease_holds() const;
+  void begin_lease_round();
+  void renew_lease();
+  void void_lease();
 
   // members.cc
   bool note_reply(NodeId from, const Head& head, Progress*& peer);
@@ -141,9 +160,12 @@ class Replica final : public ReplicatedLog {
   void configuration_changed();
   const Configuration& configuration_at(Index index) const;
   bool change_pending() const { return configurations_.back().index > committed_; }
+  void leave_joint_when_certain();
+  void leave_office_when_removed();
   void recall_own_life();
   Progress* progress_of(NodeId id);
   void track_members();
+  void find_places(const Members& current);
 
   // snapshot.cc
   void need_snapshot(Progress& peer);
@@ -160,6 +182,8 @@ class Replica final : public ReplicatedLog {
   const Duration heartbeat_interval_;
   const bool pre_vote_;
   const bool check_quorum_;
+  const bool lease_reads_;
+  const Duration lease_length_;
   Rng rng_;
   Time now_;
 
@@ -191,7 +215,8 @@ class Replica final : public ReplicatedLog {
   Duration drawn_timeout_{};
   uint64_t campaign_ = 0;
   std::vector<NodeId> votes_;
-  bool voter_ = false;  // whether we are one in the configuration in force
+  bool voter_ = false;   // whether we are one in the configuration in force
+  Time promise_ends_{};  // with leases: we vote for nobody before, ourselves included
 
   // Follower: one acknowledgement for all appends of a turn.
   bool acknowledge_ = false;
@@ -216,6 +241,10 @@ class Replica final : public ReplicatedLog {
   std::vector<ReadId> waiting_reads_;
   size_t reads_held_ = 0;  // waiting or in a round
   std::deque<ReadRound> rounds_;
+  std::deque<RoundSent> rounds_sent_;  // with leases: not yet confirmed
+  Time lease_ends_{};
+  uint64_t lease_after_round_ = 0;  // rounds up to this one prove no lease
+  bool lease_void_ = false;         // for the rest of the term: another was told to campaign
   std::optional<IndexRange> fetch_;
   NodeId fetch_turn_;  // served last; the next in order comes first
   bool fetch_fresh_ = false;

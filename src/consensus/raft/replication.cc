@@ -181,7 +181,9 @@ void Replica::on_body(Message& message, const Head& head, const HeartbeatReply& 
   Progress* peer = nullptr;
   if (!note_reply(message.from, head, peer)) return;
   if (reply.round <= round_) peer->round = std::max(peer->round, reply.round);
+  peer->promises = reply.promise >= election_timeout_;
   confirm_reads();
+  renew_lease();
   resend_if_lost(*peer, reply.last);
   readmit(*peer);
 }
@@ -212,6 +214,7 @@ void Replica::send_heartbeat(Progress& peer, bool wants_reply) {
 
 void Replica::heartbeat_all() {
   heartbeat_due_ = false;
+  if (lease_reads_) begin_lease_round();
   for (Progress& peer : peers_) {
     if (peer.id != self_) send_heartbeat(peer, true);
   }
@@ -263,8 +266,8 @@ void Replica::advance_commit() {
   // Counting copies of an entry of an earlier term proves nothing (paper, figure 8).
   if (log_.ballot_at(index).round != term_ && !QRT_MUTANT(FIG8)) return;
   commit_to(index);
-  // A leader that has left the configuration goes once that is certain (thesis, section 4.2.2).
-  if (!voter_ && !change_pending()) become_follower(term_, {});
+  leave_joint_when_certain();
+  leave_office_when_removed();
 }
 
 void Replica::ask_fetch(Ready& ready) {

@@ -59,6 +59,7 @@ void encode_body(Encoder& out, const Heartbeat& body) {
 void encode_body(Encoder& out, const HeartbeatReply& body) {
   out.varint(body.round);
   out.varint(body.last.value);
+  out.varint(static_cast<uint64_t>(body.promise.count()));
 }
 void encode_body(Encoder&, const TimeoutNow&) {}
 void encode_body(Encoder& out, const Stored& body) { out.varint(body.write.value); }
@@ -78,7 +79,8 @@ Body decode_body(Decoder& in, uint8_t kind, Flags flags) {
     case 4:
       return Heartbeat{flags.first, Index{number(in)}, number(in), number(in)};
     case 5:
-      return HeartbeatReply{number(in), Index{number(in)}};
+      return HeartbeatReply{number(in), Index{number(in)},
+                            Duration{static_cast<int64_t>(number(in))}};
     case 6:
       return TimeoutNow{};
     case 7:

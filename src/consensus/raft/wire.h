@@ -46,6 +46,7 @@ struct Heartbeat {
 struct HeartbeatReply {
   uint64_t round = 0;
   Index last;
+  Duration promise{};  // to vote for nobody else for so long, by the sender's clock; zero: none
 };
 struct TimeoutNow {};
 // A letter to oneself: this write is durable.

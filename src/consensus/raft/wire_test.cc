@@ -18,7 +18,7 @@ std::vector<Head> samples() {
       {5, 8, true, AppendReply{true, Index{301}, {}, 0}},
       {5, 8, false, AppendReply{false, Index{301}, Index{200}, 3}},
       {5, 8, false, Heartbeat{true, Index{7}, 2, 1234567}},
-      {5, 8, false, HeartbeatReply{1234567, Index{8}}},
+      {5, 8, false, HeartbeatReply{1234567, Index{8}, Duration{1'000'000'000}}},
       {5, 8, false, TimeoutNow{}},
       {5, 8, false, Stored{WriteId{77}}},
   };
