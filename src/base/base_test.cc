@@ -1,8 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <deque>
+#include <string>
+
 #include "base/bytes.h"
 #include "base/codec.h"
 #include "base/crc32c.h"
+#include "base/ring.h"
 #include "base/rng.h"
 
 namespace quorate {
@@ -95,6 +99,33 @@ TEST(Bytes, SlicesShareAndOutliveTheOriginal) {
   const Bytes copy = slice;
   EXPECT_EQ(copy.data(), slice.data());
   EXPECT_TRUE(Bytes().empty());
+}
+
+TEST(Ring, DoesWhatADequeDoes) {
+  Rng rng(3);
+  Ring<std::string> ring;
+  std::deque<std::string> expected;
+  for (int step = 0; step < 5000; ++step) {
+    const uint64_t choice = rng.below(100);
+    if (choice < 50) {
+      const std::string text(rng.below(40), 'x');
+      ring.push_back(text + std::to_string(step));
+      expected.push_back(text + std::to_string(step));
+    } else if (choice < 98 && !expected.empty()) {
+      const bool front = rng.below(2) == 0;
+      front ? ring.pop_front() : ring.pop_back();
+      front ? expected.pop_front() : expected.pop_back();
+    } else if (choice == 98) {
+      ring.clear();
+      expected.clear();
+    } else {
+      Ring<std::string> copy = ring;
+      ring = std::move(copy);
+    }
+    ASSERT_EQ(ring.size(), expected.size());
+    size_t place = 0;
+    for (const std::string& element : ring) ASSERT_EQ(element, expected[place++]);
+  }
 }
 
 }  // namespace

@@ -30,4 +30,14 @@ Write founding_write(Protocol protocol, const Members& members) {
   return write;
 }
 
+std::string describe(Protocol protocol, const Message& message) {
+  CHECK(protocol == Protocol::raft, "every protocol's messages are described here");
+  return raft::describe_message(message);
+}
+
+void fingerprint(Protocol protocol, const Message& message, WriteId durable, Fingerprint& into) {
+  CHECK(protocol == Protocol::raft, "every protocol's messages are known here");
+  raft::fingerprint_message(message, durable, into);
+}
+
 }  // namespace quorate::consensus

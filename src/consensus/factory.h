@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/rng.h"
@@ -41,5 +42,10 @@ std::unique_ptr<ReplicatedLog> make_replica(Protocol protocol, const Config& con
 // The write that founds a log on a member that has never had one: the first entry (index 1,
 // round 1) is the initial configuration, the same on every founder, and already committed.
 Write founding_write(Protocol protocol, const Members& members);
+
+// What a message says, for people.
+std::string describe(Protocol protocol, const Message& message);
+// For searchers: all that its receiver can learn from it (see ReplicatedLog::fingerprint).
+void fingerprint(Protocol protocol, const Message& message, WriteId durable, Fingerprint& into);
 
 }  // namespace quorate::consensus

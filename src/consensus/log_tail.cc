@@ -110,6 +110,19 @@ void LogTail::evict(Index limit, size_t bytes) {
   }
 }
 
+void LogTail::fingerprint(Fingerprint& into) const {
+  into.add(snapshot_index_);
+  into.add(snapshot_ballot_);
+  into.add(last_);
+  into.add(runs_.size());
+  for (const BallotRun& run : runs_) {
+    into.add(run.first);
+    into.add(run.ballot);
+  }
+  into.add(tail_.size());
+  for (const Entry& entry : tail_) into.add(entry);
+}
+
 void LogTail::check_invariants() const {
   CHECK(last_ >= snapshot_index_, "the log ends at or behind its snapshot");
   CHECK(runs_.empty() == (last_ == snapshot_index_), "runs cover exactly the entries");

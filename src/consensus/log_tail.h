@@ -7,9 +7,10 @@
 // in memory are without gaps and end at last().
 #pragma once
 
-#include <deque>
 #include <vector>
 
+#include "base/ring.h"
+#include "consensus/fingerprint.h"
 #include "consensus/recovered.h"
 #include "consensus/replicated_log.h"
 
@@ -48,6 +49,7 @@ class LogTail {
   // Forgets payloads of the oldest entries up to `limit` until at most `bytes` are held.
   void evict(Index limit, size_t bytes);
 
+  void fingerprint(Fingerprint& into) const;
   void check_invariants() const;
 
  private:
@@ -55,7 +57,7 @@ class LogTail {
   Ballot snapshot_ballot_;
   Index last_;
   std::vector<BallotRun> runs_;
-  std::deque<Entry> tail_;
+  Ring<Entry> tail_;
   size_t tail_bytes_ = 0;
 };
 

@@ -6,6 +6,7 @@
 // `after` is durable, apply up to `committed`.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -16,6 +17,8 @@
 #include "consensus/members.h"
 
 namespace quorate::consensus {
+
+class Fingerprint;
 
 // Who leads, totally ordered. Raft: (term, vote). Paxos: ballot. ZAB: epoch.
 struct Ballot {
@@ -174,6 +177,14 @@ class ReplicatedLog {
   virtual bool keeps_ballots() const = 0;
   virtual std::string describe() const = 0;   // one line for logs, traces, the lab
   virtual void check_invariants() const = 0;  // the simulator calls it after each step
+
+  // For the exhaustive searcher. A copy that goes its own way from here on:
+  virtual std::unique_ptr<ReplicatedLog> clone() const = 0;
+  // Everything that any future output can depend on, and as little else as possible. Deadlines
+  // count as "may pass at any time", instants by their distance from the last step's, write ids by
+  // their distance from the newest, and all writes up to `durable` as done
+  // (consensus/fingerprint.h).
+  virtual void fingerprint(Fingerprint& into, WriteId durable) const = 0;
 };
 
 }  // namespace quorate::consensus

@@ -93,6 +93,10 @@ class PrimaryLog : public consensus::ReplicatedLog {
   bool keeps_ballots() const override { return true; }
   std::string describe() const override { return "primary log of " + std::to_string(log_.size()); }
   void check_invariants() const override {}
+  std::unique_ptr<consensus::ReplicatedLog> clone() const override {
+    return std::make_unique<PrimaryLog>(*this);
+  }
+  void fingerprint(consensus::Fingerprint& /*into*/, WriteId /*durable*/) const override {}
 
  private:
   bool leads() const { return self_ == NodeId{1}; }

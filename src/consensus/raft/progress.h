@@ -4,8 +4,7 @@
 // and match never shrinks while the member keeps its life (its incarnation) and we our office.
 #pragma once
 
-#include <deque>
-
+#include "base/ring.h"
 #include "base/types.h"
 
 namespace quorate::consensus::raft {
@@ -27,7 +26,7 @@ struct Progress {
   Index next;
   Flow flow = Flow::probing;
   bool awaiting_probe = false;  // a probe is on its way: wait for its answer
-  std::deque<Sent> window;      // appends not yet answered, oldest first
+  Ring<Sent> window;            // appends not yet answered, oldest first
   size_t window_bytes = 0;
   Time resend_at{};         // nothing was answered for so long: believe the messages lost
   Duration resend_delay{};  // doubles while nothing helps

@@ -8,12 +8,13 @@
 #pragma once
 
 #include <array>
-#include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/mutant.h"
+#include "base/ring.h"
 #include "base/rng.h"
 #include "consensus/factory.h"
 #include "consensus/limits.h"
@@ -39,6 +40,8 @@ class Replica final : public ReplicatedLog {
   bool keeps_ballots() const override { return true; }
   std::string describe() const override;
   void check_invariants() const override;
+  std::unique_ptr<ReplicatedLog> clone() const override;
+  void fingerprint(Fingerprint& into, WriteId durable) const override;
 
   bool amnesiac() const { return amnesiac_; }
   uint64_t dropped() const { return dropped_; }  // messages that were malformed or out of place
@@ -172,6 +175,13 @@ class Replica final : public ReplicatedLog {
   void install(const SnapshotMeta& meta);
   Index droppable(Index wanted) const;
 
+  // fingerprint.cc
+  void fingerprint_writes(Fingerprint& into, WriteId durable) const;
+  void fingerprint_election(Fingerprint& into) const;
+  void fingerprint_office(Fingerprint& into) const;
+  void fingerprint_effects(Fingerprint& into, WriteId durable) const;
+  Fingerprint fingerprint_of(const Progress& peer, size_t place, const Fingerprint& into) const;
+
   // invariants.cc
   void check_log() const;
   void check_progress() const;
@@ -204,7 +214,7 @@ class Replica final : public ReplicatedLog {
   HardState written_state_;
   Index written_last_;  // end of the log in the writes handed out
   Index durable_;       // our log is durable up to here
-  std::deque<WriteOnItsWay> writes_;
+  Ring<WriteOnItsWay> writes_;
 
   // Elections.
   Stage stage_ = Stage::follower;
@@ -240,8 +250,8 @@ class Replica final : public ReplicatedLog {
   uint64_t round_ = 0;
   std::vector<ReadId> waiting_reads_;
   size_t reads_held_ = 0;  // waiting or in a round
-  std::deque<ReadRound> rounds_;
-  std::deque<RoundSent> rounds_sent_;  // with leases: not yet confirmed
+  Ring<ReadRound> rounds_;
+  Ring<RoundSent> rounds_sent_;  // with leases: not yet confirmed
   Time lease_ends_{};
   uint64_t lease_after_round_ = 0;  // rounds up to this one prove no lease
   bool lease_void_ = false;         // for the rest of the term: another was told to campaign

@@ -6,10 +6,12 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <variant>
 
 #include "base/bytes.h"
 #include "base/types.h"
+#include "consensus/replicated_log.h"
 
 namespace quorate::consensus::raft {
 
@@ -65,5 +67,10 @@ struct Head {
 
 Bytes encode_head(const Head& head);
 std::optional<Head> decode_head(const Bytes& encoded);
+
+// One line for people; for traces.
+std::string describe_message(const Message& message);
+// For searchers (fingerprint.cc): all of it, but write ids by their distance from `durable`.
+void fingerprint_message(const Message& message, WriteId durable, Fingerprint& into);
 
 }  // namespace quorate::consensus::raft

@@ -1,0 +1,238 @@
+// What of a replica can ever matter again, for the exhaustive searcher (consensus/fingerprint.h).
+//
+// Every field of Replica, Progress and LogTail stands here, hashed or in this list of what is left
+// out; fingerprint_test.cc reads the headers and this file to prove it.
+//   election_timeout_, heartbeat_interval_, pre_vote_, check_quorum_, lease_reads_, lease_length_:
+//     the same in all states
+//   rng_, drawn_timeout_: only choose deadlines, and a deadline may pass at any time here
+//   election_deadline_: so does this one; whether it is armed follows from the rest
+//   now_: instants are hashed by their distance from it
+//   last_write_, durable_write_: write ids are hashed by their distance from `durable`, which the
+//     runtime knows better
+//   reads_held_: the number of the reads that are hashed
+//   scratch_: dead between two calls
+//   dropped_: a count for people
+//   window_bytes, tail_bytes_, uncommitted_bytes_: sums over what is hashed
+#include "consensus/fingerprint.h"
+
+#include <algorithm>
+
+#include "consensus/raft/replica.h"
+
+namespace quorate::consensus::raft {
+namespace {
+
+// How long ago, where beyond `limit` all ages are alike.
+uint64_t age(Time now, Time then, Duration limit) {
+  if (then >= now) return 0;
+  // Written so that it holds for the earliest instant as well.
+  const bool old = now.time_since_epoch() - limit >= then.time_since_epoch();
+  return static_cast<uint64_t>(old ? limit.count() : (now - then).count());
+}
+
+// How long until then; what has passed is all alike, and so is what never comes.
+uint64_t distance(Time now, Time then) {
+  if (then == kNever) return UINT64_MAX;
+  return then <= now ? 0 : static_cast<uint64_t>((then - now).count());
+}
+
+uint64_t pending(WriteId id, WriteId durable) {
+  return id <= durable ? 0 : id.value - durable.value;
+}
+
+}  // namespace
+
+std::unique_ptr<ReplicatedLog> Replica::clone() const { return std::make_unique<Replica>(*this); }
+
+void Replica::fingerprint(Fingerprint& into, WriteId durable) const {
+  into.add(self_);
+  into.add(incarnation_);
+  into.add(term_);
+  into.add(vote_);
+  into.add(committed_);
+  log_.fingerprint(into);
+  into.add(configurations_.size());
+  for (const Configuration& known : configurations_) {
+    into.add(known.index);
+    into.add(known.members);
+    into.add(known.encoded.empty());
+  }
+  into.add(amnesiac_);
+  fingerprint_writes(into, durable);
+  fingerprint_election(into);
+  if (stage_ == Stage::leader) fingerprint_office(into);
+  into.add(fetch_turn_);
+  fingerprint_effects(into, durable);
+}
+
+void Replica::fingerprint_writes(Fingerprint& into, WriteId durable) const {
+  into.add(writing_);
+  into.add_content(upcoming_);
+  into.add(pending(promise_write_, durable));
+  into.add(written_state_);
+  into.add(written_last_);
+  into.add(durable_);
+  into.add(writes_.size());
+  for (const WriteOnItsWay& write : writes_) {
+    into.add(write.id.value - durable.value);  // wraps for a letter that is late: still unique
+    into.add(write.last);
+    into.add(age(now_, write.asked, election_timeout_));
+  }
+}
+
+void Replica::fingerprint_election(Fingerprint& into) const {
+  into.add(static_cast<uint64_t>(stage_));
+  into.add(leader_);
+  // Nobody asks how long ago a leader was heard that is not known any more.
+  const bool listens = leader_ && leader_ != self_;
+  into.add(listens ? age(now_, leader_heard_, election_timeout_) : 0);
+  into.add(leader_gone_);
+  into.add(campaign_);
+  into.add(voter_);
+  into.add(distance(now_, promise_ends_));
+  if (stage_ == Stage::asking || stage_ == Stage::candidate) {
+    FingerprintSet votes;
+    for (const NodeId voter : votes_) {
+      Fingerprint vote = into.fresh();
+      vote.add(voter);
+      votes.add(vote);
+    }
+    votes.add_to(into);
+  }
+  into.add(acknowledge_);
+  into.add(acknowledged_);
+}
+
+// Only a leader reads these: who enters office begins them anew. `round_` goes on from one office
+// to the next, but a reply counts only in the term it was given in.
+void Replica::fingerprint_office(Fingerprint& into) const {
+  FingerprintSet peers;
+  for (size_t place = 0; place < peers_.size(); ++place) {
+    peers.add(fingerprint_of(peers_[place], place, into));
+  }
+  peers.add_to(into);
+  into.add(office_start_);
+  into.add(age(now_, in_office_since_, election_timeout_));
+  into.add(established_);
+  into.add(distance(now_, heartbeat_at_));
+  into.add(heartbeat_due_);
+  into.add(distance(now_, commit_notice_at_));
+  into.add(transfer_to_);
+  if (transfer_to_) {
+    into.add(transfer_asked_);
+    into.add(distance(now_, transfer_deadline_));
+  }
+  into.add(round_);
+  into.add(waiting_reads_.size());
+  for (const ReadId id : waiting_reads_) into.add(id.value);
+  into.add(rounds_.size());
+  for (const ReadRound& round : rounds_) {
+    into.add(round.number);
+    into.add(round.index);
+    into.add(round.ids.size());
+    for (const ReadId id : round.ids) into.add(id.value);
+  }
+  into.add(rounds_sent_.size());
+  for (const RoundSent& round : rounds_sent_) {
+    into.add(round.number);
+    into.add(age(now_, round.at, election_timeout_));
+  }
+  into.add(distance(now_, lease_ends_));
+  into.add(lease_after_round_);
+  into.add(lease_void_);
+  into.add(fetch_.has_value());
+  if (fetch_) {
+    into.add(fetch_->first);
+    into.add(fetch_->last);
+  }
+  into.add(fetch_fresh_);
+  into.add(fetched_.size());
+  for (const Entry& entry : fetched_) into.add(entry);
+}
+
+Fingerprint Replica::fingerprint_of(const Progress& peer, size_t place,
+                                    const Fingerprint& into) const {
+  Fingerprint it = into.fresh();
+  it.add(peer.id);
+  it.add(std::ranges::find(voter_places_, place) != voter_places_.end());
+  it.add(std::ranges::find(outgoing_places_, place) != outgoing_places_.end());
+  it.add(peer.match);
+  it.add(peer.next);
+  it.add(static_cast<uint64_t>(peer.flow));
+  it.add(peer.awaiting_probe);
+  it.add(peer.window.size());
+  for (const Sent& sent : peer.window) {
+    it.add(sent.last);
+    it.add(sent.bytes);
+  }
+  // When nothing is waited for, what is sent next sets the time anew.
+  const bool waiting = peer.flow == Flow::probing ? peer.awaiting_probe : !peer.window.empty();
+  it.add(waiting ? distance(now_, peer.resend_at) : 0);
+  it.add(static_cast<uint64_t>(peer.resend_delay.count()));
+  it.add(peer.committed_sent);
+  it.add(peer.awaits_commit);
+  it.add(peer.streaming);
+  it.add(peer.pinned);
+  it.add(age(now_, peer.heard, election_timeout_));
+  it.add(peer.known);
+  it.add(peer.amnesiac);
+  it.add(peer.incarnation);
+  it.add(peer.admitted);
+  // Lives are told apart only where a member can have lost its data.
+  const bool lives = peer.amnesiac || peer.incarnation != 0 || peer.admitted != 0;
+  const bool unproven = lives && peer.round < peer.life_round;
+  it.add(unproven ? peer.life_round : 0);
+  // Rounds answered before the oldest one that is open make no difference.
+  uint64_t settled = rounds_.empty() ? round_ : rounds_.front().number - 1;
+  if (!rounds_sent_.empty()) settled = std::min(settled, rounds_sent_.front().number - 1);
+  it.add(unproven ? peer.round : std::max(peer.round, settled));
+  it.add(peer.promises);
+  return it;
+}
+
+// Nothing, once the effects of a step were taken.
+void Replica::fingerprint_effects(Fingerprint& into, WriteId durable) const {
+  FingerprintSet messages;
+  for (const Message& message : ready_.messages) {
+    Fingerprint it = into.fresh();
+    fingerprint_message(message, durable, it);
+    messages.add(it);
+  }
+  messages.add_to(into);
+  into.add(ready_.reads.size());
+  for (const ReadReady& read : ready_.reads) {
+    into.add(read.id.value);
+    into.add(read.index);
+  }
+  into.add(ready_.refused.size());
+  for (const Refused& refused : ready_.refused) {
+    into.add(refused.what.index());
+    if (const auto* proposal = std::get_if<ProposalId>(&refused.what)) into.add(*proposal);
+    if (const auto* read = std::get_if<ReadId>(&refused.what)) into.add(read->value);
+    into.add(static_cast<uint64_t>(refused.why));
+  }
+  FingerprintSet snapshots;
+  for (const NodeId peer : ready_.snapshots) {
+    Fingerprint it = into.fresh();
+    it.add(peer);
+    snapshots.add(it);
+  }
+  snapshots.add_to(into);
+}
+
+void fingerprint_message(const Message& message, WriteId durable, Fingerprint& into) {
+  into.add(message.from);
+  into.add(message.to);
+  into.add(pending(message.after, durable));
+  into.add(message.entries.size());
+  for (const Entry& entry : message.entries) into.add(entry);
+  // No head names a member. Only a letter names a write: it counts by its distance.
+  const std::optional<Head> head = decode_head(message.head);
+  const Stored* letter = head ? std::get_if<Stored>(&head->body) : nullptr;
+  into.add(letter != nullptr);
+  if (letter == nullptr) return into.add(message.head.view());
+  into.add(head->term);
+  into.add(letter->write.value - durable.value);
+}
+
+}  // namespace quorate::consensus::raft

@@ -1,0 +1,117 @@
+// A field that the fingerprint forgets makes the exhaustive searcher skip states it has never
+// seen. So every field that the headers declare must be hashed in the room's files or stand, with
+// its reason, in the list at the head of fingerprint.cc. (That the reasons are right is tested
+// where states are searched: src/explore.)
+#include "consensus/fingerprint.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <regex>
+
+#include "consensus/raft/replica.h"
+#include "consensus/test_cluster.h"
+
+namespace quorate::consensus::raft {
+namespace {
+
+std::string content(const std::string& file) {
+  std::ifstream stream(std::string(QUORATE_CONSENSUS) + "/" + file);
+  EXPECT_TRUE(stream) << file;
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+// Names declared with this pattern between two marks.
+std::vector<std::string> declared(const std::string& text, const std::string& from,
+                                  const std::string& to, const std::string& name) {
+  const size_t begin = text.find(from);
+  const size_t end = text.find(to, begin);
+  EXPECT_TRUE(begin != std::string::npos && end != std::string::npos) << from;
+  const std::string part =
+      std::regex_replace(text.substr(begin, end - begin), std::regex("//[^\n]*"), "");
+  const std::regex field("\\s(" + name + ")(?: = [^;(]*|\\{[^;]*\\})?;");
+  std::vector<std::string> names;
+  for (std::sregex_iterator found(part.begin(), part.end(), field), last; found != last; ++found) {
+    names.push_back((*found)[1]);
+  }
+  return names;
+}
+
+void expect_known(const std::vector<std::string>& names, const std::string& code) {
+  for (const std::string& name : names) {
+    EXPECT_TRUE(std::regex_search(code, std::regex("\\b" + name + "\\b")))
+        << name << " is neither hashed nor listed as left out in raft/fingerprint.cc";
+  }
+}
+
+TEST(Fingerprint, KnowsEveryField) {
+  const std::string code = content("raft/fingerprint.cc");
+  const auto replica = declared(content("raft/replica.h"), "const NodeId self_", "\n};", "\\w+_");
+  const auto progress = declared(content("raft/progress.h"), "struct Progress {", "\n};", "\\w+");
+  const auto tail = declared(content("log_tail.h"), " private:", "\n};", "\\w+_");
+  EXPECT_GT(replica.size(), 50U);
+  EXPECT_GT(progress.size(), 20U);
+  EXPECT_EQ(tail.size(), 6U);
+  expect_known(replica, code);
+  expect_known(progress, code);
+  expect_known(tail, code + content("log_tail.cc"));
+}
+
+TEST(Fingerprint, NoHeadNamesAMember) {
+  // fingerprint_message() hashes heads as bytes, so names in them would not be exchanged.
+  const std::string text = content("raft/wire.h");
+  EXPECT_EQ(text.find("NodeId"), std::string::npos);
+}
+
+Fingerprint::Value fingerprint_of(const ReplicatedLog& replica, const Renaming& renaming) {
+  Fingerprint print(renaming);
+  replica.fingerprint(print, WriteId{1'000'000});
+  return print.value();
+}
+
+TEST(Fingerprint, IsBlindToTimeButNotToWhatHappened) {
+  testing::TestCluster cluster;
+  cluster.make_leader(1);
+  const Renaming same;
+  const auto before = fingerprint_of(cluster.replica(2), same);
+  const auto copy = cluster.replica(2).clone();
+  EXPECT_EQ(fingerprint_of(*copy, same), before);
+  // The next heartbeat changes nothing but the time.
+  cluster.advance(cluster.heartbeat_interval());
+  EXPECT_EQ(fingerprint_of(cluster.replica(2), same), before);
+  cluster.propose(1, "x");
+  cluster.settle();
+  EXPECT_NE(fingerprint_of(cluster.replica(2), same), before);
+  EXPECT_EQ(fingerprint_of(*copy, same), before) << "a copy goes its own way";
+}
+
+TEST(Fingerprint, MirrorImagesAreEqualUnderExchangedNames) {
+  const Members founders{{{NodeId{1}, 0, {}}, {NodeId{2}, 0, {}}, {NodeId{3}, 0, {}}}, {}, {}};
+  const auto asked_by_first = [&](uint64_t self) {
+    Config config;
+    config.self = NodeId{self};
+    Recovered recovered;
+    recovered.snapshot.members = encode_members(founders);
+    auto replica = make_replica(Protocol::raft, config, std::move(recovered), Time{}, Rng(1));
+    Message request;
+    request.from = NodeId{1};
+    request.to = NodeId{self};
+    request.head = encode_head({2, 0, false, VoteRequest{false, false, 2, 9, Index{}, 0}});
+    replica->step(Time{}, Receive{request});
+    return replica;
+  };
+  const uint8_t exchanged[] = {1, 3, 2};
+  const Renaming same;
+  const Renaming mirror(exchanged);
+  const auto second = asked_by_first(2);
+  const auto third = asked_by_first(3);
+  EXPECT_EQ(second->take_ready().messages.size(), 1U) << "it votes";
+  EXPECT_NE(fingerprint_of(*second, same), fingerprint_of(*asked_by_first(2), same)) << "effects";
+  third->take_ready();
+  EXPECT_EQ(fingerprint_of(*second, same), fingerprint_of(*third, mirror));
+  EXPECT_NE(fingerprint_of(*second, same), fingerprint_of(*third, same));
+}
+
+}  // namespace
+}  // namespace quorate::consensus::raft
