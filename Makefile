@@ -1,11 +1,12 @@
 # Two commands matter: `make run` (a three-node cluster on this machine) and `make test`.
 # Both start from a clean clone: they install the Debian packages that are missing and build.
-.PHONY: help run test bench soak compat format packages release dev clean
+.PHONY: help run test bench failover soak compat format packages release dev clean
 
 help:
 	@echo "make run      build, start three nodes on 127.0.0.1:2379, :22379, :32379"
 	@echo "make test     build and run every fast test (also what .ci/run does)"
-	@echo "make bench    side by side with Debian's etcd; writes docs/benchmarks.md (about 10 min)"
+	@echo "make bench    side by side with Debian's etcd; writes docs/benchmarks.md (about 25 min)"
+	@echo "make failover the part of it that kills, freezes and stops leaders (about 12 min)"
 	@echo "make soak     simulator seeds until stopped (SOAK_SEEDS=N for a fixed number)"
 	@echo "make compat   etcdctl against quorate and etcd, answers compared"
 	@echo "make format   clang-format over src/"
@@ -20,13 +21,17 @@ test:
 	@tools/test_all
 
 release: packages
-	@cmake --preset release >/dev/null && cmake --build --preset release --target quorate
+	@cmake --preset release >/dev/null && cmake --build --preset release --target quorate crash_load
 
 dev: packages
 	@cmake --preset dev >/dev/null && cmake --build --preset dev
 
 bench: release
 	@python3 bench/compare.py --binary build/release/bin/quorate
+	@python3 bench/failover.py --binary build/release/bin/quorate
+
+failover: release
+	@python3 bench/failover.py --binary build/release/bin/quorate
 
 soak: release
 	@tools/soak

@@ -39,6 +39,9 @@ METRICS = [  # name, unit, better when, target of the ratio quorate / etcd
 ]
 
 
+FAILOVER = '## When the leader goes\n'  # the section that bench/failover.py writes
+
+
 class Invalid(Exception):
     """A measurement that must not be reported."""
 
@@ -216,8 +219,13 @@ def main():
     text, worse = table(runs)
     print('\n' + text)
     if not options.quick and not options.no_write:
-        with open(os.path.join(ROOT, 'docs', 'benchmarks.md'), 'w') as file:
+        path = os.path.join(ROOT, 'docs', 'benchmarks.md')
+        with open(path) as file:
+            _, found, failover = file.read().partition(FAILOVER)
+        with open(path, 'w') as file:
             file.write(page(text, worse, options.repeats, binary))
+            if found:  # written by bench/failover.py
+                file.write('\n' + FAILOVER + failover)
         print('\nWritten to docs/benchmarks.md')
     return 0
 

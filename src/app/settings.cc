@@ -26,7 +26,7 @@ constexpr Known kKnown[] = {
     {"initial-cluster-state", "new", "new or existing"},
     {"initial-cluster-token", "etcd-cluster", "keeps clusters apart that share URLs"},
     {"heartbeat-interval", "100", "milliseconds between heartbeats of a leader"},
-    {"election-timeout", "1000", "milliseconds without a leader before an election"},
+    {"election-timeout", "1000", "milliseconds within which a silent leader is replaced"},
     {"snapshot-count", "10000", "applied entries between log truncations"},
     {"snapshot-catchup-entries", "5000", "entries kept for slow followers"},
     {"quota-backend-bytes", "0", "store size that stops writes; 0: 2 GiB, negative: none"},

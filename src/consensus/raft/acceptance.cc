@@ -31,7 +31,7 @@ void Replica::heard_leader(NodeId from, uint64_t term) {
   leader_gone_ = false;
   leader_heard_ = now_;
   if (lease_reads_) promise_ends_ = now_ + election_timeout_;
-  election_deadline_ = now_ + drawn_timeout_;
+  election_deadline_ = now_ + patience();
 }
 
 void Replica::on_body(Message& message, const Head& head, const Append& append) {

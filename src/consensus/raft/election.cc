@@ -39,11 +39,23 @@ bool Replica::stranger(NodeId id) const {
 
 bool Replica::still_bound_by_promise() const { return lease_reads_ && now_ < promise_ends_; }
 
+// A leader that has spoken is doubted after [0.6 T, T) of silence, so that a frozen one is replaced
+// within T (docs/decisions/0012). Nobody's answer is under way meanwhile, as it is during a
+// campaign, so this may be shorter than the time that draw_timeout() gives. With leases everybody
+// is bound for T anyway.
+Duration Replica::patience() const {
+  return lease_reads_ ? drawn_timeout_ : drawn_timeout_ * 2 / 5 + election_timeout_ / 5;
+}
+
+Duration Replica::loyalty() const {
+  return lease_reads_ ? election_timeout_ : election_timeout_ * 3 / 5;
+}
+
 // Who hears a living leader helps nobody to depose it.
 bool Replica::loyal(bool before_vote) const {
   if (stage_ == Stage::leader) return check_quorum_;
   if (!leader_ || leader_gone_) return false;
-  if (now_ - leader_heard_ >= election_timeout_) return false;
+  if (now_ - leader_heard_ >= loyalty()) return false;
   // A real vote may only be ignored where leaders give up by themselves when they lose touch;
   // otherwise a leader heard by some but hearing nobody would be kept for ever.
   return before_vote || check_quorum_;

@@ -205,6 +205,63 @@ TEST(RaftElection, OneBrokenConnectionIsNoReasonForAnother) {
   EXPECT_EQ(cluster.status(leader).ballot.round, term);
 }
 
+void hear_from(TestCluster& cluster, uint64_t leader) {
+  cluster.pass(cluster.heartbeat_interval());
+  cluster.wake(leader);
+  cluster.settle();
+}
+
+TEST(RaftElection, ASilentLeaderIsReplacedWithinTheTimeout) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    TestOptions options;
+    options.seed = seed;
+    TestCluster cluster(options);
+    const uint64_t frozen = cluster.elect();
+    hear_from(cluster, frozen);
+    cluster.isolate(frozen);
+    cluster.pass(cluster.election_timeout() * 59 / 100);
+    for (uint64_t id = 1; id <= 3; ++id) {
+      if (id == frozen) continue;
+      cluster.wake(id);
+      EXPECT_EQ(cluster.status(id).leader, NodeId{frozen}) << "six heartbeats may be late";
+    }
+    cluster.advance(cluster.election_timeout() * 41 / 100);
+    EXPECT_NE(cluster.leader(), frozen) << "seed " << seed;
+  }
+}
+
+TEST(RaftElection, AFollowerIsLoyalForMostOfTheTimeout) {
+  TestCluster cluster;
+  const uint64_t leader = cluster.elect();
+  const uint64_t asker = leader % 3 + 1;
+  const uint64_t asked = asker % 3 + 1;
+  const auto ask = [&] {
+    VoteRequest request;
+    request.before_vote = true;
+    request.asked_term = cluster.status(asked).ballot.round + 1;
+    request.last = Index{1000};
+    request.last_term = request.asked_term;
+    size_t granted = 0;
+    cluster.filter = [&](Message& message) {
+      const auto head = decode_head(message.head);
+      const auto* reply = std::get_if<VoteReply>(&head->body);
+      granted += reply != nullptr && reply->granted ? 1 : 0;
+      return false;
+    };
+    Message message;
+    message.from = NodeId{asker};
+    message.to = NodeId{asked};
+    message.head = encode_head({cluster.status(asked).ballot.round, 0, false, request});
+    cluster.step(asked, Receive{message});
+    return granted;
+  };
+  hear_from(cluster, leader);
+  cluster.pass(cluster.election_timeout() * 59 / 100);
+  EXPECT_EQ(ask(), 0U);
+  cluster.pass(cluster.election_timeout() * 2 / 100);
+  EXPECT_EQ(ask(), 1U);
+}
+
 TEST(RaftElection, VotesOfAnEarlierTermDoNotCount) {
   TestOptions options;
   options.pre_vote = false;

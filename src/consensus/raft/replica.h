@@ -94,6 +94,8 @@ class Replica final : public ReplicatedLog {
   void on_body(Message& message, const Head& head, const VoteReply& reply);
   void on_body(Message& message, const Head& head, const TimeoutNow&);
   void draw_timeout();
+  Duration patience() const;
+  Duration loyalty() const;  // the least patience: for so long a leader is not helped out of office
   bool may_campaign() const;
   bool disk_hangs() const;
   bool stranger(NodeId id) const;
