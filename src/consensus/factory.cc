@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "consensus/raft/replica.h"
+#include "consensus/raft/wire.h"
 
 namespace quorate::consensus {
 
@@ -17,6 +18,12 @@ std::unique_ptr<ReplicatedLog> make_replica(Protocol protocol, const Config& con
       return std::make_unique<raft::Replica>(config, std::move(recovered), now, rng);
   }
   CHECK(false, "every protocol is made here");
+}
+
+std::string_view message_kind(Protocol protocol, const Message& message) {
+  CHECK(protocol == Protocol::raft, "every protocol names its messages here");
+  const std::optional<raft::Head> head = raft::decode_head(message.head);
+  return head ? raft::kind_of(*head) : "message";
 }
 
 Write founding_write(Protocol protocol, const Members& members) {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/rng.h"
+#include "consensus/limits.h"
 #include "consensus/recovered.h"
 #include "consensus/replicated_log.h"
 
@@ -34,6 +35,9 @@ struct Config {
   // promise also means that a broken connection to the leader does not hasten an election.
   bool lease_reads = false;
   uint32_t clock_drift_per_million = 1000;
+  // Smaller only where tests want many messages and full windows.
+  size_t append_entries_max = kAppendEntriesMax;
+  size_t inflight_messages_max = kInflightMessagesMax;
 };
 
 std::unique_ptr<ReplicatedLog> make_replica(Protocol protocol, const Config& config,
@@ -47,5 +51,8 @@ Write founding_write(Protocol protocol, const Members& members);
 std::string describe(Protocol protocol, const Message& message);
 // For searchers: all that its receiver can learn from it (see ReplicatedLog::fingerprint).
 void fingerprint(Protocol protocol, const Message& message, WriteId durable, Fingerprint& into);
+// What it is, in one word ("append", "vote"): for scenarios that hold back messages of a kind, and
+// for diagrams. "message" when it cannot be read.
+std::string_view message_kind(Protocol protocol, const Message& message);
 
 }  // namespace quorate::consensus

@@ -57,6 +57,20 @@ const char* name_of(EventKind kind) {
   return "?";
 }
 
+const char* role_name(consensus::Role role) {
+  switch (role) {
+    case consensus::Role::follower:
+      return "follower";
+    case consensus::Role::candidate:
+      return "candidate";
+    case consensus::Role::leader:
+      return "leader";
+    case consensus::Role::learner:
+      return "learner";
+  }
+  return "?";
+}
+
 consensus::Members first_members(uint64_t nodes) {
   consensus::Members members;
   for (uint64_t id = 1; id <= nodes; ++id) members.voters.push_back({NodeId{id}, 0, {}});
@@ -85,15 +99,15 @@ void LocalClock::change_drift(int64_t now, int64_t parts_per_million) {
 Cluster::Cluster(const SimOptions& options, const Swarm& swarm, uint64_t seed)
     : options_(options),
       swarm_(swarm),
-      rng_network_(mix(seed, 1)),
-      rng_disk_(mix(seed, 2)),
-      rng_node_(mix(seed, 3)),
-      rng_client_(mix(seed, 4)),
-      queue_(Rng(mix(seed, 5))),
+      seed_(seed),
+      queue_(mix(seed, 5)),
       oracles_(options.protocol),
       tracing_(options.trace > 0),
       quality_(swarm.network) {
   CHECK(swarm.nodes >= 1 && swarm.nodes <= kNodesMax, "link sets hold this many nodes");
+  for (uint64_t place = 0; place < kNodesMax * kNodesMax; ++place) {
+    rng_links_.emplace_back(mix(mix(seed, 1), place));
+  }
   const consensus::Members members = first_members(swarm.nodes);
   bootstrap_ = encode_members(members);
   const consensus::Write founding = consensus::founding_write(options.protocol, members);
@@ -102,6 +116,9 @@ Cluster::Cluster(const SimOptions& options, const Swarm& swarm, uint64_t seed)
     SimNode& node = nodes_[position];
     node.id = NodeId{position + 1};
     node.position = position;
+    node.rng_disk = Rng(mix(mix(seed, 2), position));
+    node.rng_turn = Rng(mix(mix(seed, 3), position));
+    node.rng_fate = Rng(mix(mix(seed, 4), position));
     node.durable = LogImage(bootstrap_);
     const std::string broken = node.durable.apply(founding, 0);
     if (!broken.empty()) violated(node, "founding: " + broken);
@@ -111,16 +128,16 @@ Cluster::Cluster(const SimOptions& options, const Swarm& swarm, uint64_t seed)
     }
     node.machine.members = bootstrap_;
     node.durable_machine = node.machine;
-    node.clock.local_base = between(rng_node_, 0, 1000 * kSecond);
+    node.clock.local_base = between(node.rng_turn, 0, 1000 * kSecond);
     const auto drift = static_cast<int64_t>(swarm_.drift_max);
-    node.clock.drift = between(rng_node_, -drift, drift);
+    node.clock.drift = between(node.rng_turn, -drift, drift);
   }
   // The founding entry is committed before anyone starts.
   const LogImage& founded = nodes_.front().durable;
   oracles_.committed(nodes_.front().id, founded.hard_state().committed,
                      founded.hard_state().promised.round, founded, members, holders());
-  for (const SimNode& node : nodes_) {
-    restart_later(node.position, between(rng_node_, 0, swarm_.heartbeat_interval));
+  for (SimNode& node : nodes_) {
+    restart_later(node.position, between(node.rng_turn, 0, swarm_.heartbeat_interval));
   }
 }
 
@@ -147,6 +164,16 @@ void Cluster::say(const std::string& text) {
 
 void Cluster::violated(const SimNode& node, const std::string& rule) {
   oracles_.violated(node.id, rule);
+}
+
+void Cluster::show(HappeningKind kind, uint64_t node, std::string text) {
+  if (options_.observer != nullptr) {
+    options_.observer->saw({now_, kind, node, kNobody, 0, std::move(text)});
+  }
+}
+
+void Cluster::see(HappeningKind kind, uint64_t node, uint64_t number, uint64_t peer) {
+  if (options_.observer != nullptr) options_.observer->saw({now_, kind, node, peer, number, {}});
 }
 
 void Cluster::schedule(EventKind kind, int64_t delay, uint64_t data) {
@@ -232,7 +259,7 @@ void Cluster::dispatch(const Scheduled& event) {
       on_snapshot_told(event.data);
       return;
     case EventKind::disconnect:
-      step(node, consensus::Disconnected{nodes_[event.data].id});
+      disconnect(event.node, event.data);
       return;
     case EventKind::restart:
       if (!node.alive) restart(event.node);
@@ -259,9 +286,9 @@ void Cluster::step(SimNode& node, consensus::Event event) {
   node.replica->check_invariants();
   if (tracing_) say("n" + std::to_string(node.id.value) + "   " + node.replica->describe());
   if (node.turn_pending) return;
-  if (swarm_.batching != 0 && rng_node_.chance_per_million(swarm_.batching)) {
+  if (swarm_.batching != 0 && node.rng_turn.chance_per_million(swarm_.batching)) {
     node.turn_pending = true;
-    schedule_for(node, EventKind::turn_end, between(rng_node_, 0, swarm_.turn_max));
+    schedule_for(node, EventKind::turn_end, between(node.rng_turn, 0, swarm_.turn_max));
     return;
   }
   settle(node);
@@ -273,14 +300,14 @@ void Cluster::settle(SimNode& node) {
   node.turn_pending = false;
   consensus::Ready ready = node.replica->take_ready();
   const bool dying = burns_down(node.step_fuse);
-  if (dying && rng_node_.below(2) == 0) {
-    crash(node.position);
+  if (dying && node.rng_turn.below(2) == 0) {
+    die(node);
     return;
   }
   if (ready.write) take_write(node, std::move(*ready.write));
   watch_role(node);
   size_t leaving = ready.messages.size();
-  if (dying) leaving = rng_node_.below(leaving + 1);
+  if (dying) leaving = node.rng_turn.below(leaving + 1);
   for (size_t position = 0; position < leaving; ++position) {
     consensus::Message& message = ready.messages[position];
     if (message.from != node.id) violated(node, "sends in the name of another node");
@@ -292,7 +319,7 @@ void Cluster::settle(SimNode& node) {
     }
   }
   if (dying) {
-    crash(node.position);
+    die(node);
     return;
   }
   take_answers(node, ready);
@@ -318,15 +345,16 @@ void Cluster::take_write(SimNode& node, consensus::Write write) {
   for (const consensus::Entry& entry : write.entries) {
     oracles_.entry_written(node.id, *node.logical.find(entry.index));
   }
+  see(HappeningKind::writes, node.position, write.id.value);
   node.pending.push_back(std::move(write));
 }
 
-std::vector<Holder> Cluster::holders() const {
-  std::vector<Holder> holders;
+const std::vector<Holder>& Cluster::holders() {
+  holders_.clear();
   for (const SimNode& node : nodes_) {
-    holders.push_back({node.id, node.ghost ? &*node.ghost : &node.durable});
+    holders_.push_back({node.id, node.ghost ? &*node.ghost : &node.durable});
   }
-  return holders;
+  return holders_;
 }
 
 void Cluster::take_answers(SimNode& node, const consensus::Ready& ready) {
@@ -341,31 +369,15 @@ void Cluster::take_answers(SimNode& node, const consensus::Ready& ready) {
     node.committed = ready.committed;
     if (node.amnesiac) check_admission(node);
     hash_.add(ready.committed.value);
+    see(HappeningKind::commits, node.position, ready.committed.value);
     if (failed()) return;
   }
-  for (const consensus::Refused& refused : ready.refused) {
-    if (const auto* proposal = std::get_if<ProposalId>(&refused.what)) {
-      oracles_.refused(node.id, *proposal);
-    } else {
-      Read& read = reads_.at(std::get<ReadId>(refused.what).value - 1);
-      if (read.answered) violated(node, "answers a read twice");
-      read.answered = true;
-      --open_reads_;
-    }
-  }
-  for (const consensus::ReadReady& answer : ready.reads) {
-    Read& read = reads_.at(answer.id.value - 1);
-    if (read.answered || read.life != node.life) violated(node, "answers a read twice");
-    read.answered = true;
-    --open_reads_;
-    oracles_.read_ready(node.id, read.floor, answer.index);
-    node.waiting_reads.push_back({answer.id.value, answer.index});
-  }
+  take_reads(node, ready);
   if (ready.fetch && !failed()) {
     if (node.fetch_open) violated(node, "asks for old entries twice at once");
     node.fetch_open = true;
     fetches_.push_back(*ready.fetch);
-    schedule_for(node, EventKind::fetched, between(rng_disk_, 0, 4 * swarm_.disk_max),
+    schedule_for(node, EventKind::fetched, between(node.rng_disk, 0, 4 * swarm_.disk_max),
                  fetches_.size() - 1);
   }
   for (const NodeId to : ready.snapshots) send_snapshot(node, to);
@@ -373,13 +385,44 @@ void Cluster::take_answers(SimNode& node, const consensus::Ready& ready) {
     apply(node);
   } else if (!node.apply_pending && node.machine.applied < node.committed) {
     node.apply_pending = true;
-    schedule_for(node, EventKind::apply, between(rng_node_, 0, swarm_.apply_delay_max));
+    schedule_for(node, EventKind::apply, between(node.rng_turn, 0, swarm_.apply_delay_max));
   }
   serve_reads(node);
 }
 
+void Cluster::take_reads(SimNode& node, const consensus::Ready& ready) {
+  const auto answer = [&](ReadId id, ReadFate fate, Index index) -> Read& {
+    Read& read = reads_.at(id.value - 1);
+    if (read.fate != ReadFate::open || read.life != node.life) {
+      violated(node, "answers a read twice");
+    }
+    read.fate = fate;
+    read.answer = index;
+    --open_reads_;
+    std::erase(node.open_reads, id.value);
+    return read;
+  };
+  for (const consensus::Refused& refused : ready.refused) {
+    if (const auto* proposal = std::get_if<ProposalId>(&refused.what)) {
+      oracles_.refused(node.id, *proposal);
+    } else {
+      answer(std::get<ReadId>(refused.what), ReadFate::refused, {});
+    }
+  }
+  for (const consensus::ReadReady& ready_read : ready.reads) {
+    const Read& read = answer(ready_read.id, ReadFate::ready, ready_read.index);
+    oracles_.read_ready(node.id, read.floor, ready_read.index);
+    node.waiting_reads.push_back({ready_read.id.value, ready_read.index});
+  }
+}
+
 void Cluster::watch_role(SimNode& node) {
   const consensus::Status status = node.replica->status();
+  if (options_.observer != nullptr) {
+    std::string text = role_name(status.role);
+    text += " term " + std::to_string(status.ballot.round);
+    if (text != node.shown) show(HappeningKind::state, node.position, node.shown = text);
+  }
   if (status.role != consensus::Role::leader) return;
   oracles_.leading(node.id, status.ballot.round, node.logical);
 }
@@ -403,220 +446,6 @@ void Cluster::on_wake(SimNode& node, const Scheduled& event) {
     return;
   }
   step(node, consensus::Wake{});
-}
-
-// ---- Lives.
-
-void Cluster::clear_volatile(SimNode& node) {
-  node.replica.reset();
-  node.held.clear();
-  node.pending.clear();
-  node.in_flight = 0;
-  node.waiting_reads.clear();
-  for (const Scheduled& event : node.backlog) drop(event);
-  node.backlog.clear();
-  node.received.clear();
-  node.installing = {};
-  node.apply_pending = false;
-  node.turn_pending = false;
-  node.fetch_open = false;
-  node.wake_at = INT64_MAX;
-  node.step_fuse = 0;
-  node.disk_fuse = 0;
-  node.paused = false;
-}
-
-void Cluster::crash(uint64_t position) {
-  SimNode& node = nodes_[position];
-  if (!node.alive) return;
-  if (tracing_) say("n" + std::to_string(position + 1) + " CRASH");
-  ++crashes_;
-  hash_.add(node.life);
-  node.alive = false;
-  for (Read& read : reads_) {
-    if (!read.answered && read.life == node.life) {
-      read.answered = true;
-      --open_reads_;
-    }
-  }
-  lose_unsynced(node);
-  clear_volatile(node);
-  node.machine = node.durable_machine;
-  if (swarm_.restarts) {
-    // Whoever lit a fuse never learns when it burnt down: everyone comes back by himself.
-    restart_later(position,
-                  between(rng_node_, swarm_.heartbeat_interval / 10, 3 * swarm_.election_timeout));
-  }
-  if (swarm_.disconnect_hints) {
-    for (SimNode& other : nodes_) {
-      if (other.alive && rng_node_.below(2) == 0) hint_disconnect(other.position, position);
-    }
-  }
-}
-
-void Cluster::restart_later(uint64_t node, int64_t delay) {
-  queue_.push(
-      {.time = now_ + delay, .kind = EventKind::restart, .node = static_cast<uint8_t>(node)});
-}
-
-void Cluster::restart(uint64_t position) {
-  SimNode& node = nodes_[position];
-  if (node.alive || failed()) return;
-  node.alive = true;
-  node.life = ++lives_;
-  node.logical = node.durable;
-  node.machine = node.durable_machine;
-  node.committed = std::max(node.durable.hard_state().committed, node.durable.snapshot().index);
-  consensus::Config config;
-  config.self = node.id;
-  config.incarnation = node.incarnation;
-  config.amnesiac = node.amnesiac;
-  config.election_timeout = Duration(swarm_.election_timeout);
-  config.heartbeat_interval = Duration(swarm_.heartbeat_interval);
-  config.pre_vote = swarm_.pre_vote;
-  config.check_quorum = swarm_.check_quorum;
-  consensus::Recovered recovered = node.durable.recover(swarm_.tail_bytes);
-  const Time now = local_now(node);
-  node.replica = options_.make_replica
-                     ? options_.make_replica(config, std::move(recovered), now, rng_node_.split())
-                     : consensus::make_replica(options_.protocol, config, std::move(recovered), now,
-                                               rng_node_.split());
-  if (tracing_) {
-    say("n" + std::to_string(node.id.value) + " START " + node.replica->describe());
-  }
-  schedule_for(node, EventKind::persist, between(rng_disk_, 1, swarm_.persist_interval));
-  settle(node);
-}
-
-bool Cluster::may_wipe(uint64_t position) const {
-  uint64_t lost = nodes_[position].amnesiac ? 0 : 1;
-  for (const SimNode& node : nodes_) lost += node.amnesiac ? 1 : 0;
-  return lost * 2 < nodes_.size();
-}
-
-void Cluster::wipe(uint64_t position) {
-  SimNode& node = nodes_[position];
-  crash(position);
-  if (tracing_) say("n" + std::to_string(position + 1) + " LOST ITS DISK");
-  ++wipes_;
-  hash_.add(wipes_);
-  if (!node.ghost) node.ghost = std::move(node.durable);
-  node.durable = LogImage(bootstrap_);
-  node.durable_machine = {};
-  node.durable_machine.members = bootstrap_;
-  node.machine = node.durable_machine;
-  node.amnesiac = true;
-  ++node.incarnation;
-}
-
-void Cluster::pause(uint64_t position, int64_t duration) {
-  SimNode& node = nodes_[position];
-  if (!node.alive || node.paused) return;
-  if (tracing_) say("n" + std::to_string(position + 1) + " PAUSE");
-  node.paused = true;
-  schedule_for(node, EventKind::resume, duration);
-}
-
-void Cluster::resume(uint64_t position) {
-  SimNode& node = nodes_[position];
-  if (!node.alive || !node.paused) return;
-  node.paused = false;
-  for (Scheduled event : node.backlog) {
-    if (event.kind == EventKind::wake) {
-      if (event.time != node.wake_at) continue;
-      node.wake_at = now_;
-    }
-    event.time = now_;
-    queue_.push(event);
-  }
-  node.backlog.clear();
-}
-
-void Cluster::light_fuse(uint64_t position, uint64_t turns, uint64_t disk_steps) {
-  if (!nodes_[position].alive) return;
-  nodes_[position].step_fuse = turns;
-  nodes_[position].disk_fuse = disk_steps;
-}
-
-void Cluster::set_cut(LinkSet cut) {
-  if (tracing_) {
-    std::string text = "CUT";
-    for (uint64_t from = 0; from < size(); ++from) {
-      for (uint64_t to = 0; to < size(); ++to) {
-        if ((cut & link(from, to)) != 0) {
-          text += " " + std::to_string(from + 1) + ">" + std::to_string(to + 1);
-        }
-      }
-    }
-    say(text);
-  }
-  hash_.add(cut);
-  cut_ = cut;
-}
-
-void Cluster::slow_disk(uint64_t position, int64_t factor) {
-  nodes_[position].disk_factor = factor;
-}
-
-void Cluster::change_drift(uint64_t position, int64_t parts_per_million) {
-  SimNode& node = nodes_[position];
-  node.clock.change_drift(now_, parts_per_million);
-  if (!node.alive || node.paused || failed()) return;
-  node.wake_at = INT64_MAX;
-  schedule_wake(node);
-}
-
-void Cluster::hint_disconnect(uint64_t position, uint64_t peer) {
-  const SimNode& node = nodes_[position];
-  if (!node.alive || position == peer) return;
-  schedule_for(node, EventKind::disconnect, draw_latency(), peer);
-}
-
-void Cluster::heal_everything() {
-  set_cut(0);
-  NetworkQuality healed = swarm_.network;
-  healed.loss = 0;
-  healed.late = 0;
-  healed.duplicate = 0;
-  set_network(healed);
-  for (SimNode& node : nodes_) {
-    slow_disk(node.position, 1);
-    resume(node.position);
-    light_fuse(node.position, 0, 0);
-    if (!node.alive) restart(node.position);
-  }
-}
-
-void Cluster::wake(uint64_t position) {
-  SimNode& node = nodes_[position];
-  if (node.alive && !node.paused) step(node, consensus::Wake{});
-}
-
-// ---- Clients.
-
-void Cluster::propose(uint64_t position, uint64_t payload) {
-  SimNode& node = nodes_[position];
-  if (!node.alive || node.paused) return;
-  const ProposalId id{node.id, oracles_.next_proposal()};
-  oracles_.proposed(id);
-  proposals_.push_back({position, node.life});
-  std::string text = std::to_string(id.sequence);
-  text.resize(std::max<uint64_t>(text.size(), payload), '.');
-  hash_.add(id.sequence);
-  step(node, consensus::Propose{id, consensus::EntryKind::command, Bytes(text)});
-}
-
-void Cluster::read(uint64_t position) {
-  SimNode& node = nodes_[position];
-  if (!node.alive || node.paused) return;
-  reads_.push_back({position, node.life, oracles_.read_floor(), false});
-  ++open_reads_;
-  step(node, consensus::ReadBarrier{ReadId{reads_.size()}});
-}
-
-void Cluster::transfer(uint64_t position, NodeId to) {
-  SimNode& node = nodes_[position];
-  if (node.alive && !node.paused) step(node, consensus::TransferLead{to});
 }
 
 uint64_t Cluster::leader() const {

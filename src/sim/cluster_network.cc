@@ -19,12 +19,12 @@ uint64_t digest(const consensus::Message& message) {
 
 }  // namespace
 
-int64_t Cluster::draw_latency() {
-  return between(rng_network_, quality_.latency_min, quality_.latency_max);
+int64_t Cluster::draw_latency(Rng& rng) {
+  return between(rng, quality_.latency_min, quality_.latency_max);
 }
 
-void Cluster::post(consensus::Message message, int64_t delay, uint64_t life) {
-  const uint64_t to = message.to.value - 1;
+void Cluster::post(OnItsWay message, int64_t delay, uint64_t life) {
+  const uint64_t to = message.message.to.value - 1;
   uint64_t slot = messages_.size();
   if (free_messages_.empty()) {
     messages_.push_back(std::move(message));
@@ -54,44 +54,101 @@ void Cluster::send(const SimNode& from, consensus::Message message) {
   }
   if (to == from.position) {
     // A letter to oneself dies with the life that wrote it.
-    post(std::move(message), between(rng_node_, 0, kLetterDelayMax), from.life);
+    const int64_t delay = between(nodes_[to].rng_turn, 0, kLetterDelayMax);
+    post({std::move(message), 0}, delay, from.life);
     return;
   }
-  if (!open_link(from.position, to)) return;
+  if (!holds_.empty() && kept_aside(from.position, message)) {
+    kept_.push_back(std::move(message));
+    return;
+  }
+  transmit(from, std::move(message));
+}
+
+void Cluster::transmit(const SimNode& from, consensus::Message message) {
+  const uint64_t to = message.to.value - 1;
+  const uint64_t number = ++messages_sent_;
+  if (options_.observer != nullptr) {
+    options_.observer->saw({now_, HappeningKind::sent, from.position, to, number,
+                            consensus::describe(options_.protocol, message)});
+  }
   const NetworkQuality& quality = quality_;
-  if (quality.duplicate != 0 && rng_network_.chance_per_million(quality.duplicate)) {
-    for (uint64_t copies = rng_network_.between(1, quality.copies_max - 1); copies != 0; --copies) {
-      const int64_t latency = draw_latency();
-      post(message, latency + between(rng_network_, 0, quality.late_max), 0);
+  Rng& rng = link_rng(from.position, to);
+  const bool open = open_link(from.position, to);
+  if (open && quality.duplicate != 0 && rng.chance_per_million(quality.duplicate)) {
+    for (uint64_t copies = rng.between(1, quality.copies_max - 1); copies != 0; --copies) {
+      const int64_t latency = draw_latency(rng);
+      post({message, number}, latency + between(rng, 0, quality.late_max), 0);
     }
   }
-  if (quality.loss != 0 && rng_network_.chance_per_million(quality.loss)) return;
-  int64_t delay = draw_latency();
-  if (quality.late != 0 && rng_network_.chance_per_million(quality.late)) {
-    delay += between(rng_network_, 0, quality.late_max);
+  if (!open || (quality.loss != 0 && rng.chance_per_million(quality.loss))) {
+    see(HappeningKind::lost, from.position, number, to);
+    return;
   }
-  post(std::move(message), delay, 0);
+  int64_t delay = draw_latency(rng);
+  if (quality.late != 0 && rng.chance_per_million(quality.late)) {
+    delay += between(rng, 0, quality.late_max);
+  }
+  post({std::move(message), number}, delay, 0);
 }
 
 void Cluster::on_deliver(uint64_t slot) {
-  consensus::Message message = std::move(messages_[slot]);
+  auto [message, number] = std::move(messages_[slot]);
   free_messages_.push_back(slot);
   const uint64_t from = message.from.value - 1;
   SimNode& node = nodes_[message.to.value - 1];
-  if (!node.alive) return;
-  if (from != node.position && !open_link(from, node.position)) return;
+  const bool letter = from == node.position;
+  if (!node.alive || (!letter && !open_link(from, node.position))) {
+    if (!letter) see(HappeningKind::lost, from, number, node.position);
+    return;
+  }
   hash_.add(digest(message));
+  if (!letter) see(HappeningKind::received, node.position, number, from);
   if (tracing_) {
-    std::string line = "n" + std::to_string(node.position + 1) + " receives from n" +
-                       std::to_string(from + 1) + ", head " + std::to_string(message.head.size()) +
-                       " B";
-    if (!message.entries.empty()) {
-      line += ", entries " + std::to_string(message.entries.front().index.value) + ".." +
-              std::to_string(message.entries.back().index.value);
-    }
-    say(line);
+    say("n" + std::to_string(node.position + 1) + " receives from n" + std::to_string(from + 1) +
+        ": " + consensus::describe(options_.protocol, message));
   }
   step(node, consensus::Receive{std::move(message)});
+}
+
+// ---- Messages kept aside.
+
+bool Cluster::kept_aside(uint64_t from, const consensus::Message& message) const {
+  const LinkSet way = link(from, message.to.value - 1);
+  return std::ranges::any_of(holds_, [&](const Hold& hold) {
+    return (hold.links & way) != 0 &&
+           (hold.kind.empty() || hold.kind == consensus::message_kind(options_.protocol, message));
+  });
+}
+
+void Cluster::hold(LinkSet links, std::string_view kind) {
+  holds_.push_back({links, std::string(kind)});
+}
+
+void Cluster::stop_holding(LinkSet links, std::string_view kind) {
+  for (Hold& hold : holds_) {
+    if (kind.empty() || hold.kind == kind) hold.links &= ~links;
+  }
+  std::erase_if(holds_, [](const Hold& hold) { return hold.links == 0; });
+}
+
+size_t Cluster::release(LinkSet links, std::string_view kind, bool deliver) {
+  size_t count = 0;
+  std::deque<consensus::Message> rest;
+  rest.swap(kept_);
+  for (consensus::Message& message : rest) {
+    const uint64_t from = message.from.value - 1;
+    const bool meant =
+        (links & link(from, message.to.value - 1)) != 0 &&
+        (kind.empty() || kind == consensus::message_kind(options_.protocol, message));
+    if (!meant) {
+      kept_.push_back(std::move(message));
+      continue;
+    }
+    ++count;
+    if (deliver) transmit(nodes_[from], std::move(message));
+  }
+  return count;
 }
 
 }  // namespace quorate::sim

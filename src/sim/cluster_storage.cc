@@ -14,7 +14,7 @@ constexpr uint64_t kFetchEntriesMax = 64;  // small, so that catching up takes s
 void Cluster::start_disk(SimNode& node) {
   if (node.in_flight != 0 || node.pending.empty()) return;
   node.in_flight = node.pending.size();
-  const int64_t latency = between(rng_disk_, swarm_.disk_min, swarm_.disk_max);
+  const int64_t latency = between(node.rng_disk, swarm_.disk_min, swarm_.disk_max);
   schedule_for(node, EventKind::disk_done, latency * node.disk_factor);
 }
 
@@ -44,9 +44,13 @@ void Cluster::make_durable(SimNode& node, const consensus::Write& write) {
 
 // A disk that dies does so before the batch is durable, or after it and before anyone knows.
 void Cluster::on_disk_done(SimNode& node) {
+  if (node.disk_stalled) {
+    node.disk_waits = true;
+    return;
+  }
   const bool dying = burns_down(node.disk_fuse);
-  if (dying && rng_disk_.below(2) == 0) {
-    crash(node.position);
+  if (dying && node.rng_disk.below(2) == 0) {
+    die(node);
     return;
   }
   for (; node.in_flight != 0; --node.in_flight) {
@@ -54,9 +58,10 @@ void Cluster::on_disk_done(SimNode& node) {
     node.pending.pop_front();
   }
   hash_.add(node.durable.last_write().value);
+  see(HappeningKind::durable, node.position, node.durable.last_write().value);
   if (node.amnesiac) check_admission(node);
   if (dying) {
-    crash(node.position);
+    die(node);
     return;
   }
   if (failed()) return;
@@ -79,7 +84,7 @@ void Cluster::release_held(SimNode& node) {
 
 // What was not acknowledged by the disk may be there or not: a prefix of it, in order, survives.
 void Cluster::lose_unsynced(SimNode& node) {
-  const uint64_t kept = rng_disk_.below(node.pending.size() + 1);
+  const uint64_t kept = node.rng_disk.below(node.pending.size() + 1);
   for (uint64_t count = 0; count < kept; ++count) {
     make_durable(node, node.pending.front());
     node.pending.pop_front();
@@ -140,7 +145,7 @@ void Cluster::applied_one(SimNode& node, const consensus::Entry& entry) {
 }
 
 void Cluster::apply(SimNode& node) {
-  if (failed() || node.installing) return;
+  if (failed() || node.installing || node.apply_stalled) return;
   while (node.machine.applied < node.committed && !failed()) {
     const Index next = node.machine.applied.next();
     const consensus::Entry* entry = entry_to_apply(node, next);
@@ -168,12 +173,16 @@ void Cluster::serve_reads(SimNode& node) {
 
 // The machine's store reaches its disk now and then, at its own pace.
 void Cluster::on_persist(SimNode& node) {
-  schedule_for(node, EventKind::persist, between(rng_disk_, 1, 2 * swarm_.persist_interval));
+  schedule_for(node, EventKind::persist, between(node.rng_disk, 1, 2 * swarm_.persist_interval));
+  persist(node, swarm_.snapshot_keep, swarm_.snapshot_threshold);
+}
+
+void Cluster::persist(SimNode& node, uint64_t keep, uint64_t threshold) {
   node.durable_machine = node.machine;
   const uint64_t covered = std::min(node.durable_machine.applied, node.committed).value;
-  if (covered <= swarm_.snapshot_keep) return;
-  const Index index{covered - swarm_.snapshot_keep};
-  if (index.value < node.logical.snapshot().index.value + swarm_.snapshot_threshold) return;
+  if (covered <= keep) return;
+  const Index index{covered - keep};
+  if (index.value < node.logical.snapshot().index.value + threshold) return;
   step(node, consensus::SnapshotTaken{index});
 }
 
@@ -181,7 +190,7 @@ void Cluster::on_fetched(SimNode& node, uint64_t slot) {
   const consensus::IndexRange range = fetches_[slot];
   node.fetch_open = false;
   consensus::Fetched answer;
-  const uint64_t count_max = 1 + rng_disk_.below(kFetchEntriesMax);
+  const uint64_t count_max = 1 + node.rng_disk.below(kFetchEntriesMax);
   for (Index index = range.first; index <= range.last; ++index) {
     const LogImage::Slot* found = node.durable.find(index);
     if (found == nullptr || answer.entries.size() == count_max) break;
@@ -204,22 +213,24 @@ void Cluster::send_snapshot(SimNode& node, NodeId to) {
         std::to_string(node.machine.applied.value) + " to n" + std::to_string(to.value));
   }
   transfers_.push_back({node.position, node.life, target, false, node.machine});
-  const int64_t crossings = between(rng_network_, 1, 20);
-  const int64_t duration = crossings * draw_latency();
+  Rng& rng = link_rng(node.position, target);
+  const int64_t crossings = between(rng, 1, 20);
+  const int64_t duration = crossings * draw_latency(rng);
   schedule(EventKind::snapshot_crosses, duration, transfers_.size() - 1);
 }
 
 void Cluster::on_snapshot_crosses(uint64_t slot) {
   const Transfer& transfer = transfers_[slot];
-  const SimNode& target = nodes_[transfer.to];
+  SimNode& target = nodes_[transfer.to];
+  Rng& rng = link_rng(transfer.from, transfer.to);
   int64_t stored = 0;
   if (target.alive && open_link(transfer.from, transfer.to) && transfer.snapshot.applied &&
-      !rng_network_.chance_per_million(4 * quality_.loss)) {
-    stored = between(rng_disk_, 1, 4 * swarm_.disk_max) * target.disk_factor;
+      !rng.chance_per_million(4 * quality_.loss)) {
+    stored = between(target.rng_disk, 1, 4 * swarm_.disk_max) * target.disk_factor;
     schedule_for(target, EventKind::snapshot_stored, stored, slot);
   }
   // Should the receiver die or stall meanwhile, the sender hears of a failure.
-  queue_.push({.time = now_ + stored + draw_latency(),
+  queue_.push({.time = now_ + stored + draw_latency(rng),
                .kind = EventKind::snapshot_told,
                .node = static_cast<uint8_t>(transfer.from),
                .life = transfer.from_life,

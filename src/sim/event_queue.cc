@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "sim/hash.h"
 
 namespace quorate::sim {
 namespace {
@@ -16,7 +17,9 @@ bool later(const Scheduled& left, const Scheduled& right) {
 }  // namespace
 
 void EventQueue::push(Scheduled event) {
-  event.tie = static_cast<uint32_t>(rng_.next() >> 32U);
+  const uint64_t what = static_cast<uint64_t>(event.kind) << 8U | event.node;
+  event.tie =
+      static_cast<uint32_t>(mix(mix(seed_, static_cast<uint64_t>(event.time)), what) >> 32U);
   event.sequence = ++sequence_;
   heap_.push_back(event);
   std::ranges::push_heap(heap_, later);

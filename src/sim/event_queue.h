@@ -1,14 +1,14 @@
 // sim/event_queue.h: what will happen, in the order in which it will happen.
 //
-// A binary heap keyed by time; equal times are ordered by a number drawn from the seed, so that
-// every order of simultaneous events is tried by some seed, and then by sequence. Time skips
-// from event to event: nothing polls.
+// A binary heap keyed by time; equal times are ordered by a number that hangs on the seed, the
+// time and the event, so that every order of simultaneous events is tried by some seed, and then
+// by sequence. It is no draw from a stream: an event more or less disturbs no other, and a run
+// replayed from its written-down actions is the same run. Time skips from event to event.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "base/rng.h"
 #include "base/types.h"
 
 namespace quorate::sim {
@@ -47,14 +47,14 @@ struct Scheduled {
 
 class EventQueue {
  public:
-  explicit EventQueue(Rng rng) : rng_(rng) {}
+  explicit EventQueue(uint64_t seed) : seed_(seed) {}
   void push(Scheduled event);
   Scheduled pop();
   bool empty() const { return heap_.empty(); }
   size_t size() const { return heap_.size(); }
 
  private:
-  Rng rng_;
+  uint64_t seed_;
   uint64_t sequence_ = 0;
   std::vector<Scheduled> heap_;
 };

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include "sim/topology.h"
+
 namespace quorate::sim {
 namespace {
 
 // Kinds of bad network, chosen for a storm.
 enum class Weather : uint8_t { slow, lossy, doubled, shuffled, kinds };
-constexpr uint64_t kRecoverNetwork = UINT64_MAX;  // data of a recover event; else a node's disk
+constexpr uint64_t kFlapsMax = 20;
+constexpr uint64_t kCrashLoopMax = 12;
 
 }  // namespace
 
@@ -21,6 +24,14 @@ Nemesis::Nemesis(Cluster& cluster, Rng rng) : cluster_(cluster), rng_(rng) {
   add(swarm.fuses, &Nemesis::light_fuse, 3);
   add(swarm.pauses, &Nemesis::pause_one, 2);
   add(swarm.partitions, &Nemesis::partition, 4);
+  add(swarm.shapes, &Nemesis::shape, 3);
+  add(swarm.flapping, &Nemesis::flap, 2);
+  add(swarm.swizzles, &Nemesis::swizzle, 1);
+  add(swarm.client_cuts, &Nemesis::cut_off_clients, 1);
+  add(swarm.crash_loops, &Nemesis::crash_again_and_again, 1);
+  add(swarm.stalls, &Nemesis::stall_stage, 2);
+  add(swarm.clock_jumps, &Nemesis::jump_clock, 1);
+  add(swarm.rests, &Nemesis::rest, 1);
   add(swarm.storms, &Nemesis::storm, 2);
   add(swarm.slow_disks, &Nemesis::slow_disk, 2);
   add(swarm.wipes && swarm.nodes >= 3, &Nemesis::wipe_one, 1);
@@ -33,7 +44,10 @@ void Nemesis::act() {
   if (stopped_ || faults_.empty()) return;
   (this->*faults_[rng_.below(faults_.size())])();
   const auto interval = static_cast<uint64_t>(cluster_.swarm().fault_interval);
-  cluster_.schedule(EventKind::fault, static_cast<int64_t>(rng_.between(1, 2 * interval)));
+  auto pause = static_cast<int64_t>(rng_.between(1, 2 * interval));
+  // Some bugs need a cluster that was left alone for a while between two troubles.
+  if (std::exchange(resting_, false)) pause += 8 * cluster_.swarm().election_timeout;
+  cluster_.schedule(EventKind::fault, pause);
 }
 
 // The leader is the most interesting victim.
@@ -91,11 +105,52 @@ void Nemesis::wipe_one() {
   if (cluster_.may_wipe(node)) cluster_.wipe(node);
 }
 
+void Nemesis::recover_later(Trouble trouble, uint64_t node, uint64_t times, int64_t delay) {
+  cluster_.schedule(EventKind::recover, delay,
+                    static_cast<uint64_t>(trouble) << 32U | times << 8U | node);
+}
+
 void Nemesis::slow_disk() {
   const uint64_t node = victim();
   static constexpr int64_t kFactors[] = {10, 100, 1000};
   cluster_.slow_disk(node, kFactors[rng_.below(std::size(kFactors))]);
-  cluster_.schedule(EventKind::recover, spell(), node);
+  recover_later(Trouble::slow_disk, node, 0, spell());
+}
+
+// One part of the process stands still while the others go on.
+void Nemesis::stall_stage() {
+  const uint64_t node = victim();
+  const bool disk = rng_.below(2) == 0;
+  if (disk) {
+    cluster_.stall_disk(node, true);
+  } else {
+    cluster_.stall_apply(node, true);
+  }
+  recover_later(disk ? Trouble::stalled_disk : Trouble::stalled_apply, node, 0, spell());
+}
+
+void Nemesis::jump_clock() {
+  const uint64_t node = victim();
+  const auto most = static_cast<uint64_t>(4 * cluster_.swarm().election_timeout);
+  cluster_.jump_clock(node, static_cast<int64_t>(rng_.below(most)));
+}
+
+// A process that dies faster than anybody gives up on it.
+void Nemesis::crash_again_and_again() {
+  const uint64_t node = victim();
+  const uint64_t times = 2 * rng_.between(2, kCrashLoopMax);
+  recover_later(Trouble::crash_loop, node, times, 0);
+}
+
+void Nemesis::cut_off_clients() {
+  cluster_.cut_off_clients(uint64_t{1} << victim());
+  recover_later(Trouble::clients, 0, 0, spell());
+}
+
+void Nemesis::rest() {
+  resting_ = true;
+  for (Partition& partition : partitions_) partition = {};
+  apply_cuts();
 }
 
 void Nemesis::storm() {
@@ -122,89 +177,132 @@ void Nemesis::storm() {
   }
   cluster_.set_network(bad);
   ++storms_;
-  cluster_.schedule(EventKind::recover, spell(), kRecoverNetwork);
+  recover_later(Trouble::network, 0, 0, spell());
 }
 
 void Nemesis::recover(uint64_t what) {
-  if (what != kRecoverNetwork) {
-    cluster_.slow_disk(what, 1);
-  } else if (--storms_ == 0) {
-    cluster_.set_network(cluster_.swarm().network);
+  if (stopped_) return;
+  const uint64_t node = what & 0xffU;
+  const uint64_t times = (what >> 8U) & 0xffU;
+  switch (static_cast<Trouble>(what >> 32U)) {
+    case Trouble::network:
+      if (--storms_ == 0) cluster_.set_network(cluster_.swarm().network);
+      return;
+    case Trouble::slow_disk:
+      return cluster_.slow_disk(node, 1);
+    case Trouble::stalled_disk:
+      return cluster_.stall_disk(node, false);
+    case Trouble::stalled_apply:
+      return cluster_.stall_apply(node, false);
+    case Trouble::crash_loop: {
+      if (cluster_.node(node).alive) {
+        cluster_.crash(node);
+      } else {
+        cluster_.restart(node);
+      }
+      const auto most = static_cast<uint64_t>(cluster_.swarm().election_timeout);
+      const auto delay = static_cast<int64_t>(rng_.below(most));
+      if (times > 1) recover_later(Trouble::crash_loop, node, times - 1, delay);
+      return;
+    }
+    case Trouble::clients:
+      return cluster_.cut_off_clients(0);
   }
 }
 
 // ---- Partitions.
 
-LinkSet Nemesis::around(uint64_t node, bool in, bool out) const {
-  LinkSet cut = 0;
-  for (uint64_t other = 0; other < cluster_.size(); ++other) {
-    if (other == node) continue;
-    if (in) cut |= link(other, node);
-    if (out) cut |= link(node, other);
-  }
-  return cut;
-}
-
-LinkSet Nemesis::split() {
-  const uint64_t side = rng_.next();
-  LinkSet cut = 0;
-  for (uint64_t from = 0; from < cluster_.size(); ++from) {
-    for (uint64_t to = 0; to < cluster_.size(); ++to) {
-      if (((side >> from) & 1U) != ((side >> to) & 1U)) cut |= link(from, to);
-    }
-  }
-  return cut;
-}
-
-// Two sides that see each other only through one node.
-LinkSet Nemesis::bridge() {
-  LinkSet cut = split();
-  const uint64_t node = victim();
-  cut &= ~around(node, true, true);
-  return cut;
-}
-
 LinkSet Nemesis::draw_cut() {
   const uint64_t node = victim();
+  const uint64_t size = cluster_.size();
   switch (rng_.below(7)) {
     case 0:
-      return split();
-    case 1:
-      return bridge();
+      return split(size, rng_.next());
+    case 1:  // two sides that see each other only through one node
+      return split(size, rng_.next()) & ~around(size, node, true, true);
     case 2:
-      return around(node, true, true);
+      return around(size, node, true, true);
     case 3:
-      return around(node, true, false);
+      return around(size, node, true, false);
     case 4:
-      return around(node, false, true);
+      return around(size, node, false, true);
     case 5:
-      return link(node, rng_.below(cluster_.size()));
+      return link(node, rng_.below(size));
     default:
       return rng_.next() & rng_.next() & ((LinkSet{1} << (kNodesMax * kNodesMax)) - 1);
   }
 }
 
+// Graphs that hang together but in which not everyone sees everyone.
+LinkSet Nemesis::draw_shape() {
+  const uint64_t node = victim();
+  const uint64_t size = cluster_.size();
+  switch (rng_.below(4)) {
+    case 0:
+      return all_but(size, chain(random_order(size, rng_), true));
+    case 1:
+      return all_but(size, chain(random_order(size, rng_), false));
+    case 2:
+      return all_but(size, star(size, node));
+    default:
+      return all_but(size, random_connected(size, rng_));
+  }
+}
+
 void Nemesis::apply_cuts() {
   LinkSet cut = 0;
-  for (const LinkSet partition : partitions_) cut |= partition;
+  for (const Partition& partition : partitions_) {
+    if (partition.on) cut |= partition.cut;
+  }
   cluster_.set_cut(cut);
 }
 
-void Nemesis::partition() {
-  partitions_.push_back(draw_cut());
-  cluster_.schedule(EventKind::heal, spell(), partitions_.size() - 1);
-  apply_cuts();
+void Nemesis::begin(const Partition& partition, int64_t delay) {
+  partitions_.push_back(partition);
+  cluster_.schedule(EventKind::heal, delay, partitions_.size() - 1);
 }
 
-void Nemesis::heal(uint64_t partition) {
-  if (stopped_) return;
-  partitions_[partition] = 0;
+void Nemesis::partition() {
+  const LinkSet cut = draw_cut();
+  begin({cut, false, 2, spell()}, 0);
+}
+
+void Nemesis::shape() {
+  const LinkSet cut = draw_shape();
+  begin({cut, false, 2, spell()}, 0);
+}
+
+// About as fast as elections: each spell of health is nearly long enough for one.
+void Nemesis::flap() {
+  const LinkSet cut = rng_.below(3) == 0 ? draw_shape() : draw_cut();
+  const auto timeout = static_cast<uint64_t>(cluster_.swarm().election_timeout);
+  const auto period = static_cast<int64_t>(rng_.between(timeout / 2, 2 * timeout));
+  begin({cut, false, 2 * rng_.between(2, kFlapsMax / 2), period}, 0);
+}
+
+// Members fall away one after the other and come back in another order.
+void Nemesis::swizzle() {
+  const uint64_t size = cluster_.size();
+  const auto timeout = static_cast<uint64_t>(cluster_.swarm().election_timeout);
+  int64_t delay = 0;
+  for (const uint64_t node : random_order(size, rng_)) {
+    const auto period = static_cast<int64_t>(rng_.between(timeout / 10, 4 * timeout));
+    begin({around(size, node, true, true), false, 2, period}, delay);
+    delay += static_cast<int64_t>(rng_.below(timeout));
+  }
+}
+
+void Nemesis::heal(uint64_t number) {
+  Partition& partition = partitions_[number];
+  if (stopped_ || partition.changes == 0) return;
+  partition.on = !partition.on;
+  --partition.changes;
+  if (partition.changes != 0) cluster_.schedule(EventKind::heal, partition.period, number);
   apply_cuts();
 }
 
 void Nemesis::stop() {
   stopped_ = true;
-  storms_ = UINT64_MAX / 2;  // late recover events find nothing to do
   cluster_.heal_everything();
 }
 
@@ -212,7 +310,8 @@ void Nemesis::stop() {
 
 uint64_t Clients::pick() {
   const uint64_t leader = cluster_.leader();
-  if (leader == cluster_.size() || rng_.chance_per_million(cluster_.swarm().strangers)) {
+  if (leader == cluster_.size() || !cluster_.clients_reach(leader) ||
+      rng_.chance_per_million(cluster_.swarm().strangers)) {
     return rng_.below(cluster_.size());
   }
   return leader;
@@ -220,11 +319,14 @@ uint64_t Clients::pick() {
 
 void Clients::act() {
   const Swarm& swarm = cluster_.swarm();
-  if (rng_.chance_per_million(swarm.reads)) {
-    // Any node may believe that it leads: those reads are the dangerous ones.
-    cluster_.read(rng_.below(3) == 0 ? rng_.below(cluster_.size()) : pick());
+  const bool reading = rng_.chance_per_million(swarm.reads);
+  // Any node may believe that it leads: reads there are the dangerous ones.
+  const uint64_t node = reading && rng_.below(3) == 0 ? rng_.below(cluster_.size()) : pick();
+  if (!cluster_.clients_reach(node)) {
+    // The request is lost on its way.
+  } else if (reading) {
+    cluster_.read(node);
   } else {
-    const uint64_t node = pick();
     for (uint64_t count = rng_.between(1, swarm.burst_max); count != 0; --count) {
       cluster_.propose(node, rng_.below(swarm.payload_max + 1));
     }

@@ -16,35 +16,61 @@ class Nemesis {
   Nemesis(Cluster& cluster, Rng rng);
   void act();                     // on EventKind::fault
   void heal(uint64_t partition);  // on EventKind::heal
-  void recover(uint64_t victim);  // on EventKind::recover
+  void recover(uint64_t what);    // on EventKind::recover
   void stop();                    // every link, disk and process ordinary again
 
  private:
+  // Cut links that come and go: `changes` more times, `period` apart.
+  struct Partition {
+    LinkSet cut = 0;
+    bool on = false;
+    uint64_t changes = 0;
+    int64_t period = 0;
+  };
+  // What ends, or goes on, at an EventKind::recover.
+  enum class Trouble : uint8_t {
+    network,
+    slow_disk,
+    stalled_disk,
+    stalled_apply,
+    crash_loop,
+    clients
+  };
+
   uint64_t victim();
   int64_t spell();  // how long a fault lasts
+  void recover_later(Trouble trouble, uint64_t node, uint64_t times, int64_t delay);
   void crash_one();
+  void crash_again_and_again();
   void lose_power();
   void light_fuse();
-  void partition();
-  LinkSet draw_cut();
-  LinkSet split();
-  LinkSet bridge();
-  LinkSet around(uint64_t node, bool in, bool out) const;
   void storm();
-  void apply_cuts();
-
   void pause_one();
+  void stall_stage();
   void slow_disk();
   void wipe_one();
   void transfer();
   void disturb_clock();
+  void jump_clock();
   void hint();
+  void cut_off_clients();
+  void rest();
+
+  void partition();
+  void flap();
+  void swizzle();
+  void shape();
+  void begin(const Partition& partition, int64_t delay);
+  LinkSet draw_cut();
+  LinkSet draw_shape();
+  void apply_cuts();
 
   Cluster& cluster_;
   Rng rng_;
   std::vector<void (Nemesis::*)()> faults_;
-  std::vector<LinkSet> partitions_;  // 0: healed
+  std::vector<Partition> partitions_;
   uint64_t storms_ = 0;
+  bool resting_ = false;
   bool stopped_ = false;
 };
 

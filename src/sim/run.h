@@ -16,6 +16,8 @@
 
 namespace quorate::sim {
 
+class Observer;
+class Recorder;
 struct Swarm;
 struct Script;
 
@@ -26,6 +28,8 @@ struct SimOptions {
   int64_t duration_ms = 0;  // simulated time before the healing; 0: from the seed
   // Where trace lines go; standard output when empty.
   std::function<void(const std::string&)> sink;
+  Observer* observer = nullptr;  // sim/observer.h; not owned
+  Recorder* recorder = nullptr;
   // For tests of the simulator itself: replaces the protocol by something broken.
   std::function<std::unique_ptr<consensus::ReplicatedLog>(const consensus::Config&,
                                                           consensus::Recovered, Time, Rng)>

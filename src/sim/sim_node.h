@@ -4,8 +4,10 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "base/rng.h"
 #include "consensus/replicated_log.h"
 #include "sim/event_queue.h"
 #include "sim/log_image.h"
@@ -48,10 +50,15 @@ struct SimNode {
   uint64_t position = 0;
   bool alive = false;
   bool paused = false;
-  uint64_t life = 0;         // grows with every start
+  uint64_t life = 0;         // grows with every start of any node
+  uint64_t starts = 0;       // of this one
   uint64_t incarnation = 1;  // grows when the disk is lost
   bool amnesiac = false;
   LocalClock clock;
+  // Each node draws for itself, so that what happens to one disturbs no other's numbers.
+  Rng rng_disk{0};
+  Rng rng_turn{0};
+  Rng rng_fate{0};  // when it comes back and who hears of its death
   std::unique_ptr<consensus::ReplicatedLog> replica;
 
   LogImage logical;
@@ -60,6 +67,8 @@ struct SimNode {
   std::deque<consensus::Write> pending;
   size_t in_flight = 0;  // the first so many of `pending` are on their way to the disk
   int64_t disk_factor = 1;
+  bool disk_stalled = false;            // nothing becomes durable until it goes on
+  bool disk_waits = false;              // what was in flight was due while it stood still
   std::deque<consensus::Message> held;  // waiting for their write
 
   Machine machine;
@@ -68,7 +77,9 @@ struct SimNode {
   Index committed;
   Index installing;  // nothing is applied until this snapshot is in place
   bool apply_pending = false;
+  bool apply_stalled = false;
   std::vector<WaitingRead> waiting_reads;
+  std::vector<uint64_t> open_reads;  // asked in this life and not yet answered
 
   int64_t wake_at = INT64_MAX;
   bool turn_pending = false;
@@ -76,6 +87,7 @@ struct SimNode {
   uint64_t step_fuse = 0;          // the node dies at this many turns from now; 0: never
   uint64_t disk_fuse = 0;          // the same in disk completions
   std::vector<Scheduled> backlog;  // what waits for a paused node
+  std::string shown;               // the role and term an observer was last told
 };
 
 }  // namespace quorate::sim

@@ -46,9 +46,17 @@ void draw_faults(Rng& rng, Swarm& swarm) {
   swarm.power_losses = rng.below(4) == 0;
   swarm.fuses = coin(rng);
   swarm.pauses = coin(rng);
+  swarm.crash_loops = rng.below(4) == 0;
   swarm.partitions = coin(rng);
+  swarm.shapes = rng.below(3) == 0;
+  swarm.flapping = rng.below(4) == 0;
+  swarm.swizzles = rng.below(4) == 0;
+  swarm.client_cuts = rng.below(4) == 0;
   swarm.storms = coin(rng);
   swarm.slow_disks = rng.below(4) == 0;
+  swarm.stalls = rng.below(4) == 0;
+  swarm.clock_jumps = rng.below(4) == 0;
+  swarm.rests = coin(rng);
   swarm.wipes = rng.below(4) == 0;
   swarm.transfers = coin(rng);
   swarm.disconnect_hints = coin(rng);
@@ -69,6 +77,9 @@ Swarm draw_swarm(Rng& rng, uint64_t nodes) {
   swarm.duration = swarm.election_timeout * draw(rng, 30, 90);
   swarm.pre_vote = rng.below(4) != 0;
   swarm.check_quorum = rng.below(4) != 0;
+  swarm.mixed_options = rng.below(8) == 0;
+  if (rng.below(3) == 0) swarm.append_entries_max = one_of(rng, {1, 2, 7, 64});
+  if (rng.below(3) == 0) swarm.inflight_messages_max = one_of(rng, {1, 2, 16});
   if (coin(rng)) swarm.drift_max = one_of(rng, {100, 5'000, 50'000});
   if (coin(rng)) swarm.batching = one_of(rng, {100'000, 500'000, 1'000'000});
   draw_network(rng, swarm);
@@ -79,6 +90,11 @@ Swarm draw_swarm(Rng& rng, uint64_t nodes) {
   swarm.strangers = one_of(rng, {20'000, 100'000, 600'000});
   swarm.payload_max = one_of(rng, {0, 16, 64, 300});
   swarm.burst_max = one_of(rng, {1, 1, 3, 20});
+  // A few entries in each round trip: what piles up in a bad hour must be gone before the end.
+  if (swarm.append_entries_max < 7 || swarm.inflight_messages_max < 16) {
+    swarm.client_interval = swarm.heartbeat_interval;
+    swarm.burst_max = 1;
+  }
   return swarm;
 }
 
@@ -92,6 +108,9 @@ std::string describe(const Swarm& swarm) {
   };
   add(!swarm.pre_vote, "no pre-vote");
   add(!swarm.check_quorum, "no check-quorum");
+  add(swarm.mixed_options, "each start with options of its own");
+  add(swarm.append_entries_max < 4096, "small appends");
+  add(swarm.inflight_messages_max < 256, "small windows");
   add(swarm.network.loss != 0, "loss");
   add(swarm.network.duplicate != 0, "duplicates");
   add(swarm.network.late != 0, "late messages");
@@ -102,9 +121,17 @@ std::string describe(const Swarm& swarm) {
   add(swarm.power_losses, "power losses");
   add(swarm.fuses, "crashes at chosen steps");
   add(swarm.pauses, "pauses");
+  add(swarm.crash_loops, "crash loops");
   add(swarm.partitions, "partitions");
+  add(swarm.shapes, "odd topologies");
+  add(swarm.flapping, "flapping links");
+  add(swarm.swizzles, "swizzles");
+  add(swarm.client_cuts, "clients cut off");
   add(swarm.storms, "network storms");
   add(swarm.slow_disks, "slow disks");
+  add(swarm.stalls, "stalled stages");
+  add(swarm.clock_jumps, "clocks that jump");
+  add(swarm.rests, "rests");
   add(swarm.wipes, "lost disks");
   add(swarm.transfers, "transfers");
   return text + ", snapshot every " + std::to_string(swarm.snapshot_threshold);

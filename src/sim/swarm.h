@@ -35,6 +35,9 @@ struct Swarm {
   int64_t heartbeat_interval = 100 * kMillisecond;
   bool pre_vote = true;
   bool check_quorum = true;
+  bool mixed_options = false;  // each start of a member draws those two for itself
+  uint64_t append_entries_max = 4096;
+  uint64_t inflight_messages_max = 256;
   NetworkQuality network;
   int64_t disk_min = 50 * kMicrosecond;
   int64_t disk_max = 2 * kMillisecond;
@@ -57,9 +60,17 @@ struct Swarm {
   bool power_losses = false;
   bool fuses = false;  // crash at a chosen step of the node or of its disk
   bool pauses = false;
+  bool crash_loops = false;
   bool partitions = false;
-  bool storms = false;  // the network becomes bad for a while
+  bool shapes = false;       // rings, chains, stars, random connected graphs
+  bool flapping = false;     // links that come and go about as fast as elections
+  bool swizzles = false;     // members fall away one by one and come back in another order
+  bool client_cuts = false;  // clients cannot reach a member that its peers reach
+  bool storms = false;       // the network becomes bad for a while
   bool slow_disks = false;
+  bool stalls = false;       // the disk or the state machine of a node stands still
+  bool clock_jumps = false;  // forward, as after a suspended machine; no leases are safe from it
+  bool rests = false;        // long pauses between two faults
   bool wipes = false;
   bool transfers = false;
   bool disconnect_hints = false;

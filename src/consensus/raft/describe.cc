@@ -1,5 +1,6 @@
 // Messages in words, for traces.
 #include <string>
+#include <string_view>
 
 #include "consensus/raft/wire.h"
 
@@ -37,7 +38,22 @@ std::string text(const HeartbeatReply& body) {
 std::string text(const TimeoutNow&) { return "campaign now"; }
 std::string text(const Stored&) { return "stored on our own disk"; }
 
+std::string_view word(const VoteRequest& body) { return body.before_vote ? "ask" : "vote"; }
+std::string_view word(const VoteReply& body) {
+  return body.before_vote ? "ask-reply" : "vote-reply";
+}
+std::string_view word(const Append&) { return "append"; }
+std::string_view word(const AppendReply&) { return "append-reply"; }
+std::string_view word(const Heartbeat&) { return "heartbeat"; }
+std::string_view word(const HeartbeatReply&) { return "heartbeat-reply"; }
+std::string_view word(const TimeoutNow&) { return "timeout-now"; }
+std::string_view word(const Stored&) { return "letter"; }
+
 }  // namespace
+
+std::string_view kind_of(const Head& head) {
+  return std::visit([](const auto& body) { return word(body); }, head.body);
+}
 
 // Entries are written index/term.
 std::string describe_message(const Message& message) {

@@ -2,7 +2,8 @@
 //
 // Every field of Replica, Progress and LogTail stands here, hashed or in this list of what is left
 // out; fingerprint_test.cc reads the headers and this file to prove it.
-//   election_timeout_, heartbeat_interval_, pre_vote_, check_quorum_, lease_reads_, lease_length_:
+//   election_timeout_, heartbeat_interval_, pre_vote_, check_quorum_, lease_reads_, lease_length_,
+//   append_entries_max_, inflight_messages_max_:
 //     the same in all states
 //   rng_, drawn_timeout_: only choose deadlines, and a deadline may pass at any time here
 //   election_deadline_: so does this one; whether it is armed follows from the rest

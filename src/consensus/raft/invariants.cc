@@ -47,7 +47,7 @@ void Replica::check_progress() const {
     }
     CHECK(peer.next > peer.match, "what is known to be there is not sent again");
     CHECK(peer.next <= log_.last().next(), "only what exists is sent");
-    CHECK(peer.window.size() <= kInflightMessagesMax, "the window is bounded");
+    CHECK(peer.window.size() <= inflight_messages_max_, "the window is bounded");
     CHECK(peer.window.empty() || peer.flow == Flow::replicating, "only replication is pipelined");
   }
 }

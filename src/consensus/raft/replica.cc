@@ -28,6 +28,8 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
       check_quorum_(config.check_quorum),
       lease_reads_(config.lease_reads),
       lease_length_(lease_length(config)),
+      append_entries_max_(config.append_entries_max),
+      inflight_messages_max_(config.inflight_messages_max),
       rng_(rng),
       now_(now),
       term_(recovered.hard_state.promised.round),
@@ -46,6 +48,9 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
   CHECK(self_, "a replica knows who it is");
   CHECK(heartbeat_interval_ > Duration::zero() && election_timeout_ > heartbeat_interval_,
         "a leader speaks more often than its followers lose patience");
+  CHECK(append_entries_max_ >= 1 && append_entries_max_ <= kAppendEntriesMax,
+        "an append carries something, and no more than its receiver takes");
+  CHECK(inflight_messages_max_ >= 1, "something may be under way");
   CHECK(committed_ <= log_.last(), "the recovered log holds everything committed");
   // Nobody leads in round 1, so an entry of it is the founding one: committed by definition.
   if (log_.knows(Index{1}) && log_.ballot_at(Index{1}).round == 1) {

@@ -196,6 +196,8 @@ class Replica final : public ReplicatedLog {
   const bool check_quorum_;
   const bool lease_reads_;
   const Duration lease_length_;
+  const size_t append_entries_max_;
+  const size_t inflight_messages_max_;
   Rng rng_;
   Time now_;
 

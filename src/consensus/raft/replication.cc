@@ -46,7 +46,7 @@ bool Replica::room_in_window(const Progress& peer) const {
     case Flow::probing:
       return !peer.awaiting_probe;
     case Flow::replicating:
-      return peer.window.size() < kInflightMessagesMax && peer.window_bytes < kInflightBytesMax;
+      return peer.window.size() < inflight_messages_max_ && peer.window_bytes < kInflightBytesMax;
     case Flow::snapshot:
       return false;
   }
@@ -62,11 +62,11 @@ const Entry* Replica::fetched(Index index) const {
 void Replica::gather(const Progress& peer, std::vector<Entry>& entries, size_t& bytes) const {
   const size_t limit = peer.flow == Flow::probing ? kProbeBytesMax : kAppendBytesMax;
   const uint64_t waiting = log_.last() - peer.next + 1;
-  entries.reserve(std::min<uint64_t>(waiting, kAppendEntriesMax));
+  entries.reserve(std::min<uint64_t>(waiting, append_entries_max_));
   for (Index index = peer.next; index <= log_.last(); ++index) {
     const Entry* entry = log_.find(index);
     if (entry == nullptr) entry = fetched(index);
-    if (entry == nullptr || entries.size() == kAppendEntriesMax) return;
+    if (entry == nullptr || entries.size() == append_entries_max_) return;
     // A single entry always fits, however large.
     if (!entries.empty() && bytes + weight(*entry) > limit) return;
     bytes += weight(*entry);

@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "base/bytes.h"
@@ -72,5 +73,7 @@ std::optional<Head> decode_head(const Bytes& encoded);
 std::string describe_message(const Message& message);
 // For searchers (fingerprint.cc): all of it, but write ids by their distance from `durable`.
 void fingerprint_message(const Message& message, WriteId durable, Fingerprint& into);
+// In one word, for scenarios and diagrams.
+std::string_view kind_of(const Head& head);
 
 }  // namespace quorate::consensus::raft
