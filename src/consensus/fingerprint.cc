@@ -110,6 +110,8 @@ void Fingerprint::add_content(const Write& write) {
   add(write.install);
   add(write.entries.size());
   for (const Entry& entry : write.entries) add(entry);
+  add(write.repairs.size());
+  for (const Entry& entry : write.repairs) add(entry);
 }
 
 void Fingerprint::add_members(const Bytes& encoded) {

@@ -30,6 +30,10 @@ inline constexpr size_t kReadRoundsMax = 2;
 inline constexpr Duration kCommitNoticeDelay = std::chrono::milliseconds(1);
 // Rounds of heartbeats whose answers could still renew a lease: older ones prove nothing new.
 inline constexpr size_t kLeaseRoundsMax = 16;
+// Runs of damaged entries asked for in one message; with more, the rest is asked for later.
+inline constexpr size_t kRepairRunsMax = 64;
+// Requests for lost entries waiting for the disk; who is turned away asks again.
+inline constexpr size_t kRepairRequestsMax = 16;
 // Reads waiting for a round; beyond this they are refused as busy.
 inline constexpr size_t kWaitingReadsMax = size_t{1} << 16U;
 

@@ -13,12 +13,15 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/index_ranges.h"
 #include "base/types.h"
 #include "consensus/members.h"
 
 namespace quorate::consensus {
 
 class Fingerprint;
+
+using quorate::IndexRange;
 
 // Who leads, totally ordered. Raft: (term, vote). Paxos: ballot. ZAB: epoch.
 struct Ballot {
@@ -101,8 +104,13 @@ struct SnapshotSent {  // answers Ready::snapshots; index: what was sent, if ok
 struct Disconnected {  // the connection to a peer broke: it may be dead (a hint, not a proof)
   NodeId peer;
 };
-using Event = std::variant<Wake, Receive, Propose, ReadBarrier, TransferLead, Fetched,
-                           SnapshotTaken, SnapshotArrived, SnapshotSent, Disconnected>;
+struct Damaged {  // our disk no longer gives these entries back (docs/decisions/0012)
+  std::vector<IndexRange> ranges;
+};
+struct StoreLost {};  // nor the state that stands for the prefix which the log has given back
+using Event =
+    std::variant<Wake, Receive, Propose, ReadBarrier, TransferLead, Fetched, SnapshotTaken,
+                 SnapshotArrived, SnapshotSent, Disconnected, Damaged, StoreLost>;
 
 // ---- Ready: everything a replica can ask of the world.
 struct Write {  // made durable atomically, in id order; entries may leave holes (Paxos)
@@ -115,6 +123,9 @@ struct Write {  // made durable atomically, in id order; entries may leave holes
   // the state machine already covers the prefix and only log space is given back.
   bool install = false;
   std::vector<Entry> entries;  // then put; never at or below `committed`
+  // Entries that our disk had lost, put back: exactly where one is damaged, with the same ballot,
+  // at or below `committed` or not.
+  std::vector<Entry> repairs;
 };
 
 enum class Refusal : uint8_t {  // surely not applied
@@ -131,10 +142,6 @@ struct Refused {
 struct ReadReady {  // serve once applied >= index
   ReadId id;
   Index index;
-};
-struct IndexRange {  // both included
-  Index first;
-  Index last;
 };
 struct Ready {
   std::optional<Write> write;
@@ -158,6 +165,9 @@ struct Status {
   Index last;
   // The leader may be asked for reads and its commit index is trustworthy (own-term commit).
   bool established = false;
+  uint64_t damaged = 0;     // entries of the log that must be fetched from others
+  Index damaged_first;      // the first of them; zero: none
+  bool store_lost = false;  // the state is gone and a snapshot must come
   std::vector<std::pair<NodeId, Index>> progress;  // leader only: durable match of each peer
 };
 

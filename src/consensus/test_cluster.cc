@@ -19,14 +19,21 @@ void TestDisk::put(const Write& write) {
   if (write.truncate_from) {
     CHECK(*write.truncate_from > was_committed, "committed entries are never dropped");
     entries.erase(entries.lower_bound(*write.truncate_from), entries.end());
+    damaged.erase(damaged.lower_bound(*write.truncate_from), damaged.end());
   }
   if (write.snapshot) {
-    CHECK(write.snapshot->index > snapshot.index, "snapshots move forward");
+    CHECK(write.snapshot->index > snapshot.index || (write.install && *write.snapshot == snapshot),
+          "snapshots move forward, or replace a lost one");
     const auto held = entries.find(write.snapshot->index);
-    const bool same = held != entries.end() && held->second.ballot == write.snapshot->ballot;
+    const bool same = *write.snapshot == snapshot ||
+                      (held != entries.end() && held->second.ballot == write.snapshot->ballot);
     CHECK(same || write.install, "only what is held can be covered");
-    if (!same) entries.clear();
+    if (!same) {
+      entries.clear();
+      damaged.clear();
+    }
     entries.erase(entries.begin(), entries.upper_bound(write.snapshot->index));
+    damaged.erase(damaged.begin(), damaged.upper_bound(write.snapshot->index));
     snapshot = *write.snapshot;
   }
   for (const Entry& entry : write.entries) {
@@ -34,6 +41,10 @@ void TestDisk::put(const Write& write) {
     const Index last = entries.empty() ? snapshot.index : entries.rbegin()->first;
     CHECK(entry.index == last.next(), "the log has no gaps");
     entries[entry.index] = entry;
+  }
+  for (const Entry& entry : write.repairs) {
+    CHECK(damaged.erase(entry.index) == 1, "only what is damaged is repaired");
+    CHECK(entries.at(entry.index) == entry, "what comes back is what was lost");
   }
   const Index last = entries.empty() ? snapshot.index : entries.rbegin()->first;
   CHECK(hard_state.committed <= last, "everything committed is held");
@@ -49,13 +60,30 @@ Recovered TestDisk::recover(size_t tail_entries) const {
     if (recovered.runs.empty() || recovered.runs.back().ballot != entry.ballot) {
       recovered.runs.push_back({index, entry.ballot});
     }
-    if (entry.kind == EntryKind::members) recovered.members_entries.push_back(entry);
+    const bool lost = damaged.contains(index);
+    if (lost) recovered.damaged.push_back({index, index});
+    if (entry.kind == EntryKind::members) {
+      if (lost) {
+        recovered.damaged_members.push_back(index);
+      } else {
+        recovered.members_entries.push_back(entry);
+      }
+    }
     recovered.last = index;
   }
   for (const auto& [index, entry] : entries) {
-    if (recovered.last - index < tail_entries) recovered.tail.push_back(entry);
+    if (damaged.contains(index)) {
+      recovered.tail.clear();
+    } else if (recovered.last - index < tail_entries) {
+      recovered.tail.push_back(entry);
+    }
   }
   return recovered;
+}
+
+const Entry* TestDisk::read(Index index) const {
+  const auto found = entries.find(index);
+  return found == entries.end() || damaged.contains(index) ? nullptr : &found->second;
 }
 
 TestCluster::TestCluster(TestOptions options) : options_(options) {
@@ -84,6 +112,7 @@ void TestCluster::start(TestNode& node) {
   config.pre_vote = options_.pre_vote;
   config.check_quorum = options_.check_quorum;
   Recovered recovered = node.disk.recover(options_.tail_entries);
+  recovered.store_lost = std::exchange(node.store_lost, false);
   node.durable = node.disk.last_write;
   node.replica = make_replica(options_.protocol, config, std::move(recovered), now_,
                               Rng(options_.seed * 1000 + node.id.value));
@@ -117,8 +146,9 @@ void TestCluster::take(TestNode& node) {
     ++node.fetches;
     Fetched fetched;
     for (Index index = ready.fetch->first; index <= ready.fetch->last; ++index) {
-      const auto found = node.disk.entries.find(index);
-      if (found != node.disk.entries.end()) fetched.entries.push_back(found->second);
+      const Entry* found = node.disk.read(index);
+      if (found == nullptr) break;
+      fetched.entries.push_back(*found);
     }
     step(node.id.value, std::move(fetched));
   }
@@ -153,6 +183,7 @@ void TestCluster::make_durable(TestNode& node, const Write& write) {
   if (!write.install) return;
   ++node.installs;
   const size_t count = write.snapshot->index.value;
+  if (node.applied.size() >= count) return;
   CHECK(count <= chosen_.size(), "a snapshot represents what was decided");
   node.applied.assign(chosen_.begin(), chosen_.begin() + static_cast<std::ptrdiff_t>(count));
 }
@@ -180,9 +211,10 @@ void TestCluster::apply(TestNode& node) {
     if (held != nullptr) {
       entry = *held;
     } else {
-      const auto found = node.disk.entries.find(index);
-      CHECK(found != node.disk.entries.end(), "what is not in memory is on the disk");
-      entry = found->second;
+      const Entry* found = node.disk.read(index);
+      if (found == nullptr && node.disk.damaged.contains(index)) return;  // until it is back
+      CHECK(found != nullptr, "what is not in memory is on the disk");
+      entry = *found;
     }
     if (chosen_.size() < index.value) chosen_.push_back(entry);
     CHECK(chosen_[index.value - 1] == entry, "the same entry at the same index everywhere");
@@ -331,6 +363,12 @@ void TestCluster::wipe_and_restart(uint64_t id) {
   target.amnesiac = true;
   target.disk.snapshot.members = encode_members(founding_);
   start(target);
+}
+
+void TestCluster::rot(uint64_t id, uint64_t index) {
+  TestDisk& disk = node(id).disk;
+  CHECK(disk.entries.contains(Index{index}), "there is something to ruin");
+  disk.damaged.insert(Index{index});
 }
 
 void TestCluster::compact(uint64_t id, uint64_t index) {

@@ -23,10 +23,12 @@ struct TestDisk {
   HardState hard_state;
   SnapshotMeta snapshot;
   std::map<Index, Entry> entries;
+  std::set<Index> damaged;  // of these: the content cannot be read any more
   WriteId last_write;
 
   void put(const Write& write);
   Recovered recover(size_t tail_entries) const;
+  const Entry* read(Index index) const;  // null: not there, or damaged
 };
 
 struct TestNode {
@@ -35,6 +37,7 @@ struct TestNode {
   TestDisk disk;
   uint64_t incarnation = 0;
   bool amnesiac = false;
+  bool store_lost = false;   // its next start finds no state
   bool disk_stalls = false;  // writes wait in `unsynced` until sync()
   std::deque<Write> unsynced;
   std::vector<Message> held;  // wait for a write
@@ -92,6 +95,9 @@ class TestCluster {
   void restart(uint64_t id);
   void wipe_and_restart(uint64_t id);  // comes back without its data, as an amnesiac
   void compact(uint64_t id, uint64_t index);
+  // Ruins an entry on the disk; a running replica learns of it only by notice().
+  void rot(uint64_t id, uint64_t index);
+  void notice(uint64_t id, uint64_t index) { step(id, Damaged{{{Index{index}, Index{index}}}}); }
 
   std::vector<std::string> texts(uint64_t id);  // commands applied, in order
   std::deque<Message>& network() { return network_; }

@@ -71,7 +71,10 @@ void Replica::accept(Message& message, const Append& append) {
   const Index end = previous + message.entries.size();
   for (Entry& entry : message.entries) {
     if (entry.index <= log_.snapshot_index() && !QRT_MUTANT(R19)) continue;
-    if (log_.matches(entry.index, entry.ballot)) continue;
+    if (log_.matches(entry.index, entry.ballot)) {
+      if (damaged()) fill_hole(entry);
+      continue;
+    }
     if (entry.index <= log_.last()) {
       CHECK(entry.index > committed_, "a committed entry is never replaced");
       truncate_from(entry.index);
@@ -89,12 +92,17 @@ void Replica::accept(Message& message, const Append& append) {
   const Index equal = std::max(end, log_.snapshot_index());
   acknowledge_ = true;
   acknowledged_ = std::max(acknowledged_, equal);
+  if (damaged()) {
+    repair_.agreed = repair_.agreed_term == term_ ? std::max(repair_.agreed, equal) : equal;
+    repair_.agreed_term = term_;
+  }
   const Index committed = std::min(append.committed, equal);
   if (committed > committed_) commit_to(committed);
 }
 
 void Replica::truncate_from(Index index) {
   log_.truncate_from(index);
+  truncate_damage(index);
   std::erase_if(upcoming_.entries, [&](const Entry& entry) { return entry.index >= index; });
   if (index <= written_last_) {
     upcoming_write();
@@ -132,6 +140,8 @@ void Replica::send_acknowledgement() {
   AppendReply reply;
   reply.accepted = true;
   reply.index = std::min(index, log_.last());
+  // What is not whole here cannot be counted on.
+  if (!QRT_MUTANT(D16_ACK)) reply.index = std::min(reply.index, intact());
   const WriteId after = QRT_MUTANT(R02) ? WriteId{} : write_covering(reply.index);
   send(leader_, reply, after);
 }

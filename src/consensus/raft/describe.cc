@@ -37,6 +37,19 @@ std::string text(const HeartbeatReply& body) {
 }
 std::string text(const TimeoutNow&) { return "campaign now"; }
 std::string text(const Stored&) { return "stored on our own disk"; }
+std::string text(const RepairRequest& body) {
+  const WantedRun& first = body.wanted.front();
+  if (body.store_lost) return "my state is lost, I need one of " + number(first.first.value);
+  std::string said = "my disk has lost " + place(first.first, first.term);
+  for (const WantedRun& run : body.wanted) {
+    if (run.last != first.first) said += " to " + place(run.last, run.term);
+  }
+  return said;
+}
+std::string text(const RepairReply& body) {
+  return "of what you lost I hold up to " + number(body.held.value) + ", state of " +
+         number(body.snapshot.value);
+}
 
 std::string_view word(const VoteRequest& body) { return body.before_vote ? "ask" : "vote"; }
 std::string_view word(const VoteReply& body) {
@@ -48,6 +61,8 @@ std::string_view word(const Heartbeat&) { return "heartbeat"; }
 std::string_view word(const HeartbeatReply&) { return "heartbeat-reply"; }
 std::string_view word(const TimeoutNow&) { return "timeout-now"; }
 std::string_view word(const Stored&) { return "letter"; }
+std::string_view word(const RepairRequest&) { return "repair"; }
+std::string_view word(const RepairReply&) { return "repair-reply"; }
 
 }  // namespace
 

@@ -14,6 +14,7 @@ void Replica::draw_timeout() {
   const bool keep = QRT_MUTANT(N16) && drawn_timeout_ != Duration::zero();
   if (!keep)
     drawn_timeout_ = election_timeout_ + Duration{static_cast<int64_t>(rng_.below(spread))};
+  if (damaged() && !keep) drawn_timeout_ += election_timeout_;  // better somebody whole leads
   election_deadline_ = now_ + drawn_timeout_;
 }
 
@@ -22,6 +23,7 @@ void Replica::draw_timeout() {
 // section 4.2.2).
 bool Replica::may_campaign() const {
   if (amnesiac_ || stage_ == Stage::leader || disk_hangs()) return false;
+  if (!knows_members() || repair_.store_lost) return false;
   if (voter_) return !QRT_MUTANT(M05) || !members().is_learner(self_);
   if (!change_pending() || configurations_.size() < 2 || QRT_MUTANT(M06)) return false;
   return configurations_[configurations_.size() - 2].members.is_voter(self_);
@@ -34,6 +36,7 @@ bool Replica::disk_hangs() const {
 
 // Neither in the configuration in force nor in the last one known to be certain.
 bool Replica::stranger(NodeId id) const {
+  if (!knows_members()) return false;  // the configuration that names it may be what we lost
   return !members().contains(id) && !configuration_at(committed_).members.contains(id);
 }
 
@@ -65,6 +68,7 @@ bool Replica::loyal(bool before_vote) const {
 bool Replica::up_to_date(const VoteRequest& request) const {
   const uint64_t our_term = log_.last_ballot().round;
   if (QRT_MUTANT(R05)) return request.last >= log_.last();
+  if (QRT_MUTANT(D17) && damaged()) return request.last >= intact();
   if (request.last_term != our_term) return request.last_term > our_term;
   return request.last >= log_.last();
 }
@@ -198,7 +202,6 @@ void Replica::lose_office() {
   heartbeat_due_ = false;
   commit_notice_at_ = kNever;
   fetch_.reset();
-  fetch_fresh_ = false;
   fetched_.clear();
 }
 

@@ -12,6 +12,7 @@
 //     runtime knows better
 //   reads_held_: the number of the reads that are hashed
 //   scratch_: dead between two calls
+//   reported_: the committed position, except in a damaged log
 //   dropped_: a count for people
 //   window_bytes, tail_bytes_, uncommitted_bytes_: sums over what is hashed
 #include "consensus/fingerprint.h"
@@ -63,6 +64,8 @@ void Replica::fingerprint(Fingerprint& into, WriteId durable) const {
   fingerprint_election(into);
   if (stage_ == Stage::leader) fingerprint_office(into);
   into.add(fetch_turn_);
+  into.add(fetch_open_);
+  fingerprint_repair(into, durable);
   fingerprint_effects(into, durable);
 }
 
@@ -79,6 +82,51 @@ void Replica::fingerprint_writes(Fingerprint& into, WriteId durable) const {
     into.add(write.last);
     into.add(age(now_, write.asked, election_timeout_));
   }
+}
+
+// A log without damage has nothing of this, nor does it remember what it once had.
+void Replica::fingerprint_repair(Fingerprint& into, WriteId durable) const {
+  into.add(repair_.lending.size());
+  for (const NodeId peer : repair_.lending) into.add(peer);
+  into.add(repair_.requests.size());
+  for (const Repair::Request& waiting : repair_.requests) {
+    into.add(waiting.from);
+    into.add(waiting.request.state_helps);
+    into.add(waiting.request.store_lost);
+    for (const WantedRun& run : waiting.request.wanted) {
+      into.add(run.first);
+      into.add(run.last);
+      into.add(run.term);
+    }
+  }
+  into.add(repair_.fetch.has_value());
+  into.add(damaged());
+  if (!damaged()) return;
+  into.add(reported_);
+  for (const IndexRanges* ranges : {&repair_.holes, &repair_.filling}) {
+    into.add(ranges->list().size());
+    for (const IndexRange& range : ranges->list()) {
+      into.add(range.first);
+      into.add(range.last);
+    }
+  }
+  into.add(repair_.members.size());
+  for (const Index index : repair_.members) into.add(index);
+  into.add(repair_.store_lost);
+  into.add(repair_.fills.size());
+  for (const Repair::Fill& fill : repair_.fills) {
+    into.add(pending(fill.write, durable));
+    into.add(fill.indexes.count());
+    into.add(fill.store);
+  }
+  into.add(repair_.turn);
+  into.add(static_cast<uint64_t>(repair_.ask_delay.count()));
+  into.add(repair_.ask_at == kNever);
+  into.add(repair_.absent_index);
+  into.add(repair_.absent_term);
+  for (const NodeId peer : repair_.absent) into.add(peer);
+  into.add(repair_.agreed);
+  into.add(repair_.agreed_term);
 }
 
 void Replica::fingerprint_election(Fingerprint& into) const {
@@ -146,7 +194,6 @@ void Replica::fingerprint_office(Fingerprint& into) const {
     into.add(fetch_->first);
     into.add(fetch_->last);
   }
-  into.add(fetch_fresh_);
   into.add(fetched_.size());
   for (const Entry& entry : fetched_) into.add(entry);
 }

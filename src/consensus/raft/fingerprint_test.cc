@@ -49,12 +49,15 @@ TEST(Fingerprint, KnowsEveryField) {
   const std::string code = content("raft/fingerprint.cc");
   const auto replica = declared(content("raft/replica.h"), "const NodeId self_", "\n};", "\\w+_");
   const auto progress = declared(content("raft/progress.h"), "struct Progress {", "\n};", "\\w+");
+  const auto repair = declared(content("raft/repair.h"), "struct Repair {", "\n};", "\\w+");
   const auto tail = declared(content("log_tail.h"), " private:", "\n};", "\\w+_");
   EXPECT_GT(replica.size(), 50U);
   EXPECT_GT(progress.size(), 20U);
+  EXPECT_GT(repair.size(), 15U);
   EXPECT_EQ(tail.size(), 6U);
   expect_known(replica, code);
   expect_known(progress, code);
+  expect_known(repair, code);
   expect_known(tail, code + content("log_tail.cc"));
 }
 

@@ -52,8 +52,27 @@ void Replica::check_progress() const {
   }
 }
 
+void Replica::check_damage() const {
+  if (!damaged()) return;
+  for (const IndexRange& hole : repair_.holes.list()) {
+    CHECK(hole.last <= log_.last(), "damage lies in the log");
+    for (Index index = hole.first; index <= hole.last; ++index) {
+      CHECK(index > log_.snapshot_index() || repair_.filling.contains(index),
+            "what a snapshot stands for is whole, or soon will be");
+    }
+  }
+  for (const IndexRange& filled : repair_.filling.list()) {
+    CHECK(repair_.holes.contains(filled.first) && repair_.holes.contains(filled.last),
+          "only what is damaged is filled");
+  }
+  for (const Index index : repair_.members) {
+    CHECK(repair_.holes.contains(index), "an unknown configuration is a damaged entry");
+  }
+}
+
 void Replica::check_invariants() const {
   check_log();
+  check_damage();
   if (stage_ == Stage::leader) check_progress();
   CHECK(stage_ != Stage::candidate || vote_ == self_, "a candidate votes for itself");
   CHECK(!amnesiac_ || stage_ != Stage::leader, "who forgot its votes cannot lead");

@@ -105,7 +105,7 @@ void Replica::track_members() {
     const Member* member = current.find(id);
     peer.admitted = member == nullptr ? 0 : member->incarnation;
     if (id == self_) {
-      peer.match = durable_;
+      peer.match = std::max(peer.match, std::min(durable_, intact()));
       peer.known = true;
       peer.incarnation = peer.admitted;
       peer.round = UINT64_MAX;
@@ -187,6 +187,7 @@ void Replica::readmit(const Progress& peer) {
 
 // Compares our life with the one that the members have admitted for certain.
 void Replica::recall_own_life() {
+  if (!knows_members()) return;
   const Index certain = std::min(committed_, durable_);
   const Configuration& admitted = configuration_at(certain);
   const Member* own = admitted.index <= certain ? admitted.members.find(self_) : nullptr;

@@ -57,6 +57,7 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
     committed_ = std::max(committed_, Index{1});
   }
   term_ = std::max(term_, log_.last_ballot().round);
+  recover_damage(recovered);
   push_configuration(recovered.snapshot.index, recovered.snapshot.members);
   for (const Entry& entry : recovered.members_entries) {
     if (entry.index > log_.snapshot_index()) push_configuration(entry.index, entry.data);
@@ -85,6 +86,7 @@ void Replica::step(Time now, Event event) {
 }
 
 void Replica::on(Wake) {
+  if (now_ >= repair_.ask_at) ask_for_repair();
   if (stage_ == Stage::leader) {
     if (now_ < heartbeat_at_) return;
     if (transfer_to_ && now_ >= transfer_deadline_) transfer_to_ = {};
@@ -117,6 +119,8 @@ void Replica::on(Receive& event) {
 void Replica::on(Propose& event) {
   if (stage_ != Stage::leader) return refuse(event.id, Refusal::not_leader);
   if (transfer_to_) return refuse(event.id, Refusal::transferring);
+  // Until our log is whole again nothing can be promised; perhaps it never will be.
+  if (damaged() && !established_) return refuse(event.id, Refusal::not_ready);
   if (event.kind == EntryKind::members) return propose_members(event);
   if (uncommitted_bytes_ + event.data.size() > kUncommittedBytesMax ||
       log_.last() - committed_ >= kUncommittedEntriesMax) {
@@ -195,8 +199,8 @@ void Replica::seal_write(Ready& ready) {
   }
   last_write_ = write.id;
   written_last_ = log_.last();
-  if (!write.entries.empty() || write.install) {
-    writes_.push_back({write.id, log_.last(), now_});
+  if (!write.entries.empty() || write.install) writes_.push_back({write.id, log_.last(), now_});
+  if (!write.entries.empty() || write.install || !write.repairs.empty()) {
     send(self_, Stored{write.id}, write.id);
   }
   ready.write = std::move(upcoming_);
@@ -210,11 +214,13 @@ void Replica::on_stored(const Stored& letter) {
     writes_.pop_front();
   }
   CHECK(durable_ <= log_.last(), "nothing is durable that is not in the log");
+  repairs_stored(letter.write);
   if (amnesiac_) recall_own_life();
   if (stage_ == Stage::leader) {
     Progress* own = progress_of(self_);
-    if (own != nullptr && durable_ > own->match) {
-      own->match = durable_;
+    const Index whole = std::min(durable_, intact());
+    if (own != nullptr && whole > own->match) {
+      own->match = whole;
       advance_commit();
     }
   }
@@ -252,18 +258,20 @@ Ready Replica::take_ready() {
     fetched_.clear();
     ask_fetch(ready_);
   }
+  serve_repairs(ready_);
   seal_write(ready_);
   if (acknowledge_) send_acknowledgement();
-  ready_.committed = committed_;
+  reported_ = reportable();
+  ready_.committed = reported_;
   return std::exchange(ready_, {});
 }
 
 Time Replica::deadline() const {
-  if (stage_ == Stage::leader) {
-    if (peers_.size() <= 1) return kNever;
-    return committed_ == log_.last() ? std::min(heartbeat_at_, commit_notice_at_) : heartbeat_at_;
-  }
-  return may_campaign() ? election_deadline_ : kNever;
+  Time next = repair_.ask_at;
+  if (stage_ != Stage::leader) return may_campaign() ? std::min(next, election_deadline_) : next;
+  if (peers_.size() <= 1) return next;
+  if (committed_ == log_.last()) next = std::min(next, commit_notice_at_);
+  return std::min(next, heartbeat_at_);
 }
 
 Status Replica::status() const {
@@ -282,9 +290,12 @@ Status Replica::status() const {
   }
   status.leader = leader_;
   status.ballot = {term_, {}};
-  status.committed = committed_;
+  status.committed = reportable();
   status.first = log_.first();
   status.last = log_.last();
+  status.damaged = repair_.holes.count();
+  if (status.damaged != 0) status.damaged_first = repair_.holes.first();
+  status.store_lost = repair_.store_lost;
   status.established = stage_ == Stage::leader && established_;
   if (stage_ == Stage::leader) {
     for (const Progress& peer : peers_) status.progress.emplace_back(peer.id, peer.match);
@@ -305,6 +316,11 @@ std::string Replica::describe() const {
   text += " last_term=" + std::to_string(log_.last_ballot().round);
   text += " durable=" + std::to_string(durable_.value);
   text += " committed=" + std::to_string(committed_.value);
+  if (!repair_.holes.empty()) {
+    text += " damaged=" + std::to_string(repair_.holes.count()) + "@" +
+            std::to_string(repair_.holes.first().value);
+  }
+  if (repair_.store_lost) text += " store_lost";
   if (stage_ != Stage::leader) return text;
   for (const Progress& peer : peers_) {
     text += " " + std::to_string(peer.id.value) + ":" + std::to_string(peer.match.value) + "/" +

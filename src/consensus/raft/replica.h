@@ -2,7 +2,7 @@
 // Understandable Consensus Algorithm", 2014; section numbers of "thesis" are Ongaro's, 2014).
 //
 // Pure: state changes only in step() and take_ready(). The files beside it hold one topic each:
-// election, replication (leader), acceptance (follower), reads, members, snapshot.
+// election, replication (leader), acceptance (follower), reads, members, snapshot, repair.
 // Invariants: see check_invariants(); above all, no message speaks of a term, vote or entry that
 // our disk could still forget, except a leader's own entries, which it does not count itself.
 #pragma once
@@ -20,6 +20,7 @@
 #include "consensus/limits.h"
 #include "consensus/log_tail.h"
 #include "consensus/raft/progress.h"
+#include "consensus/raft/repair.h"
 #include "consensus/raft/wire.h"
 #include "consensus/replicated_log.h"
 
@@ -80,6 +81,8 @@ class Replica final : public ReplicatedLog {
   void on(const SnapshotArrived& event);
   void on(const SnapshotSent& event);
   void on(const Disconnected& event);
+  void on(const Damaged& event);
+  void on(const StoreLost& event);
   void send(NodeId to, const Body& body, WriteId after, std::vector<Entry> entries = {});
   WriteId upcoming_write();  // the id of the write being collected, which there now will be
   void promise_changed();
@@ -175,16 +178,46 @@ class Replica final : public ReplicatedLog {
   // snapshot.cc
   void need_snapshot(Progress& peer);
   void install(const SnapshotMeta& meta);
+  void install_prefix(const SnapshotMeta& meta);
   Index droppable(Index wanted) const;
 
   // fingerprint.cc
   void fingerprint_writes(Fingerprint& into, WriteId durable) const;
+  void fingerprint_repair(Fingerprint& into, WriteId durable) const;
   void fingerprint_election(Fingerprint& into) const;
   void fingerprint_office(Fingerprint& into) const;
   void fingerprint_effects(Fingerprint& into, WriteId durable) const;
   Fingerprint fingerprint_of(const Progress& peer, size_t place, const Fingerprint& into) const;
 
+  // repair.cc
+  void on_body(Message& message, const Head& head, const RepairRequest& request);
+  void on_body(Message& message, const Head& head, const RepairReply& reply);
+  void recover_damage(Recovered& recovered);
+  bool damaged() const { return !repair_.holes.empty() || repair_.store_lost; }
+  // The log up to here is whole on our disk, as far as its entries have been stored at all.
+  Index intact() const;
+  Index reportable() const;
+  bool knows_members() const { return repair_.members.empty(); }
+  void lose(IndexRange range);
+  bool fill_hole(Entry& entry);
+  void insert_configuration(Index index, const Bytes& encoded);
+  void repairs_stored(WriteId write);
+  bool covers_damage(Index through) const;
+  void cover_damage(Index through);
+  void drop_damage(Index through);
+  void truncate_damage(Index index);
+  void ask_for_repair();
+  std::vector<WantedRun> wanted_runs() const;
+  NodeId next_to_ask();
+  bool answer_repair(NodeId to, const RepairRequest& request);
+  void send_repair(NodeId to, const RepairRequest& request, std::vector<Entry> entries);
+  void lend_snapshot(NodeId to);
+  void serve_repairs(Ready& ready);
+  bool take_fetched_repairs(Fetched& event);
+  void note_absent(const Message& message, const Head& head, const RepairReply& reply);
+
   // invariants.cc
+  void check_damage() const;
   void check_log() const;
   void check_progress() const;
 
@@ -260,9 +293,12 @@ class Replica final : public ReplicatedLog {
   uint64_t lease_after_round_ = 0;  // rounds up to this one prove no lease
   bool lease_void_ = false;         // for the rest of the term: another was told to campaign
   std::optional<IndexRange> fetch_;
-  NodeId fetch_turn_;  // served last; the next in order comes first
-  bool fetch_fresh_ = false;
+  NodeId fetch_turn_;        // served last; the next in order comes first
+  bool fetch_open_ = false;  // asked for and not answered, whoever it was for
   std::vector<Entry> fetched_;
+
+  Repair repair_;
+  Index reported_;  // Ready::committed so far
 
   uint64_t dropped_ = 0;
   Ready ready_;

@@ -271,12 +271,12 @@ void Replica::advance_commit() {
 }
 
 void Replica::ask_fetch(Ready& ready) {
-  if (fetch_) return;
+  if (fetch_ || fetch_open_) return;
   const Progress* chosen = nullptr;
   for (const Progress& peer : peers_) {
     const bool wants = peer.id != self_ && peer.flow == Flow::replicating && room_in_window(peer) &&
                        peer.next <= log_.last() && log_.knows(peer.next.previous()) &&
-                       log_.find(peer.next) == nullptr;
+                       log_.find(peer.next) == nullptr && !repair_.holes.contains(peer.next);
     if (!wants) continue;
     if (chosen == nullptr) chosen = &peer;
     if (peer.id > fetch_turn_) {
@@ -289,10 +289,12 @@ void Replica::ask_fetch(Ready& ready) {
   const Index end = std::min(chosen->next + (kFetchEntriesMax - 1), log_.tail_first().previous());
   fetch_ = IndexRange{chosen->next, end};
   ready.fetch = fetch_;
+  fetch_open_ = true;
 }
 
 void Replica::on(Fetched& event) {
-  if (!fetch_) return;
+  fetch_open_ = false;
+  if (take_fetched_repairs(event) || !fetch_) return;
   const IndexRange asked = *fetch_;
   fetch_.reset();
   if (stage_ != Stage::leader) return;
@@ -302,7 +304,7 @@ void Replica::on(Fetched& event) {
     fetched_.push_back(std::move(entry));
     ++expected;
   }
-  if (expected != asked.first) return;
+  if (expected != asked.first || repair_.holes.contains(asked.first)) return;
   // Gone from the log, however that came about: only a snapshot can help.
   Progress* peer = progress_of(fetch_turn_);
   if (peer != nullptr && peer->next == asked.first) need_snapshot(*peer);

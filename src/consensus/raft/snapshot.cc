@@ -21,6 +21,7 @@ void Replica::need_snapshot(Progress& peer) {
 }
 
 void Replica::on(const SnapshotSent& event) {
+  std::erase(repair_.lending, event.to);
   Progress* peer = stage_ == Stage::leader ? progress_of(event.to) : nullptr;
   if (peer == nullptr) return;
   peer->streaming = false;
@@ -43,6 +44,9 @@ Index Replica::droppable(Index wanted) const {
   if (!upcoming_.entries.empty()) {
     limit = std::min(limit, upcoming_.entries.front().index.previous());
   }
+  // The configuration in force there must be known, and somebody must hold what is given back.
+  if (!knows_members()) limit = std::min(limit, repair_.members.front().previous());
+  if (repair_.store_lost) limit = {};
   if (stage_ != Stage::leader) return limit;
   for (const Progress& peer : peers_) {
     const bool alive = peer.streaming || now_ - std::min(peer.heard, now_) < election_timeout_;
@@ -58,6 +62,7 @@ void Replica::on(const SnapshotTaken& event) {
   const Configuration& in_force = configuration_at(index);
   upcoming_.snapshot = SnapshotMeta{index, log_.ballot_at(index), in_force.encoded};
   log_.drop_prefix(index);
+  drop_damage(index);
   while (configurations_.size() > 1 && configurations_[1].index <= index) {
     configurations_.erase(configurations_.begin());
   }
@@ -71,8 +76,11 @@ void Replica::on(const SnapshotArrived& event) {
   }
   // Everything in a snapshot is committed; we may learn of a term from it, never of a leader.
   if (meta.ballot.round > term_) become_follower(meta.ballot.round, {});
-  if (meta.index > committed_ || QRT_MUTANT(M21)) {
-    if (log_.matches(meta.index, meta.ballot) && !QRT_MUTANT(M21)) {
+  const bool held = log_.matches(meta.index, meta.ballot);
+  if (held && covers_damage(meta.index)) {
+    install_prefix(meta);
+  } else if (meta.index > committed_ || QRT_MUTANT(M21)) {
+    if (held && !QRT_MUTANT(M21)) {
       commit_to(meta.index);  // we hold all of it already: no need to replace anything
     } else {
       install(meta);
@@ -85,6 +93,9 @@ void Replica::on(const SnapshotArrived& event) {
 
 void Replica::install(const SnapshotMeta& meta) {
   upcoming_write();
+  cover_damage(meta.index);
+  truncate_damage(meta.index.next());
+  upcoming_.repairs.clear();
   upcoming_.entries.clear();
   if (log_.last() > committed_ && written_last_ > committed_) {
     upcoming_.truncate_from = committed_.next();
@@ -100,6 +111,22 @@ void Replica::install(const SnapshotMeta& meta) {
   configurations_.clear();
   push_configuration(meta.index, meta.members);
   configuration_changed();
+  recall_own_life();
+}
+
+// The state in place of entries that damage took; what follows it in the log is good.
+void Replica::install_prefix(const SnapshotMeta& meta) {
+  upcoming_write();
+  cover_damage(meta.index);
+  std::erase_if(upcoming_.repairs, [&](const Entry& entry) { return entry.index <= meta.index; });
+  std::erase_if(upcoming_.entries, [&](const Entry& entry) { return entry.index <= meta.index; });
+  upcoming_.snapshot = meta;
+  upcoming_.install = true;
+  log_.drop_prefix(meta.index);
+  committed_ = std::max(committed_, meta.index);
+  const auto covered = [&](const Configuration& known) { return known.index <= meta.index; };
+  std::erase_if(configurations_, covered);
+  insert_configuration(meta.index, meta.members);
   recall_own_life();
 }
 

@@ -1,6 +1,7 @@
 #include "consensus/raft/wire.h"
 
 #include "base/codec.h"
+#include "consensus/limits.h"
 
 namespace quorate::consensus::raft {
 namespace {
@@ -10,8 +11,8 @@ constexpr uint64_t kNumberMax = uint64_t{1} << 62U;
 constexpr size_t kHeadBytesTypical = 64;
 
 constexpr uint8_t kAmnesiac = 1;
-constexpr uint8_t kFirstFlag = 2;   // before_vote, accepted, wants_reply
-constexpr uint8_t kSecondFlag = 4;  // transfer, granted
+constexpr uint8_t kFirstFlag = 2;   // before_vote, accepted, wants_reply, state_helps
+constexpr uint8_t kSecondFlag = 4;  // transfer, granted, store_lost
 constexpr uint8_t kFlagsKnown = kAmnesiac | kFirstFlag | kSecondFlag;
 
 uint64_t number(Decoder& in) {
@@ -29,6 +30,7 @@ Flags flags_of(const VoteRequest& body) { return {body.before_vote, body.transfe
 Flags flags_of(const VoteReply& body) { return {body.before_vote, body.granted}; }
 Flags flags_of(const AppendReply& body) { return {body.accepted, false}; }
 Flags flags_of(const Heartbeat& body) { return {body.wants_reply, false}; }
+Flags flags_of(const RepairRequest& body) { return {body.state_helps, body.store_lost}; }
 template <class Other>
 Flags flags_of(const Other&) {
   return {};
@@ -63,6 +65,37 @@ void encode_body(Encoder& out, const HeartbeatReply& body) {
 }
 void encode_body(Encoder&, const TimeoutNow&) {}
 void encode_body(Encoder& out, const Stored& body) { out.varint(body.write.value); }
+void encode_body(Encoder& out, const RepairRequest& body) {
+  out.varint(body.wanted.size());
+  for (const WantedRun& run : body.wanted) {
+    out.varint(run.first.value);
+    out.varint(run.last.value);
+    out.varint(run.term);
+  }
+}
+void encode_body(Encoder& out, const RepairReply& body) {
+  out.varint(body.asked.value);
+  out.varint(body.asked_term);
+  out.varint(body.held.value);
+  out.varint(body.snapshot.value);
+}
+
+RepairRequest decode_request(Decoder& in, Flags flags) {
+  RepairRequest request{flags.first, flags.second, {}};
+  const uint64_t count = in.varint();
+  if (count == 0 || count > kRepairRunsMax) in.fail();
+  Index behind;
+  uint64_t entries = 0;
+  for (uint64_t run = 0; run < count && in.ok(); ++run) {
+    request.wanted.push_back({Index{number(in)}, Index{number(in)}, number(in)});
+    const WantedRun& read = request.wanted.back();
+    if (read.first <= behind || read.last < read.first) in.fail();
+    if (in.ok()) entries += read.last - read.first + 1;
+    if (entries > kAppendEntriesMax) in.fail();
+    behind = read.last;
+  }
+  return request;
+}
 
 // Braced lists evaluate from left to right, so the fields are read in the order written.
 Body decode_body(Decoder& in, uint8_t kind, Flags flags) {
@@ -85,6 +118,10 @@ Body decode_body(Decoder& in, uint8_t kind, Flags flags) {
       return TimeoutNow{};
     case 7:
       return Stored{WriteId{number(in)}};
+    case 8:
+      return decode_request(in, flags);
+    case 9:
+      return RepairReply{Index{number(in)}, number(in), Index{number(in)}, Index{number(in)}};
     default:
       in.fail();
       return {};

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/types.h"
@@ -57,8 +58,28 @@ struct Stored {
   WriteId write;
 };
 
+// Our disk lost these entries: who holds them? One with this position and term has one content
+// wherever it is, so anyone may answer, whoever leads.
+struct WantedRun {
+  Index first;
+  Index last;
+  uint64_t term = 0;
+};
+struct RepairRequest {
+  bool state_helps = false;       // a snapshot helps, should the first be in somebody's only
+  bool store_lost = false;        // only a snapshot helps
+  std::vector<WantedRun> wanted;  // in log order, at least one
+};
+// With those asked-for entries that are at hand.
+struct RepairReply {
+  Index asked;  // the first that was wanted, and its term
+  uint64_t asked_term = 0;
+  Index held;      // the last wanted entry that is in this log, intact or not; zero: none is
+  Index snapshot;  // entries up to here are no longer kept, only the state they led to
+};
+
 using Body = std::variant<VoteRequest, VoteReply, Append, AppendReply, Heartbeat, HeartbeatReply,
-                          TimeoutNow, Stored>;
+                          TimeoutNow, Stored, RepairRequest, RepairReply>;
 struct Head {
   uint64_t term = 0;
   uint64_t incarnation = 0;

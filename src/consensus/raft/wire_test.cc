@@ -21,6 +21,8 @@ std::vector<Head> samples() {
       {5, 8, false, HeartbeatReply{1234567, Index{8}, Duration{1'000'000'000}}},
       {5, 8, false, TimeoutNow{}},
       {5, 8, false, Stored{WriteId{77}}},
+      {5, 8, false, RepairRequest{true, false, {{Index{3}, Index{4}, 1}, {Index{9}, Index{9}, 2}}}},
+      {5, 8, false, RepairReply{Index{3}, 1, Index{4}, Index{2}}},
   };
 }
 
@@ -56,6 +58,21 @@ TEST(RaftWire, NumbersThatWouldOverflowAreRefused) {
   head = samples()[3];
   std::get<Append>(head.body).previous = Index{UINT64_MAX};
   EXPECT_FALSE(decode_head(encode_head(head)));
+}
+
+TEST(RaftWire, ARequestForMoreThanIsEverAskedIsRefused) {
+  const Head good{5, 8, false, RepairRequest{false, false, {{Index{3}, Index{4}, 1}}}};
+  ASSERT_TRUE(decode_head(encode_head(good)));
+  const std::vector<std::vector<WantedRun>> bad{
+      {},
+      {{Index{3}, Index{2}, 1}},
+      {{Index{3}, Index{1u << 20U}, 1}},
+      {{Index{3}, Index{4}, 1}, {Index{4}, Index{5}, 1}},
+      std::vector<WantedRun>(65, {Index{3}, Index{3}, 1}),
+  };
+  for (const auto& wanted : bad) {
+    EXPECT_FALSE(decode_head(encode_head({5, 8, false, RepairRequest{false, false, wanted}})));
+  }
 }
 
 TEST(RaftWire, NoiseHarmsNobody) {

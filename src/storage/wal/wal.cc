@@ -214,6 +214,7 @@ Group& SegmentedWal::group(GroupId id) { return groups_.try_emplace(id, *live_).
 void SegmentedWal::append(GroupId id, consensus::Write write) {
   if (failure_) return;
   CHECK(static_cast<bool>(id), "no group is numbered zero");
+  CHECK(write.repairs.empty(), "only a log that reports damage is asked to repair it");
   CHECK(wal::encoded_write_size_max(write) <= kWriteBytesMax, "a write fits into a segment");
   Group& target = group(id);
   const bool keep_rest = target.queued.keeps_rest(write);
