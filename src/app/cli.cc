@@ -134,6 +134,11 @@ void add_others(CLI::App& app, Line& line) {
 void add_sim(CLI::App& app, Line& line) {
   CLI::App* sim = app.add_subcommand("sim", "simulate a cluster with faults, deterministically");
   sim->add_option("--protocol", line.sim.protocol, "protocol to run");
+  sim->add_option("--profile", line.sim.profile,
+                  "core: replicas alone, fast; full: whole nodes, their bytes and disks")
+      ->check(CLI::IsMember({"core", "full"}));
+  sim->add_option("--faults", line.sim.faults,
+                  "full profile: all, none or names with commas (default: drawn from the seed)");
   sim->add_option("--seed", line.sim.seed, "first seed");
   sim->add_option("--count", line.sim.runs, "how many seeds");
   sim->add_option("--nodes", line.sim.nodes, "members, 1 to 7; 0: drawn from the seed")

@@ -54,6 +54,8 @@ struct DeleteOptions {
 };
 struct SimOptions {
   std::string protocol = "raft";
+  std::string profile = "core";  // core: replicas alone; full: whole nodes
+  std::string faults;            // of the full profile; empty: drawn from the seed
   uint64_t seed = 1;
   uint64_t runs = 1;
   int nodes = 0;  // 0: drawn from the seed

@@ -1,11 +1,13 @@
 // sim: seeds through the simulator, one line each.
 #include <cstdio>
+#include <functional>
 #include <vector>
 
 #include "app/commands.h"
 #include "app/exit_codes.h"
 #include "app/output.h"
 #include "consensus/factory.h"
+#include "sim/full/run.h"
 #include "sim/run.h"
 
 namespace quorate::app {
@@ -25,21 +27,48 @@ void print_run(uint64_t seed, const sim::RunResult& result) {
   std::fflush(stdout);  // a CHECK may end the process; what was found so far must be visible
 }
 
-}  // namespace
+using Runner = std::function<sim::RunResult(uint64_t seed)>;
 
-int run_sim(const SimOptions& options) {
+// Empty when the command line makes no sense; then it was said why.
+Runner make_runner(const SimOptions& options) {
   const auto protocol = consensus::protocol_named(options.protocol);
   if (!protocol) {
     complain("--protocol: \"" + options.protocol + "\" is not a protocol of this build; use raft");
-    return kExitUsage;
+    return {};
   }
-  sim::SimOptions simulation;
-  simulation.protocol = *protocol;
-  simulation.nodes = static_cast<uint64_t>(options.nodes);
+  if (options.profile != "full") {
+    if (!options.faults.empty()) {
+      complain("--faults chooses faults of the full profile; add --profile full");
+      return {};
+    }
+    sim::SimOptions simulation;
+    simulation.protocol = *protocol;
+    simulation.nodes = static_cast<uint64_t>(options.nodes);
+    simulation.trace = options.trace ? 1 : 0;
+    return [simulation](uint64_t seed) { return sim::run_seed(simulation, seed); };
+  }
+  sim::full::Options simulation;
+  simulation.members = static_cast<uint64_t>(options.nodes);
   simulation.trace = options.trace ? 1 : 0;
+  if (!options.faults.empty()) {
+    const auto faults = sim::full::parse_faults(options.faults);
+    if (!faults) {
+      complain("--faults: " + faults.error().text);
+      return {};
+    }
+    simulation.faults = *faults;
+  }
+  return [simulation](uint64_t seed) { return sim::full::run_seed(simulation, seed); };
+}
+
+}  // namespace
+
+int run_sim(const SimOptions& options) {
+  const Runner runner = make_runner(options);
+  if (!runner) return kExitUsage;
   std::vector<std::string> replays;
   for (uint64_t seed = options.seed; seed - options.seed < options.runs; ++seed) {
-    const sim::RunResult result = sim::run_seed(simulation, seed);
+    const sim::RunResult result = runner(seed);
     print_run(seed, result);
     if (!result.violation.empty()) replays.push_back(result.replay);
   }

@@ -5,8 +5,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 
+#include "sim/full/run.h"
 #include "sim/hash.h"
 #include "sim/run.h"
 
@@ -20,6 +22,8 @@ struct Arguments {
   uint64_t count = 100;
   uint32_t trace = 0;
   uint64_t twice_every = 50;  // runs each such seed a second time and compares the hashes
+  bool full = false;          // whole nodes instead of cores
+  std::string faults;         // of the full profile; empty: from the seed
 };
 
 double cpu_seconds() {
@@ -32,6 +36,15 @@ double cpu_seconds() {
 bool parse(int count, char** words, Arguments& arguments) {
   for (int position = 1; position + 1 < count; position += 2) {
     const std::string name = words[position];
+    if (name == "--profile") {
+      arguments.full = std::strcmp(words[position + 1], "full") == 0;
+      if (!arguments.full && std::strcmp(words[position + 1], "core") != 0) return false;
+      continue;
+    }
+    if (name == "--faults") {
+      arguments.faults = words[position + 1];
+      continue;
+    }
     const uint64_t value = std::strtoull(words[position + 1], nullptr, 10);
     if (name == "--nodes") {
       arguments.nodes = value;
@@ -92,30 +105,53 @@ void report(const Totals& totals, uint64_t seeds) {
       static_cast<unsigned long long>(totals.installs));
 }
 
+using Runner = std::function<quorate::sim::RunResult(uint64_t seed)>;
+
+// Empty when the arguments make no sense; then it was said why.
+Runner make_runner(const Arguments& arguments) {
+  if (!arguments.full) {
+    quorate::sim::SimOptions options;
+    options.nodes = arguments.nodes;
+    options.trace = arguments.trace;
+    return [options](uint64_t seed) { return quorate::sim::run_seed(options, seed); };
+  }
+  quorate::sim::full::Options options;
+  options.members = arguments.nodes;
+  options.trace = arguments.trace;
+  if (!arguments.faults.empty()) {
+    const auto faults = quorate::sim::full::parse_faults(arguments.faults);
+    if (!faults) {
+      std::fprintf(stderr, "--faults: %s\n", faults.error().text.c_str());
+      return {};
+    }
+    options.faults = *faults;
+  }
+  return [options](uint64_t seed) { return quorate::sim::full::run_seed(options, seed); };
+}
+
 }  // namespace
 
 int main(int count, char** words) {
   Arguments arguments;
   if (!parse(count, words, arguments)) {
     std::fprintf(stderr,
-                 "usage: sim_seeds [--nodes N] [--first S] [--count K] [--twice-every M] "
-                 "[--trace 1]\n");
+                 "usage: sim_seeds [--profile core|full] [--nodes N] [--first S] [--count K] "
+                 "[--twice-every M] [--faults LIST] [--trace 1]\n");
     return 2;
   }
-  quorate::sim::SimOptions options;
-  options.nodes = arguments.nodes;
-  options.trace = arguments.trace;
+  const auto runner = make_runner(arguments);
+  if (!runner) return 2;
   Totals totals;
   quorate::sim::TraceHash hash;
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   for (uint64_t done = 0; done < arguments.count; ++done) {
     const uint64_t seed = arguments.first + done;
-    const quorate::sim::RunResult result = quorate::sim::run_seed(options, seed);
+    const quorate::sim::RunResult result = runner(seed);
     add(totals, result);
     hash.add(quorate::sim::hash_text(result.hash));
     std::string failure = result.violation;
     if (failure.empty() && arguments.twice_every != 0 && seed % arguments.twice_every == 0 &&
-        quorate::sim::run_seed(options, seed).hash != result.hash) {
+        runner(seed).hash != result.hash) {
       failure = "the same seed gave another trace hash: something is not deterministic";
     }
     if (!failure.empty() && totals.failures++ < kFailuresShownMax) {

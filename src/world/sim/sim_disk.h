@@ -35,6 +35,7 @@ enum class FileSystem : uint8_t {
   xfs              // appended pages may be missing as zeros, or the whole growth is
 };
 inline constexpr uint64_t kFileSystems = 4;
+inline constexpr uint64_t kAmpleSpace = uint64_t{1} << 40U;
 
 class SimDisk final : public Disk {
  public:
@@ -52,6 +53,7 @@ class SimDisk final : public Disk {
   void fail_next_sync() { fail_next_sync_ = true; }
   // Growth beyond this many bytes of files is refused with no_space.
   void set_space(uint64_t bytes) { space_ = bytes; }
+  uint64_t space() const { return space_; }
   void set_file_system(FileSystem kind) { file_system_ = kind; }
 
   // Damage to what is stored, behind everybody's back. False: there is nothing to damage.
@@ -66,6 +68,7 @@ class SimDisk final : public Disk {
   // Reads fail until it is written again, or healed.
   bool make_unreadable(const std::string& path, uint64_t sector);
   void heal_unreadable();
+  bool has_unreadable() const;
 
   // What a nemesis may choose from: every file, in the order of their paths.
   struct Stored {
@@ -75,6 +78,10 @@ class SimDisk final : public Disk {
     uint64_t last_sync_end = 0;
   };
   std::vector<Stored> stored() const;
+  // The content of a file as its reader would see it; costs no operation.
+  std::optional<std::string> peek(const std::string& path) const;
+  // Takes back what was armed and has not struck yet; damage done stays.
+  void disarm();
   uint64_t operations() const { return operations_; }
   uint64_t used_bytes() const { return used_; }
 
@@ -183,7 +190,7 @@ class SimDisk final : public Disk {
   bool crashed_ = false;
   bool fail_next_sync_ = false;
   FileSystem file_system_ = FileSystem::adversarial;
-  uint64_t space_ = uint64_t{1} << 40U;
+  uint64_t space_ = kAmpleSpace;
   uint64_t used_ = 0;
   // Handles may outlive the disk when a simulation is torn down.
   std::shared_ptr<SimDisk*> self_;

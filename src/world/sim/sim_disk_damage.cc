@@ -86,6 +86,11 @@ void SimDisk::heal_unreadable() {
   for (auto& [id, inode] : inodes_) inode.unreadable.clear();
 }
 
+bool SimDisk::has_unreadable() const {
+  return std::ranges::any_of(inodes_,
+                             [](const auto& entry) { return !entry.second.unreadable.empty(); });
+}
+
 void SimDisk::list_stored(const std::string& path, InodeId directory,
                           std::vector<Stored>& list) const {
   for (const auto& [name, id] : inodes_.at(directory).entries) {
@@ -103,6 +108,20 @@ std::vector<SimDisk::Stored> SimDisk::stored() const {
   std::vector<Stored> list;
   list_stored("", 1, list);
   return list;
+}
+
+std::optional<std::string> SimDisk::peek(const std::string& path) const {
+  const std::optional<Place> place = find(path);
+  if (!place.has_value() || place->inode == 0) return std::nullopt;
+  const Inode& inode = inodes_.at(place->inode);
+  if (inode.directory) return std::nullopt;
+  return inode.content;
+}
+
+void SimDisk::disarm() {
+  crash_at_.reset();
+  fail_next_sync_ = false;
+  for (auto& [id, inode] : inodes_) inode.stale.clear();
 }
 
 void SimDisk::copy_from(const SimDisk& other) {

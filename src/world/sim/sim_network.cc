@@ -259,7 +259,7 @@ bool SimFabric::transmit(NodeId from, NodeId to, Lane lane, uint64_t connection,
   // The sender believes in a connection that has ended: what it sends goes nowhere.
   if (pairs_.at(key(from, to)).live != connection) return true;
   if (link.options.silent) {
-    if (options_.datagram_chaos) return true;
+    if (options_.datagram_chaos || (loose_ && loose_(frame))) return true;
     if (link.parked_bytes + frame.size() > kParkedBytesMax) return false;
     link.parked_bytes += frame.size();
     link.parked.push_back({lane, connection, std::move(frame)});
@@ -279,7 +279,7 @@ void SimFabric::send_on(const PairKey& route, Link& link, Parked sent) {
       ports_.at(route.first)->deliver_bulk_sent(route.second, connection);
     });
   }
-  if (options_.datagram_chaos) return send_datagram(route, link, std::move(sent), leaves);
+  if (options_.datagram_chaos || (loose_ && loose_(sent.frame))) return send_datagram(route, link, std::move(sent), leaves);
   Time arrives = leaves + options.latency.draw(link.rng);
   if (link.rng.chance_per_million(options.loss_per_million)) arrives += options.resend;
   Time& last = link.last_arrival[static_cast<size_t>(lane)];

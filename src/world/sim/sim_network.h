@@ -69,6 +69,10 @@ class SimFabric {
   // Sees every frame that arrives.
   using Observer = std::function<void(NodeId from, NodeId to, const Bytes& frame)>;
   void set_observer(Observer observer) { observer_ = std::move(observer); }
+  // Frames that suffer as in datagram chaos although connections stand: for those whose sender
+  // promises to survive it, while the others rely on what a connection promises.
+  using Judge = std::function<bool(const Bytes& frame)>;
+  void set_loose(Judge judge) { loose_ = std::move(judge); }
   uint64_t frames_delivered() const { return frames_delivered_; }
 
  private:
@@ -122,6 +126,7 @@ class SimFabric {
   uint64_t next_connection_ = 1;
   uint64_t frames_delivered_ = 0;
   Observer observer_;
+  Judge loose_;
 };
 
 }  // namespace quorate::world

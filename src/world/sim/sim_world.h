@@ -83,6 +83,7 @@ class SimWorld {
   void isolate(NodeId node) { partition({node}); }
   void heal();
   void reset_connection(NodeId left, NodeId right) { fabric_.reset(left, right); }
+  void set_loose(SimFabric::Judge judge) { fabric_.set_loose(std::move(judge)); }
   void set_frame_observer(SimFabric::Observer observer) {
     fabric_.set_observer(std::move(observer));
   }

@@ -1,0 +1,62 @@
+// sim/full/model.h: what etcd answers, in the simplest form that can be written down.
+//
+// Every version of every key is kept for ever, so the answer to a read of any revision can be
+// told afterwards. Answers are texts, so that two of them can be compared and shown. It covers
+// what the simulated clients ask for, no more, and shares nothing with the machine it judges but
+// the decoders of the wire form.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "machine/etcd/commands.h"
+#include "machine/etcd/messages.h"
+
+namespace quorate::sim::full {
+
+class Model {
+ public:
+  // Applies one command of the log and tells what its client must hear.
+  std::string apply(std::string_view command);
+  // What a query must answer when the store is at `current`. `compacted`: as the reader sees it.
+  std::string read(const machine::etcd::RangeRequest& request, int64_t current,
+                   int64_t compacted) const;
+
+  int64_t revision() const { return revision_; }
+  int64_t compacted() const { return compacted_; }
+
+ private:
+  struct Version {
+    int64_t create = 0;
+    int64_t mod = 0;
+    int64_t version = 0;  // 0: deleted
+    std::string value;
+  };
+  using Versions = std::vector<Version>;
+
+  int64_t view() const { return revision_ + (changed_ ? 1 : 0); }
+  const Version* newest(std::string_view key) const;
+  static const Version* at_revision(const Versions& versions, int64_t revision);
+  std::string listing(const machine::etcd::RangeRequest& request, int64_t revision) const;
+  std::string put(const machine::etcd::PutRequest& request);
+  std::string remove(const machine::etcd::DeleteRangeRequest& request);
+  std::string transact(const machine::etcd::TxnRequest& request);
+  std::string run(const machine::etcd::RequestOp& operation);
+  std::string compact(std::string_view request);
+  bool holds(const machine::etcd::Compare& compare) const;
+  bool change(const std::string& key, std::string_view value, bool deleted);
+
+  std::map<std::string, Versions, std::less<>> keys_;
+  int64_t revision_ = 1;
+  int64_t compacted_ = -1;
+  bool changed_ = false;
+};
+
+// The answer that came, in the model's words.
+std::string answer_text(machine::etcd::CommandKind kind, const machine::Reply& reply);
+std::string range_text(const machine::Reply& reply);
+
+}  // namespace quorate::sim::full
