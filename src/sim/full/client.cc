@@ -72,7 +72,7 @@ void Clients::draw_request(Operation& operation) {
 }
 
 Operation Clients::draw(uint64_t client) {
-  const Swarm& swarm = cluster_.swarm();
+  const FullSwarm& swarm = cluster_.swarm();
   Operation operation;
   operation.number = next_number_++;
   operation.client = client;

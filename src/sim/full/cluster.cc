@@ -62,8 +62,8 @@ bool Excuses::explains(ErrorKind kind) const {
   return false;
 }
 
-Cluster::Cluster(Swarm swarm, uint64_t seed, Trace trace)
-    : swarm_(std::move(swarm)),
+Cluster::Cluster(const FullSwarm& swarm, uint64_t seed, Trace trace)
+    : swarm_(swarm),
       trace_(std::move(trace)),
       rng_(mix(seed, 11)),
       atlas_(swarm_.atlas, swarm_.members),
@@ -143,8 +143,9 @@ void Cluster::start(uint64_t member) {
   ++one.starts;
   one.ready = false;
   one.stopping = false;
+  node::NodeConfig settings = config(member);
   auto opened = node::open_node(executor(member), disk(member), world_.network(id),
-                                machines_of(member), config(member), rng_.split());
+                                machines_of(member), std::move(settings), rng_.split());
   if (!opened) {
     if (disk(member).crashed()) {  // the power went meanwhile
       crash(member, world::CrashKind::power);
@@ -245,12 +246,13 @@ void Cluster::try_clone(uint64_t from, uint64_t to) {
   world::SimDisk copy(rng_.split(), unused);
   copy.copy_from(disk(from));
   if (!copy.peek(std::string(kDirectory) + "/identity")) return;  // not even begun there
+  node::NodeConfig settings = config(to);
   auto opened = node::open_node(
       executor(to), copy, world_.network(id_of(to)),
       [](const std::string&) -> Result<std::unique_ptr<machine::StateMachine>> {
         return fail(ErrorKind::invalid, "no machine is opened for a clone");
       },
-      config(to), rng_.split());
+      std::move(settings), rng_.split());
   const bool refused = !opened && (opened.error().kind == ErrorKind::conflict ||
                                    members_[from].excuses.explains(opened.error().kind));
   if (refused) return;

@@ -44,7 +44,7 @@ class Cluster {
   // Hears that a member's process ended, whatever the reason.
   using DownHandler = std::function<void(uint64_t member)>;
 
-  Cluster(Swarm swarm, uint64_t seed, Trace trace);
+  Cluster(const FullSwarm& swarm, uint64_t seed, Trace trace);
   ~Cluster();
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
@@ -77,7 +77,7 @@ class Cluster {
   void at(Time when, world::Task action) { world_.at(when, std::move(action)); }
   world::SimExecutor& executor(uint64_t member) { return world_.executor(id_of(member)); }
   world::SimDisk& disk(uint64_t member) { return world_.disk(id_of(member)); }
-  const Swarm& swarm() const { return swarm_; }
+  const FullSwarm& swarm() const { return swarm_; }
   Truth& truth() { return truth_; }
   const Truth& truth() const { return truth_; }
   Atlas& atlas() { return atlas_; }
@@ -110,7 +110,7 @@ class Cluster {
   void check_bounds(uint64_t member);
   uint64_t decided_before(Duration past);  // entries, so long ago
 
-  Swarm swarm_;
+  FullSwarm swarm_;
   Trace trace_;
   Rng rng_;
   Truth truth_;

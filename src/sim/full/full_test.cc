@@ -86,7 +86,7 @@ TEST(Atlas, AQuorumStaysWhole) {
 TEST(Model, AgreesWithTheMachine) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     Rng rng(seed);
-    Swarm swarm;
+    FullSwarm swarm;
     swarm.deletes = 200'000;
     swarm.compactions = 50'000;
     world::TraceHash trace;

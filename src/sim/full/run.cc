@@ -33,9 +33,9 @@ std::string replay_command(const Options& options, uint64_t seed) {
   return command + " --trace";
 }
 
-Swarm world_of(const Options& options, uint64_t seed) {
+FullSwarm world_of(const Options& options, uint64_t seed) {
   Rng rng(mix(seed, 20));
-  Swarm swarm = draw_swarm(rng, options.members, options.faults ? &*options.faults : nullptr);
+  FullSwarm swarm = draw_swarm(rng, options.members, options.faults ? &*options.faults : nullptr);
   if (options.duration_ms != 0) swarm.duration = std::chrono::milliseconds(options.duration_ms);
   return swarm;
 }

@@ -21,7 +21,7 @@ Duration between(Rng& rng, Duration low, Duration high) {
                               static_cast<uint64_t>(std::max(low, high).count())));
 }
 
-void draw_faults(Rng& rng, Swarm& swarm) {
+void draw_faults(Rng& rng, FullSwarm& swarm) {
   for (uint64_t kind = 0; kind < kFaultKinds; ++kind) {
     swarm.faults.set(static_cast<Fault>(kind), coin(rng));
   }
@@ -41,7 +41,7 @@ void draw_faults(Rng& rng, Swarm& swarm) {
   if (rng.below(5) == 0) spare(Fault::crash, Fault::clone);
 }
 
-void draw_machines(Rng& rng, Swarm& swarm) {
+void draw_machines(Rng& rng, FullSwarm& swarm) {
   swarm.machine.turn.high = microseconds(one_of(rng, {5, 20, 100, 1000}));
   swarm.machine.log_lane.high = microseconds(one_of(rng, {100, 500, 2'000, 10'000}));
   swarm.machine.background_lane.high = microseconds(one_of(rng, {1'000, 5'000, 50'000}));
@@ -53,7 +53,7 @@ void draw_machines(Rng& rng, Swarm& swarm) {
   swarm.mixed_file_systems = rng.below(4) == 0;
 }
 
-void draw_clients(Rng& rng, Swarm& swarm) {
+void draw_clients(Rng& rng, FullSwarm& swarm) {
   swarm.clients = one_of(rng, {1, 3, 3, 5, 8});
   // About twenty operations a second together, sometimes many more or nearly none.
   const uint64_t rate = one_of(rng, {2, 20, 20, 20, 20, 60, 200});
@@ -69,7 +69,7 @@ void draw_clients(Rng& rng, Swarm& swarm) {
   swarm.strangers = one_of(rng, {20'000, 100'000, 500'000});
 }
 
-void draw_calamity(Rng& rng, Swarm& swarm) {
+void draw_calamity(Rng& rng, FullSwarm& swarm) {
   swarm.duration = swarm.election_timeout * rng.between(20, 60);
   swarm.fault_interval = rng.below(3) == 0
                              ? between(rng, swarm.election_timeout / 5, swarm.election_timeout)
@@ -84,8 +84,8 @@ void draw_calamity(Rng& rng, Swarm& swarm) {
 
 }  // namespace
 
-Swarm draw_swarm(Rng& rng, uint64_t members, const FaultSet* faults) {
-  Swarm swarm;
+FullSwarm draw_swarm(Rng& rng, uint64_t members, const FaultSet* faults) {
+  FullSwarm swarm;
   const uint64_t drawn = one_of(rng, {3, 3, 3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 6, 7});
   swarm.members = members == 0 ? drawn : std::min(members, kMembersMax);
   swarm.election_timeout = milliseconds(rng.between(200, 1500));
@@ -112,7 +112,7 @@ Swarm draw_swarm(Rng& rng, uint64_t members, const FaultSet* faults) {
   return swarm;
 }
 
-std::string describe(const Swarm& swarm) {
+std::string describe(const FullSwarm& swarm) {
   const auto in_ms = [](Duration duration) {
     return std::to_string(std::chrono::duration_cast<milliseconds>(duration).count()) + " ms";
   };

@@ -1,7 +1,7 @@
 // sim/full/swarm.h: what kind of world a seed gets in a full simulation.
 //
 // Each class of faults is on in some seeds and off in others, each with a strength of its own
-// (Groce et al., "Swarm testing", ISSTA 2012); so are the sizes, the settings of the nodes and
+// (Groce et al., "FullSwarm testing", ISSTA 2012); so are the sizes, the settings of the nodes and
 // what the clients do.
 #pragma once
 
@@ -22,7 +22,7 @@ enum class AtlasMode : uint8_t {
   availability,  // a quorum always holds every committed byte
 };
 
-struct Swarm {
+struct FullSwarm {
   // ---- The cluster.
   uint64_t members = 3;
   Duration election_timeout = std::chrono::seconds(1);
@@ -61,7 +61,7 @@ struct Swarm {
 };
 
 // `members` 0: from the seed. Draws which classes of faults are on unless they are given.
-Swarm draw_swarm(Rng& rng, uint64_t members, const FaultSet* faults);
-std::string describe(const Swarm& swarm);
+FullSwarm draw_swarm(Rng& rng, uint64_t members, const FaultSet* faults);
+std::string describe(const FullSwarm& swarm);
 
 }  // namespace quorate::sim::full

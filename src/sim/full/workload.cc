@@ -47,11 +47,11 @@ etcd::RangeRequest range(std::string_view key, std::string_view end) {
   return request;
 }
 
-std::string draw_key(Rng& rng, const Swarm& swarm) {
+std::string draw_key(Rng& rng, const FullSwarm& swarm) {
   return "k" + std::to_string(rng.below(swarm.keys));
 }
 
-std::string draw_value(Rng& rng, const Swarm& swarm, uint64_t number) {
+std::string draw_value(Rng& rng, const FullSwarm& swarm, uint64_t number) {
   std::string value = "v" + std::to_string(number);
   const uint64_t size = rng.below(swarm.value_bytes_max + 1);
   if (value.size() < size) value.resize(size, '.');
@@ -78,7 +78,7 @@ Command draw_deletion(Rng& rng, const std::string& key, uint64_t number) {
   return command(CommandKind::txn, txn);
 }
 
-Command draw_transaction(Rng& rng, const Swarm& swarm, const Model& model,
+Command draw_transaction(Rng& rng, const FullSwarm& swarm, const Model& model,
                          const std::string& value) {
   const std::string key = draw_key(rng, swarm);
   const std::string other = draw_key(rng, swarm);
@@ -101,7 +101,7 @@ Command draw_transaction(Rng& rng, const Swarm& swarm, const Model& model,
 
 }  // namespace
 
-Command draw_command(Rng& rng, const Swarm& swarm, const Model& model, uint64_t number) {
+Command draw_command(Rng& rng, const FullSwarm& swarm, const Model& model, uint64_t number) {
   if (rng.chance_per_million(swarm.compactions)) return draw_compaction(rng, model);
   const uint64_t dice = rng.below(1'000'000);
   if (dice < swarm.deletes) return draw_deletion(rng, draw_key(rng, swarm), number);
@@ -113,7 +113,7 @@ Command draw_command(Rng& rng, const Swarm& swarm, const Model& model, uint64_t 
   return command(CommandKind::put, put(key, value, rng.below(3) == 0));
 }
 
-Bytes draw_query(Rng& rng, const Swarm& swarm, const Model& model) {
+Bytes draw_query(Rng& rng, const FullSwarm& swarm, const Model& model) {
   const std::string key = draw_key(rng, swarm);
   etcd::RangeRequest request = range(key, {});
   if (rng.below(3) == 0) {

@@ -14,8 +14,8 @@ struct Command {
 };
 
 // Every command but a compaction carries `number` somewhere, so that no two are the same.
-Command draw_command(Rng& rng, const Swarm& swarm, const Model& model, uint64_t number);
+Command draw_command(Rng& rng, const FullSwarm& swarm, const Model& model, uint64_t number);
 // A range, now and then of an older revision.
-Bytes draw_query(Rng& rng, const Swarm& swarm, const Model& model);
+Bytes draw_query(Rng& rng, const FullSwarm& swarm, const Model& model);
 
 }  // namespace quorate::sim::full

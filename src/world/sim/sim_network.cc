@@ -279,7 +279,8 @@ void SimFabric::send_on(const PairKey& route, Link& link, Parked sent) {
       ports_.at(route.first)->deliver_bulk_sent(route.second, connection);
     });
   }
-  if (options_.datagram_chaos || (loose_ && loose_(sent.frame))) return send_datagram(route, link, std::move(sent), leaves);
+  if (options_.datagram_chaos || (loose_ && loose_(sent.frame)))
+    return send_datagram(route, link, std::move(sent), leaves);
   Time arrives = leaves + options.latency.draw(link.rng);
   if (link.rng.chance_per_million(options.loss_per_million)) arrives += options.resend;
   Time& last = link.last_arrival[static_cast<size_t>(lane)];
