@@ -64,6 +64,9 @@ void Applier::apply_one(const consensus::Entry& entry) {
       break;
     case consensus::EntryKind::members:
       machine_->apply_members(entry.index, round, entry.data);
+      if (entry.id && listener_.waits_for(entry.id)) {
+        replies_.emplace_back(std::pair(entry.id, entry.index), machine::Reply{});
+      }
       break;
     case consensus::EntryKind::command: {
       machine::Reply reply;

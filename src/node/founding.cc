@@ -10,7 +10,8 @@ Founding::Founding(std::vector<NodeId> others, Time started)
     : others_(std::move(others)), patience_ends_(started + kFoundingPatience) {}
 
 void Founding::heard(NodeId peer, LifeState state) {
-  if (std::ranges::find(others_, peer) == others_.end()) return;
+  // Whoever is formed knows more than the flags do: the cluster may have other members now.
+  if (state != LifeState::formed && std::ranges::find(others_, peer) == others_.end()) return;
   heard_[peer] = state;
 }
 

@@ -53,11 +53,14 @@ TEST(FoundingTest, WhatAPeerSaidEndsWithItsConnection) {
   EXPECT_EQ(founding.verdict(kStart), Verdict::wait);
 }
 
-TEST(FoundingTest, StrangersDoNotCount) {
+TEST(FoundingTest, OthersThanTheConfiguredFoundNothing) {
   Founding founding({kB, kC}, kStart);
   founding.heard(NodeId{9}, LifeState::fresh);
-  founding.heard(NodeId{8}, LifeState::formed);
+  founding.heard(NodeId{8}, LifeState::virgin);
   EXPECT_EQ(founding.verdict(kLater), Verdict::wait);
+  // But they may have taken the places of those that are.
+  founding.heard(NodeId{8}, LifeState::formed);
+  EXPECT_EQ(founding.verdict(kLater), Verdict::lost);
 }
 
 }  // namespace

@@ -14,6 +14,14 @@ bool nothing_asked(const consensus::Ready& ready) {
          ready.snapshots.empty() && !ready.fetch;
 }
 
+// Whether another configuration may be in force after this write.
+bool touches_members(const consensus::Write& write) {
+  return write.install || write.truncate_from ||
+         std::ranges::any_of(write.entries, [](const consensus::Entry& entry) {
+           return entry.kind == consensus::EntryKind::members;
+         });
+}
+
 }  // namespace
 
 Group::Group(GroupOptions options, GroupWorld world, StoreDirectory directory,
@@ -29,7 +37,17 @@ Group::Group(GroupOptions options, GroupWorld world, StoreDirectory directory,
       sender_(options.group, world_.executor, world_.disk, directory_, world_.outbound, *this),
       receiver_(options.group, world_.executor, world_.disk, directory_, world_.outbound, *this) {
   applier_.set_machine(*machine_);
-  applied_members_ = machine_->durable_position().members;
+  set_decided(machine_->durable_position().members, machine_->applied());
+}
+
+void Group::set_decided(const Bytes& encoded, Index index) {
+  if (encoded.empty()) return;
+  auto decoded = consensus::decode_members(encoded);
+  CHECK(decoded.has_value(), "configurations in the log and in stores are well-formed");
+  decided_members_ = std::move(*decoded);
+  decided_at_ = index;
+  members_changed_ = true;
+  promotion_wanted_ = Promotion::is_wanted(decided_members_);
 }
 
 void Group::start_replica(std::unique_ptr<consensus::ReplicatedLog> replica, WriteId durable) {
@@ -39,6 +57,7 @@ void Group::start_replica(std::unique_ptr<consensus::ReplicatedLog> replica, Wri
   applier_.set_replica(*replica_);
   status_ = replica_->status();
   applier_.set_committed(status_.committed);
+  members_changed_ = true;
   work_came();
 }
 
@@ -71,6 +90,11 @@ void Group::propose(Bytes command, Time deadline, OutcomeCallback done) {
   work_came();
 }
 
+void Group::change_members(const MemberChange& change, Time deadline, OutcomeCallback done) {
+  proposals_.change(change, deadline, std::move(done));
+  work_came();
+}
+
 void Group::read_barrier(Time deadline, BarrierCallback done) {
   gate_.read(deadline, std::move(done));
   work_came();
@@ -93,10 +117,41 @@ void Group::abandon() {
   gate_.release(applier_.applied());
 }
 
+void Group::leave() {
+  proposals_.on_removed();
+  refuse_new_work();
+}
+
 // ---- The ways out of the parts.
 
 void Group::propose_here(ProposalId id, const Bytes& command) {
   step(consensus::Propose{id, consensus::EntryKind::command, command});
+}
+
+std::optional<ForwardRefusal> Group::change_here(ProposalId id, const Bytes& encoded) {
+  const auto change = decode_member_change(encoded);
+  if (!change) return ForwardRefusal::too_large;
+  const consensus::Status status = replica_->status();
+  if (status.role != consensus::Role::leader || !status.established) return ForwardRefusal::later;
+  // Only what is decided may be a reason to refuse, and only that is what a change starts from.
+  const bool settled = decided_members_.outgoing.empty() && decided_members_ == replica_->members();
+  if (!settled) return ForwardRefusal::busy;
+  const auto target =
+      changed(decided_members_, *change, {options_.learners_max, status.progress, status.last});
+  if (!target) return forward_refusal(target.error());
+  if (removes(*change, options_.self) && hands_over_first(world_.executor.now())) {
+    return ForwardRefusal::later;
+  }
+  step(consensus::Propose{id, consensus::EntryKind::members, consensus::encode_members(*target)});
+  return std::nullopt;
+}
+
+// A leader that is removed while it leads leaves the others without one for an election.
+bool Group::hands_over_first(Time now) {
+  if (!leaves_since_) leaves_since_ = now;
+  if (now - *leaves_since_ >= options_.hand_over_patience) return false;
+  step(consensus::TransferLead{});
+  return true;
 }
 
 bool Group::forward(NodeId leader, const Forward& forward) {
@@ -115,7 +170,7 @@ void Group::answer_peer(NodeId peer, ReadId theirs, std::optional<Index> index) 
 }
 
 void Group::on_entry(const consensus::Entry& entry) {
-  if (entry.kind == consensus::EntryKind::members) applied_members_ = entry.data;
+  if (entry.kind == consensus::EntryKind::members) set_decided(entry.data, entry.index);
   trim_.on_applied(entry.index, entry.data.size());
 }
 
@@ -218,20 +273,29 @@ void Group::take_forwards(const LeaderView& view) {
   auto forwards = std::exchange(forwards_, {});
   for (auto& [peer, forward] : forwards) {
     std::optional<ForwardRefusal> why;
-    if (!view.here || view.round != forward.round)
-      why = ForwardRefusal::not_leader;
-    else if (stopping_)
-      why = ForwardRefusal::later;
-    else if (overloaded)
+    if (overloaded && !forward.is_change) {
       why = ForwardRefusal::busy;
+    } else {
+      why = take_forwarded(view, forward);
+    }
     if (why) {
       world_.outbound.send(peer, world::Lane::normal,
                            encode(options_.group, ForwardRefused{forward.round, forward.id, *why}));
-      continue;
     }
-    forwarded_rounds_[forward.id] = forward.round;
-    step(consensus::Propose{forward.id, consensus::EntryKind::command, std::move(forward.command)});
   }
+}
+
+std::optional<ForwardRefusal> Group::take_forwarded(const LeaderView& view, Forward& forward) {
+  if (!view.here || view.round != forward.round) return ForwardRefusal::not_leader;
+  if (stopping_) return ForwardRefusal::later;
+  forwarded_rounds_[forward.id] = forward.round;
+  if (forward.is_change) {
+    const auto why = change_here(forward.id, forward.command);
+    if (why) forwarded_rounds_.erase(forward.id);
+    return why;
+  }
+  step(consensus::Propose{forward.id, consensus::EntryKind::command, std::move(forward.command)});
+  return std::nullopt;
 }
 
 void Group::hand_over_work(Time now) {
@@ -243,6 +307,7 @@ void Group::hand_over_work(Time now) {
 }
 
 void Group::append(consensus::Write write) {
+  members_changed_ |= touches_members(write);
   if (write.install) {
     CHECK(write.snapshot.has_value(), "an install names its snapshot");
     CHECK(!install_, "one install at a time");
@@ -323,6 +388,7 @@ bool Group::release_held() {
 bool Group::apply(Applier::Budget& budget) {
   const Index before = applier_.applied();
   if (!applier_.apply(budget)) return false;
+  if (decided_members_.outgoing.empty()) proposals_.on_members_settled();
   return applier_.applied() > before;
 }
 
@@ -345,20 +411,37 @@ bool Group::drain(Time now) {
   }
   dirty_ = false;
   if (failed_) return false;
-  settle();
+  settle(now);
   if (replica_ != nullptr) give_log_back(now);
   const bool more = moved || applier_.can_apply() || dirty_;
   dirty_ = more;
   return more;
 }
 
-void Group::settle() {
+void Group::settle(Time now) {
   if (replica_ == nullptr) return;
   status_ = replica_->status();
+  if (status_.role != consensus::Role::leader) leaves_since_.reset();
+  plan_promotion(now);
   if (status_.leader && status_.leader != last_leader_) {
     last_leader_ = status_.leader;
     ++leader_changes_;
   }
+}
+
+void Group::plan_promotion(Time now) {
+  const bool wanted = promotion_wanted_ && status_.established;
+  if (!wanted) promotion_at_ = kNever;
+  if (wanted && promotion_at_ == kNever) promotion_at_ = now + kPromotionInterval;
+}
+
+void Group::promote(Time now) {
+  promotion_at_ = now + kPromotionInterval;
+  if (!decided_members_.outgoing.empty() || decided_members_ != replica_->members()) return;
+  const auto target = promotion_.look(decided_members_, replica_->status());
+  if (!target) return;
+  log(LogLevel::info, "a new member has caught up: it becomes a voter");
+  step(consensus::Propose{{}, consensus::EntryKind::members, consensus::encode_members(*target)});
 }
 
 void Group::give_log_back(Time now) {
@@ -379,12 +462,14 @@ void Group::on_time(Time now) {
   gate_.expire(now);
   sender_.expire(now);
   if (replica_ != nullptr && replica_->deadline() <= now) step(consensus::Wake{});
+  if (replica_ != nullptr && promotion_at_ <= now) promote(now);
   work_came();
 }
 
 Time Group::deadline() const {
   if (failed_) return kNever;
-  Time next = std::min({proposals_.deadline(), gate_.deadline(), sender_.deadline()});
+  Time next =
+      std::min({proposals_.deadline(), gate_.deadline(), sender_.deadline(), promotion_at_});
   if (replica_ != nullptr) next = std::min(next, replica_->deadline());
   return next;
 }
@@ -436,7 +521,7 @@ void Group::on_installed(const Result<std::shared_ptr<machine::StateMachine>>& m
   auto old = std::exchange(machine_, *machine);
   applier_.set_machine(*machine_);
   applier_.set_committed(index);
-  applied_members_ = install_->meta.members;
+  set_decided(install_->meta.members, index);
   install_.reset();
   applier_.release();
   log(LogLevel::info, "installed a snapshot of index " + std::to_string(index.value));

@@ -46,6 +46,9 @@ struct GroupOptions {
   uint64_t end_sequence = UINT64_MAX;
   uint64_t snapshot_count = 10000;
   uint64_t catch_up_entries = 5000;
+  size_t learners_max = 1;
+  // A leader that is to be removed tries for so long to hand over first.
+  Duration hand_over_patience = std::chrono::seconds(1);
 };
 
 class Group : private Proposals::Door,
@@ -63,6 +66,7 @@ class Group : private Proposals::Door,
   bool has_replica() const { return replica_ != nullptr; }
 
   void propose(Bytes command, Time deadline, OutcomeCallback done);
+  void change_members(const MemberChange& change, Time deadline, OutcomeCallback done);
   void read_barrier(Time deadline, BarrierCallback done);
   void transfer_lead(NodeId to);
 
@@ -80,13 +84,16 @@ class Group : private Proposals::Door,
 
   void refuse_new_work();  // stopping
   void abandon();          // stopped: everything is answered now
+  void leave();            // this node was removed: what asked for that is answered
 
   const consensus::Status& status() const { return status_; }  // as of the last drain
-  const consensus::Members* members() const;
+  const consensus::Members* members() const;  // in force; null before the replica is made
   const machine::StateMachine& machine() const { return *machine_; }
   Index applied() const { return applier_.applied(); }
-  // The configuration as decided and applied, encoded.
-  const Bytes& applied_members() const { return applied_members_; }
+  // The configuration as decided and applied, and the newest index of which that is known.
+  const consensus::Members& decided_members() const { return decided_members_; }
+  Index decided_at() const { return decided_at_; }
+  bool members_changed() { return std::exchange(members_changed_, false); }  // of either kind
   size_t proposals_pending() const { return proposals_.pending(); }
   uint64_t proposals_failed() const { return proposals_.failed(); }
   uint64_t leader_changes() const { return leader_changes_; }
@@ -100,6 +107,7 @@ class Group : private Proposals::Door,
 
   // What the parts ask for.
   void propose_here(ProposalId id, const Bytes& command) override;
+  std::optional<ForwardRefusal> change_here(ProposalId id, const Bytes& change) override;
   bool forward(NodeId leader, const Forward& forward) override;
   void barrier_here(ReadId id) override;
   bool ask_leader(NodeId leader, ReadId id) override;
@@ -128,11 +136,16 @@ class Group : private Proposals::Door,
   bool release_held();
   bool apply(Applier::Budget& budget);
   void give_log_back(Time now);
-  void settle();
+  void settle(Time now);
   void start_install();
   void on_installed(const Result<std::shared_ptr<machine::StateMachine>>& machine);
   void discard_arrived();
   bool take_forward(NodeId peer, Forward& forward);
+  std::optional<ForwardRefusal> take_forwarded(const LeaderView& view, Forward& forward);
+  bool hands_over_first(Time now);
+  void promote(Time now);
+  void plan_promotion(Time now);
+  void set_decided(const Bytes& encoded, Index index);
   void work_came();
   void fail_all(const Error& error);
 
@@ -154,7 +167,13 @@ class Group : private Proposals::Door,
   std::map<ProposalId, uint64_t> forwarded_rounds_;   // handed to the replica in this pass
   std::optional<consensus::SnapshotMeta> arrived_;    // the replica has not decided on it yet
   std::optional<Install> install_;
-  Bytes applied_members_;
+  consensus::Members decided_members_;
+  Index decided_at_;
+  bool members_changed_ = false;
+  bool promotion_wanted_ = false;  // by a learner of the decided configuration
+  Time promotion_at_ = kNever;
+  Promotion promotion_;
+  std::optional<Time> leaves_since_;  // a leader that tries to hand over before it is removed
   NodeId last_leader_;
   uint64_t leader_changes_ = 0;
   bool dirty_ = false;

@@ -7,7 +7,8 @@ namespace quorate::node {
 namespace {
 
 constexpr std::string_view kMagic = "QRTIDENT";
-constexpr uint8_t kFormat = 1;
+constexpr uint8_t kFormatWithoutName = 1;
+constexpr uint8_t kFormat = 2;
 constexpr uint64_t kIdentityBytesMax = 4096;
 constexpr const char* kName = "identity";
 
@@ -22,19 +23,29 @@ Bytes encode_identity(const Identity& identity) {
   out.u64(identity.incarnation);
   out.u8(identity.amnesiac ? 1 : 0);
   out.u64(identity.next_sequence);
+  out.u64(identity.joined_at.value);
+  out.string(identity.name);
+  out.string(identity.token);
   out.u32(crc32c(out.text()));
   return out.take();
 }
 
 std::optional<Identity> decode_identity(const Bytes& encoded) {
   Decoder in(encoded.view());
-  if (in.raw(kMagic.size()) != kMagic || in.u8() != kFormat) return std::nullopt;
+  if (in.raw(kMagic.size()) != kMagic) return std::nullopt;
+  const uint8_t format = in.u8();
+  if (format != kFormat && format != kFormatWithoutName) return std::nullopt;
   Identity identity;
   identity.cluster_id = in.u64();
   identity.member = NodeId{in.u64()};
   identity.incarnation = in.u64();
   identity.amnesiac = in.u8() != 0;
   identity.next_sequence = in.u64();
+  if (format == kFormat) {
+    identity.joined_at = Index{in.u64()};
+    identity.name = std::string(in.string());
+    identity.token = std::string(in.string());
+  }
   const uint32_t stored = in.u32();
   if (!in.finished()) return std::nullopt;
   const std::string_view covered = encoded.view().substr(0, encoded.size() - sizeof(stored));

@@ -25,6 +25,10 @@ struct Identity {
   bool amnesiac = false;
   // No proposal numbered from here on was ever made.
   uint64_t next_sequence = 0;
+  // Of the log: the cluster has had this member there for certain. Zero for a founder.
+  Index joined_at;
+  std::string name;   // under which it was started first, and the cluster's token; empty: the
+  std::string token;  // directory is older than these fields
   bool operator==(const Identity&) const = default;
 };
 

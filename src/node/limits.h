@@ -66,6 +66,23 @@ inline constexpr Duration kSnapshotPinAfter = std::chrono::seconds(30);
 // Must stay free on the disk after a snapshot was received.
 inline constexpr uint64_t kSnapshotSpareBytes = uint64_t{64} << 20U;
 
+// ---- Membership.
+// Changes of this node's clients that wait for their turn: operators make one, scripts a few.
+inline constexpr size_t kChangesWaitingMax = 64;
+// Hostile input bounds; a member has one or two URLs of under a hundred bytes.
+inline constexpr size_t kMemberUrlsMax = 64;
+inline constexpr size_t kMemberUrlBytesMax = 1024;
+// What a member tells whoever asks who belongs to the cluster. Seven members need about 1 KiB.
+inline constexpr size_t kIntroductionBytesMax = size_t{60} << 10U;
+// How often a leader looks whether a new member has caught up: what it then has missed in this
+// time it can miss as a voter, too.
+inline constexpr Duration kPromotionInterval = std::chrono::milliseconds(100);
+// Without a leader for so long, a member asks the others who belongs to the cluster: perhaps it
+// was removed, or they live elsewhere now. Longer than most elections after a broken connection.
+inline constexpr Duration kLostPatience = std::chrono::milliseconds(300);
+inline constexpr Duration kInquiryInterval = std::chrono::seconds(1);
+inline constexpr Duration kInquirySilenceMax = std::chrono::seconds(5);
+
 // ---- Founding.
 // How long a new member waits for all others before a majority is enough.
 inline constexpr Duration kFoundingPatience = std::chrono::seconds(3);

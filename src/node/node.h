@@ -8,12 +8,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "base/rng.h"
 #include "consensus/factory.h"
+#include "node/introduction.h"
 #include "node/service.h"
 #include "world/disk.h"
 #include "world/executor.h"
@@ -33,17 +35,23 @@ enum class Start : uint8_t { new_cluster, existing_cluster };
 struct NodeConfig {
   NodeId self;
   uint64_t cluster_id = 0;
+  std::string name;   // of the member, and the token of its cluster: a directory that was made
+  std::string token;  // under both is taken as it is, whatever the rest of the flags says
   GroupId group{1};
   consensus::Protocol protocol = consensus::Protocol::raft;
   std::string directory;
-  std::vector<PeerConfig> members;  // the initial set, self included; the log decides later
+  std::vector<PeerConfig> members;    // the initial set, self included; the log decides later
+  std::vector<std::string> contacts;  // host:port of others, asked when nobody else is known
   Start start = Start::new_cluster;
+  // Who was added to a running cluster: what a member of it said, from where its id is known.
+  std::optional<Introduction> introduction;
   Duration election_timeout = std::chrono::seconds(1);
   Duration heartbeat_interval = std::chrono::milliseconds(100);
   bool pre_vote = true;
   uint64_t snapshot_count = 10000;   // applied entries between log truncations
   uint64_t catch_up_entries = 5000;  // kept behind the truncation for slow peers
   uint64_t wal_segment_bytes = uint64_t{64} << 20U;
+  size_t learners_max = 1;
   uint64_t incarnation = 0;  // a fresh random number; used only when the directory is new
 };
 
@@ -61,7 +69,14 @@ class Node : public Service {
   // more. The text says what to do.
   virtual void set_failure_handler(std::function<void(const Error&)> handler) = 0;
   virtual void set_ready_handler(std::function<void()> handler) = 0;  // a quorum is up: once
+  // The others have removed this member for good: called once. It proposes nothing more and
+  // should be stopped soon; what it was asked has been answered by then.
+  virtual void set_removed_handler(std::function<void()> handler) = 0;
 };
+
+// Looks whose data the directory holds and makes `config` speak for that member. False: nobody's
+// yet. An error: somebody else's. Blocking.
+Result<bool> adopt_stored_identity(world::Disk& disk, NodeConfig& config);
 
 // Blocking: locks the directory, recovers the log and the machine. Errors are sentences for the
 // operator.

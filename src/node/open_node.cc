@@ -8,10 +8,10 @@ namespace {
 
 std::unexpected<Error> pass_on(const Error& error) { return std::unexpected<Error>(error); }
 
-Result<void> check_config(const NodeConfig& config) {
-  if (!config.self || !config.group || config.directory.empty()) {
-    return fail(ErrorKind::invalid, "a node needs an id, a group and a data directory");
-  }
+// What the identity file has room for.
+constexpr size_t kNameBytesMax = 1024;
+
+Result<void> check_members(const NodeConfig& config) {
   std::vector<NodeId> ids;
   for (const PeerConfig& member : config.members) ids.push_back(member.id);
   std::ranges::sort(ids);
@@ -23,6 +23,17 @@ Result<void> check_config(const NodeConfig& config) {
     return fail(ErrorKind::invalid,
                 "the initial members do not include this member: add its name and peer URLs");
   }
+  return {};
+}
+
+Result<void> check_config(const NodeConfig& config) {
+  if (!config.self || !config.group || config.directory.empty()) {
+    return fail(ErrorKind::invalid, "a node needs an id, a group and a data directory");
+  }
+  if (config.name.size() > kNameBytesMax || config.token.size() > kNameBytesMax) {
+    return fail(ErrorKind::invalid, "a name or token is longer than " +
+                                        std::to_string(kNameBytesMax) + " bytes; shorten it");
+  }
   if (config.heartbeat_interval <= Duration::zero() ||
       config.election_timeout <= config.heartbeat_interval) {
     return fail(ErrorKind::invalid,
@@ -32,23 +43,36 @@ Result<void> check_config(const NodeConfig& config) {
   return {};
 }
 
-Result<Identity> claim_directory(world::Disk& disk, world::Executor& executor,
-                                 const NodeConfig& config, uint64_t& first_sequence) {
-  auto stored = load_identity(disk, config.directory);
-  if (!stored) return pass_on(stored.error());
-  Identity identity = stored->value_or(Identity{config.cluster_id, config.self, 0, false, 1});
-  if (identity.cluster_id != config.cluster_id) {
+Result<void> check_owner(const Identity& identity, const NodeConfig& config) {
+  if (identity.cluster_id == config.cluster_id && identity.member == config.self) return {};
+  // The log knows the members and this one's URLs better than flags that are older or newer.
+  const bool named = !identity.name.empty();
+  if (named && identity.name == config.name && identity.token == config.token) return {};
+  if (named ? identity.token != config.token : identity.cluster_id != config.cluster_id) {
     return fail(ErrorKind::conflict,
                 config.directory +
                     " holds data of another cluster (other initial members or token); point to "
                     "the right data directory, or to an empty one");
   }
-  if (identity.member != config.self) {
-    return fail(ErrorKind::conflict,
-                config.directory +
-                    " holds data of another member of this cluster; start it with that member's "
-                    "name and URLs, or point to an empty data directory");
+  return fail(ErrorKind::conflict,
+              config.directory +
+                  " holds data of another member of this cluster; start it with that member's "
+                  "name and URLs, or point to an empty data directory");
+}
+
+Result<Identity> claim_directory(world::Disk& disk, world::Executor& executor,
+                                 const NodeConfig& config, uint64_t& first_sequence) {
+  auto stored = load_identity(disk, config.directory);
+  if (!stored) return pass_on(stored.error());
+  Identity identity = stored->value_or(Identity{});
+  if (!*stored) {
+    identity.cluster_id = config.cluster_id;
+    identity.member = config.self;
+    identity.next_sequence = 1;
+    if (config.introduction) identity.joined_at = config.introduction->index;
   }
+  identity.name = config.name;
+  identity.token = config.token;
   // Numbers of an earlier run never come again, even when the wall clock went back.
   const auto wall = static_cast<uint64_t>(std::max<int64_t>(executor.wall_nanoseconds(), 1));
   first_sequence = std::max(identity.next_sequence, wall);
@@ -80,10 +104,28 @@ Result<std::optional<consensus::Recovered>> recover_group(storage::Wal& wal,
 
 }  // namespace
 
+Result<bool> adopt_stored_identity(world::Disk& disk, NodeConfig& config) {
+  auto stored = load_identity(disk, config.directory);
+  if (!stored) return pass_on(stored.error());
+  if (!*stored) return false;
+  const Identity& identity = **stored;
+  if (auto checked = check_owner(identity, config); !checked) return pass_on(checked.error());
+  // Ids of the flags are those of a founding that this member had no part in.
+  if (identity.joined_at || identity.member != config.self) config.members.clear();
+  config.self = identity.member;
+  config.cluster_id = identity.cluster_id;
+  return true;
+}
+
 Result<std::unique_ptr<Node>> open_node(world::Executor& executor, world::Disk& disk,
                                         world::Network& network, MachineFactory make_machine,
                                         NodeConfig config, Rng rng) {
+  auto stored = adopt_stored_identity(disk, config);
+  if (!stored) return pass_on(stored.error());
   if (auto checked = check_config(config); !checked) return pass_on(checked.error());
+  if (!*stored && !config.introduction) {
+    if (auto checked = check_members(config); !checked) return pass_on(checked.error());
+  }
   if (auto made = disk.make_directory(config.directory); !made) return pass_on(made.error());
   OpenedDirectory opened;
   auto lock = disk.lock(config.directory);

@@ -1,8 +1,24 @@
 #include "node/peers.h"
 
+#include <utility>
+
 #include "base/log.h"
 
 namespace quorate::node {
+
+void Peers::follow(const std::map<NodeId, std::vector<std::string>>& wanted) {
+  if (stopped_ || wanted == wanted_) return;
+  const auto before = std::exchange(wanted_, wanted);
+  for (const auto& [id, addresses] : before) {
+    if (wanted_.contains(id)) continue;
+    network_.forget_peer(id);
+    if (connected_.erase(id) > 0) listener_.on_peer_disconnected(id);
+  }
+  for (const auto& [id, addresses] : wanted_) {
+    const auto known = before.find(id);
+    if (known == before.end() || known->second != addresses) network_.set_peer(id, addresses);
+  }
+}
 
 bool Peers::send(NodeId to, world::Lane lane, Bytes frame) {
   if (stopped_) return false;
@@ -16,7 +32,7 @@ bool Peers::send(NodeId to, world::Lane lane, Bytes frame) {
 }
 
 void Peers::on_connected(NodeId peer) {
-  connected_.insert(peer);
+  connected_[peer] = executor_.now();
   if (!stopped_) listener_.on_peer_connected(peer);
 }
 

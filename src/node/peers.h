@@ -3,10 +3,15 @@
 // Decodes what comes, drops and counts what is malformed, and hands the rest on by kind.
 #pragma once
 
-#include <set>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "node/outbound.h"
 #include "node/wire.h"
+#include "world/executor.h"
 #include "world/network.h"
 
 namespace quorate::node {
@@ -28,12 +33,16 @@ class Peers : public Outbound, private world::Network::Receiver {
     uint64_t frames_unsent = 0;   // not connected, or the peer's queue was full
   };
 
-  Peers(world::Network& network, Listener& listener) : network_(network), listener_(listener) {}
+  Peers(world::Executor& executor, world::Network& network, Listener& listener)
+      : executor_(executor), network_(network), listener_(listener) {}
   void start() { network_.start(*this); }
   void stop() { stopped_ = true; }
 
+  // Whom to keep a connection with, and where; replaces what was wanted before.
+  void follow(const std::map<NodeId, std::vector<std::string>>& wanted);
   bool send(NodeId to, world::Lane lane, Bytes frame) override;
-  const std::set<NodeId>& connected() const { return connected_; }
+  // Since when, without a break.
+  const std::map<NodeId, Time>& connected() const { return connected_; }
   const Metrics& metrics() const { return metrics_; }
 
  private:
@@ -43,9 +52,11 @@ class Peers : public Outbound, private world::Network::Receiver {
   // Snapshots are paced by what their receiver has written, which covers the way there.
   void on_bulk_sent(NodeId peer) override { static_cast<void>(peer); }
 
+  world::Executor& executor_;
   world::Network& network_;
   Listener& listener_;
-  std::set<NodeId> connected_;
+  std::map<NodeId, std::vector<std::string>> wanted_;
+  std::map<NodeId, Time> connected_;
   Metrics metrics_;
   bool stopped_ = false;
 };

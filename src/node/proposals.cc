@@ -6,6 +6,29 @@
 #include "node/limits.h"
 
 namespace quorate::node {
+namespace {
+
+RefusedWhy refused_why(ChangeRefusal why) {
+  switch (why) {
+    case ChangeRefusal::member_exists:
+      return RefusedWhy::member_exists;
+    case ChangeRefusal::urls_exist:
+      return RefusedWhy::urls_exist;
+    case ChangeRefusal::member_not_found:
+      return RefusedWhy::member_not_found;
+    case ChangeRefusal::not_learner:
+      return RefusedWhy::not_learner;
+    case ChangeRefusal::too_many_learners:
+      return RefusedWhy::too_many_learners;
+    case ChangeRefusal::learner_not_ready:
+      return RefusedWhy::learner_not_ready;
+    case ChangeRefusal::no_voter_left:
+      return RefusedWhy::no_voter_left;
+  }
+  CHECK(false, "every refusal has a reason");
+}
+
+}  // namespace
 
 Proposals::Proposals(NodeId self, uint64_t first_sequence, uint64_t end_sequence, Door& door)
     : self_(self), next_sequence_(first_sequence), end_sequence_(end_sequence), door_(door) {
@@ -28,14 +51,34 @@ void Proposals::propose(Bytes command, Time deadline, OutcomeCallback done, bool
   if (full || overloaded) {
     return refuse_at_once(std::move(done), RefusedWhy::too_many_requests);
   }
-  const uint64_t sequence = next_sequence_++;
-  pending_bytes_ += command.size();
   Pending pending;
   pending.command = std::move(command);
   pending.deadline = deadline;
   pending.done = std::move(done);
+  add(std::move(pending));
+}
+
+void Proposals::change(const MemberChange& change, Time deadline, OutcomeCallback done) {
+  if (stopping_) return refuse_at_once(std::move(done), RefusedWhy::stopping);
+  if (waiting_changes_.size() >= kChangesWaitingMax || pending_.size() >= kPendingMax ||
+      next_sequence_ >= end_sequence_) {
+    return refuse_at_once(std::move(done), RefusedWhy::too_many_requests);
+  }
+  Pending pending;
+  pending.command = encode_member_change(change);
+  pending.is_change = true;
+  pending.deadline = deadline;
+  pending.done = std::move(done);
+  add(std::move(pending));
+}
+
+void Proposals::add(Pending pending) {
+  const uint64_t sequence = next_sequence_++;
+  const Time deadline = pending.deadline;
+  pending_bytes_ += pending.command.size();
+  std::set<uint64_t>& waiting = pending.is_change ? waiting_changes_ : waiting_;
   pending_.emplace_hint(pending_.end(), sequence, std::move(pending));
-  waiting_.insert(waiting_.end(), sequence);
+  waiting.insert(waiting.end(), sequence);
   if (ordered_deadlines_.empty() || ordered_deadlines_.back().first <= deadline) {
     ordered_deadlines_.emplace_back(deadline, sequence);
   } else {
@@ -44,9 +87,11 @@ void Proposals::propose(Bytes command, Time deadline, OutcomeCallback done, bool
 }
 
 void Proposals::hand_over(Time now, const LeaderView& view) {
-  if (view != last_view_) paused_until_ = Time::min();
+  if (view != last_view_) paused_until_ = changes_paused_until_ = Time::min();
   last_view_ = view;
-  if (waiting_.empty() || !view.leader || now < paused_until_) return;
+  if (!view.leader) return;
+  if (!waiting_changes_.empty() && now >= changes_paused_until_) hand_over_changes(now, view);
+  if (waiting_.empty() || now < paused_until_) return;
   for (auto place = waiting_.begin(); place != waiting_.end();) {
     const uint64_t sequence = *place;
     const ProposalId id{self_, sequence};
@@ -54,7 +99,7 @@ void Proposals::hand_over(Time now, const LeaderView& view) {
     if (view.here) {
       door_.propose_here(id, pending.command);
     } else if (!door_.forward(view.leader, Forward{view.round, id, pending.command})) {
-      return pause(now);
+      return pause(now, false);
     }
     pending.stage = Stage::handed_over;
     pending.round = view.round;
@@ -63,7 +108,27 @@ void Proposals::hand_over(Time now, const LeaderView& view) {
   }
 }
 
-void Proposals::pause(Time now) { paused_until_ = now + kRetryPause; }
+void Proposals::hand_over_changes(Time now, const LeaderView& view) {
+  const std::set<uint64_t> waiting = std::exchange(waiting_changes_, {});
+  for (const uint64_t sequence : waiting) {
+    const ProposalId id{self_, sequence};
+    Pending& pending = pending_.at(sequence);
+    pending.stage = Stage::handed_over;
+    pending.round = view.round;
+    pending.taker = view.leader;
+    if (view.here) {
+      if (const auto why = door_.change_here(id, pending.command)) {
+        note_refusal(now, sequence, *why);
+      }
+    } else if (!door_.forward(view.leader, Forward{view.round, id, pending.command, true})) {
+      note_refusal(now, sequence, ForwardRefusal::later);
+    }
+  }
+}
+
+void Proposals::pause(Time now, bool is_change) {
+  (is_change ? changes_paused_until_ : paused_until_) = now + kRetryPause;
+}
 
 Proposals::Pending* Proposals::find_own(ProposalId id) {
   if (id.node != self_) return nullptr;
@@ -74,17 +139,14 @@ Proposals::Pending* Proposals::find_own(ProposalId id) {
 void Proposals::wait_again(uint64_t sequence, Pending& pending) {
   pending.stage = Stage::waiting;
   pending.taker = NodeId{};
-  waiting_.insert(sequence);
+  (pending.is_change ? waiting_changes_ : waiting_).insert(sequence);
 }
 
 void Proposals::on_refused(Time now, ProposalId id, consensus::Refusal why) {
   Pending* pending = find_own(id);
   if (pending == nullptr || pending->stage != Stage::handed_over || pending->taker != self_) return;
-  if (why == consensus::Refusal::busy) {
-    return answer(pending_.find(id.sequence), RefusedOutcome{RefusedWhy::too_many_requests});
-  }
-  wait_again(id.sequence, *pending);
-  pause(now);
+  const bool busy = why == consensus::Refusal::busy;
+  note_refusal(now, id.sequence, busy ? ForwardRefusal::busy : ForwardRefusal::later);
 }
 
 void Proposals::on_forward_refused(Time now, NodeId from, const ForwardRefused& refused) {
@@ -92,17 +154,23 @@ void Proposals::on_forward_refused(Time now, NodeId from, const ForwardRefused& 
   // A late answer to an earlier life says nothing about this one.
   if (pending == nullptr || pending->stage != Stage::handed_over) return;
   if (pending->taker != from || pending->round != refused.round) return;
-  switch (refused.why) {
-    case ForwardRefusal::busy:
-      return answer(pending_.find(refused.id.sequence),
-                    RefusedOutcome{RefusedWhy::too_many_requests});
-    case ForwardRefusal::too_large:
-      return answer(pending_.find(refused.id.sequence), RefusedOutcome{RefusedWhy::too_large});
-    case ForwardRefusal::not_leader:
-    case ForwardRefusal::later:
-      wait_again(refused.id.sequence, *pending);
-      return pause(now);
+  note_refusal(now, refused.id.sequence, refused.why);
+}
+
+void Proposals::note_refusal(Time now, uint64_t sequence, ForwardRefusal why) {
+  const auto place = pending_.find(sequence);
+  Pending& pending = place->second;
+  if (const auto reason = change_refusal(why); reason && pending.is_change) {
+    return answer(place, RefusedOutcome{refused_why(*reason)});
   }
+  if (why == ForwardRefusal::too_large) return answer(place, RefusedOutcome{RefusedWhy::too_large});
+  // For a change it means that another one is under way: its turn comes.
+  if (why == ForwardRefusal::busy && !pending.is_change) {
+    return answer(place, RefusedOutcome{RefusedWhy::too_many_requests});
+  }
+  pending.was_busy = why == ForwardRefusal::busy;
+  wait_again(sequence, pending);
+  pause(now, pending.is_change);
 }
 
 void Proposals::on_round_applied(uint64_t round) {
@@ -131,12 +199,35 @@ void Proposals::on_applied(ProposalId id, Index index, machine::Reply reply) {
   const auto place = pending_.find(id.sequence);
   if (place == pending_.end()) return;
   CHECK(place->second.stage == Stage::handed_over, "a proposal that never left was applied");
-  answer(place, Applied{index, std::move(reply)});
+  if (!place->second.is_change) return answer(place, Applied{index, std::move(reply)});
+  place->second.stage = Stage::certain;
+  place->second.applied = index;
+  ++certain_;
+}
+
+void Proposals::on_members_settled() {
+  if (certain_ == 0) return;
+  for (auto place = pending_.begin(); place != pending_.end();) {
+    const auto current = place++;
+    if (current->second.stage != Stage::certain) continue;
+    answer(current, Applied{current->second.applied, {}});
+  }
+}
+
+void Proposals::on_removed() {
+  for (auto place = pending_.begin(); place != pending_.end();) {
+    const auto current = place++;
+    if (!current->second.is_change) continue;
+    const auto change = decode_member_change(current->second.command);
+    if (change && removes(*change, self_)) answer(current, Applied{});
+  }
 }
 
 void Proposals::answer(Table::iterator place, Outcome outcome) {
   if (!std::holds_alternative<Applied>(outcome)) ++failed_;
+  if (place->second.stage == Stage::certain) --certain_;
   waiting_.erase(place->first);
+  waiting_changes_.erase(place->first);
   if (!unordered_deadlines_.empty()) {
     unordered_deadlines_.erase({place->second.deadline, place->first});
   }
@@ -162,8 +253,12 @@ void Proposals::expire(Time now) {
     const auto place = pending_.find(sequence);
     if (place == pending_.end()) continue;
     const Pending& pending = place->second;
-    if (pending.stage == Stage::handed_over) {
+    if (pending.stage == Stage::certain) {
+      answer(place, Applied{pending.applied, {}});
+    } else if (pending.stage == Stage::handed_over) {
       answer(place, Unknown{});
+    } else if (pending.was_busy) {
+      answer(place, RefusedOutcome{RefusedWhy::too_many_requests});
     } else {
       answer(place,
              RefusedOutcome{pending.was_lost ? RefusedWhy::leader_changed : RefusedWhy::no_leader});
@@ -178,12 +273,16 @@ Time Proposals::deadline() const {
   if (!waiting_.empty() && last_view_.leader && paused_until_ > Time::min()) {
     next = std::min(next, paused_until_);
   }
+  if (!waiting_changes_.empty() && last_view_.leader && changes_paused_until_ > Time::min()) {
+    next = std::min(next, changes_paused_until_);
+  }
   return next;
 }
 
 void Proposals::stop() {
   stopping_ = true;
-  const std::set<uint64_t> waiting = waiting_;
+  std::set<uint64_t> waiting = waiting_;
+  waiting.insert(waiting_changes_.begin(), waiting_changes_.end());
   for (const uint64_t sequence : waiting) {
     answer(pending_.find(sequence), RefusedOutcome{RefusedWhy::stopping});
   }
@@ -191,6 +290,7 @@ void Proposals::stop() {
 
 void Proposals::abandon() {
   stop();
+  on_members_settled();
   while (!pending_.empty()) answer(pending_.begin(), Unknown{});
 }
 

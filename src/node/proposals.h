@@ -28,6 +28,8 @@ class Proposals {
    public:
     virtual ~Door() = default;
     virtual void propose_here(ProposalId id, const Bytes& command) = 0;
+    // A change of membership: empty when it was handed to the replica.
+    virtual std::optional<ForwardRefusal> change_here(ProposalId id, const Bytes& change) = 0;
     // False: it surely did not leave.
     virtual bool forward(NodeId leader, const Forward& forward) = 0;
   };
@@ -37,6 +39,7 @@ class Proposals {
 
   // `overloaded`: too much is decided and not applied yet.
   void propose(Bytes command, Time deadline, OutcomeCallback done, bool overloaded);
+  void change(const MemberChange& change, Time deadline, OutcomeCallback done);
   // Hands over what waits; `view` must be exact.
   void hand_over(Time now, const LeaderView& view);
 
@@ -49,7 +52,12 @@ class Proposals {
   // A snapshot replaced entries nobody here has seen: what was handed over may be among them.
   void on_entries_skipped();
   bool waits_for(ProposalId id) const;
+  // A change of membership is answered only by on_members_settled(): it is complete once the
+  // configuration applied is no longer joint, which is certain to come.
   void on_applied(ProposalId id, Index index, machine::Reply reply);
+  void on_members_settled();
+  // This node was removed and will not see the entry that did it.
+  void on_removed();
 
   void expire(Time now);
   Time deadline() const;  // next time expire() or hand_over() has something to do
@@ -63,12 +71,14 @@ class Proposals {
 
   size_t pending() const { return pending_.size(); }
   uint64_t failed() const { return failed_; }
-  bool has_waiting() const { return !waiting_.empty(); }
 
  private:
-  enum class Stage : uint8_t { waiting, handed_over };
+  enum class Stage : uint8_t { waiting, handed_over, certain };
   struct Pending {
     Bytes command;
+    bool is_change = false;
+    bool was_busy = false;  // another change was under way at the last try
+    Index applied;          // certain: where
     Time deadline;
     OutcomeCallback done;
     Stage stage = Stage::waiting;
@@ -80,10 +90,13 @@ class Proposals {
   using Table = std::map<uint64_t, Pending>;
 
   Pending* find_own(ProposalId id);
+  void add(Pending pending);
+  void hand_over_changes(Time now, const LeaderView& view);
+  void note_refusal(Time now, uint64_t sequence, ForwardRefusal why);
   void answer(Table::iterator place, Outcome outcome);
   void refuse_at_once(OutcomeCallback done, RefusedWhy why);
   void wait_again(uint64_t sequence, Pending& pending);
-  void pause(Time now);
+  void pause(Time now, bool is_change);
 
   NodeId self_;
   uint64_t next_sequence_;
@@ -91,13 +104,16 @@ class Proposals {
   Door& door_;
   Table pending_;
   size_t pending_bytes_ = 0;
-  std::set<uint64_t> waiting_;  // in order of arrival
+  std::set<uint64_t> waiting_;          // commands, in order of arrival
+  std::set<uint64_t> waiting_changes_;  // apart: a change that must wait holds up no command
   std::set<std::pair<Time, uint64_t>> unordered_deadlines_;
   // Most deadlines grow with time: those stay here, and are dropped when they come to the front.
   std::deque<std::pair<Time, uint64_t>> ordered_deadlines_;
   uint64_t applied_round_ = 0;
   LeaderView last_view_;
   Time paused_until_ = Time::min();
+  Time changes_paused_until_ = Time::min();
+  size_t certain_ = 0;  // pending ones in that stage
   bool stopping_ = false;
   uint64_t failed_ = 0;
   std::vector<std::pair<OutcomeCallback, Outcome>> answers_;

@@ -23,6 +23,10 @@ class ProposalsTest : public testing::Test, public Proposals::Door {
   void propose_here(ProposalId id, const Bytes& command) override {
     here_.emplace_back(id, command.str());
   }
+  std::optional<ForwardRefusal> change_here(ProposalId id, const Bytes& change) override {
+    changes_.emplace_back(id, *decode_member_change(change));
+    return change_refusal_;
+  }
   bool forward(NodeId leader, const Forward& forward) override {
     if (!connected_) return false;
     forwards_.emplace_back(leader, forward);
@@ -40,6 +44,18 @@ class ProposalsTest : public testing::Test, public Proposals::Door {
         },
         overloaded_);
     EXPECT_FALSE(outcomes_[number].has_value()) << "answered from within propose()";
+    return number;
+  }
+  size_t change(int64_t deadline, NodeId member = NodeId{9}) {
+    const size_t number = outcomes_.size();
+    outcomes_.emplace_back();
+    MemberChange wish;
+    wish.kind = ChangeKind::remove;
+    wish.member = member;
+    proposals_.change(wish, at(deadline), [this, number](Outcome outcome) {
+      EXPECT_FALSE(outcomes_[number].has_value()) << "answered twice";
+      outcomes_[number] = std::move(outcome);
+    });
     return number;
   }
   bool answered(size_t number) {
@@ -62,6 +78,8 @@ class ProposalsTest : public testing::Test, public Proposals::Door {
   bool connected_ = true;
   bool overloaded_ = false;
   std::vector<std::pair<ProposalId, std::string>> here_;
+  std::vector<std::pair<ProposalId, MemberChange>> changes_;
+  std::optional<ForwardRefusal> change_refusal_;
   std::vector<std::pair<NodeId, Forward>> forwards_;
   std::vector<std::optional<Outcome>> outcomes_;
   Proposals proposals_{kSelf, 100, 1000, *this};
@@ -265,6 +283,75 @@ TEST_F(ProposalsTest, ACallbackMayProposeAgain) {
   EXPECT_TRUE(proposals_.deliver());
   EXPECT_TRUE(second);
   EXPECT_FALSE(proposals_.deliver());
+}
+
+TEST_F(ProposalsTest, AChangeIsAnsweredOnceTheConfigurationIsNoLongerJoint) {
+  const size_t wish = change(1000);
+  proposals_.hand_over(at(0), {kSelf, 1, true});
+  ASSERT_EQ(changes_.size(), 1U);
+  EXPECT_EQ(changes_[0].second.member, NodeId{9});
+  proposals_.on_applied(changes_[0].first, Index{5}, {});
+  EXPECT_FALSE(answered(wish));
+  proposals_.on_members_settled();
+  EXPECT_TRUE(applied(wish));
+}
+
+TEST_F(ProposalsTest, AnAppliedChangeIsCertainWhenItsTimeIsOver) {
+  const size_t wish = change(1000);
+  proposals_.hand_over(at(0), {kSelf, 1, true});
+  proposals_.on_applied(changes_[0].first, Index{5}, {});
+  proposals_.expire(at(1000));
+  EXPECT_TRUE(applied(wish));
+}
+
+TEST_F(ProposalsTest, AFollowerForwardsAChangeAndTellsTheLeadersReason) {
+  const size_t wish = change(1000);
+  proposals_.hand_over(at(0), {kOther, 3, false});
+  ASSERT_EQ(forwards_.size(), 1U);
+  EXPECT_TRUE(forwards_[0].second.is_change);
+  const ForwardRefusal why = forward_refusal(ChangeRefusal::member_not_found);
+  proposals_.on_forward_refused(at(1), kOther, {3, forwards_[0].second.id, why});
+  EXPECT_EQ(refused(wish), RefusedWhy::member_not_found);
+}
+
+TEST_F(ProposalsTest, AChangeThatMustWaitHoldsUpNoCommand) {
+  change_refusal_ = ForwardRefusal::busy;
+  const size_t wish = change(100);
+  proposals_.hand_over(at(0), {kSelf, 1, true});
+  EXPECT_EQ(changes_.size(), 1U);
+  propose(1000);
+  proposals_.hand_over(at(1), {kSelf, 1, true});
+  EXPECT_EQ(here_.size(), 1U);
+  EXPECT_EQ(changes_.size(), 1U) << "it pauses";
+  proposals_.hand_over(at(21), {kSelf, 1, true});
+  EXPECT_EQ(changes_.size(), 2U);
+  proposals_.expire(at(100));
+  EXPECT_EQ(refused(wish), RefusedWhy::too_many_requests) << "surely not made";
+}
+
+TEST_F(ProposalsTest, AChangeLostWithItsRoundIsJudgedAnew) {
+  const size_t wish = change(1000);
+  proposals_.hand_over(at(0), {kSelf, 1, true});
+  proposals_.on_round_applied(2);
+  proposals_.hand_over(at(1), {kOther, 2, false});
+  EXPECT_EQ(forwards_.size(), 1U);
+  EXPECT_FALSE(answered(wish));
+}
+
+TEST_F(ProposalsTest, WhoIsRemovedAnswersItsOwnRemoval) {
+  const size_t own = change(1000, kSelf);
+  const size_t other = change(1000);
+  proposals_.hand_over(at(0), {kOther, 3, false});
+  proposals_.on_removed();
+  EXPECT_TRUE(applied(own));
+  EXPECT_FALSE(answered(other));
+  proposals_.abandon();
+  EXPECT_TRUE(unknown(other));
+}
+
+TEST_F(ProposalsTest, TooManyWaitingChangesAreRefused) {
+  for (size_t count = 0; count < kChangesWaitingMax; ++count) change(1000);
+  EXPECT_EQ(refused(change(1000)), RefusedWhy::too_many_requests);
 }
 
 }  // namespace

@@ -48,8 +48,10 @@ RunningNode::RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfi
       identity_(opened.identity),
       wal_(std::move(opened.wal)),
       recovered_(std::move(opened.recovered)),
-      peers_(world.network, *this),
-      shard_(world.executor, *wal_) {
+      peers_(world.executor, world.network, *this),
+      shard_(world.executor, *wal_),
+      membership_(config_.self, config_.members, config_.contacts, identity_.joined_at) {
+  if (config_.introduction) membership_.heard(*config_.introduction);
   wal_->set_callbacks(lifeline_.guard([this](GroupId group, WriteId write, Duration) {
     on_wal_durable(group, write);
   }),
@@ -62,6 +64,8 @@ RunningNode::RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfi
   options.end_sequence = opened.identity.next_sequence;
   options.snapshot_count = config_.snapshot_count;
   options.catch_up_entries = config_.catch_up_entries;
+  options.learners_max = config_.learners_max;
+  options.hand_over_patience = config_.election_timeout;
   auto group = std::make_unique<Group>(
       options,
       GroupWorld{executor_, disk_, peers_, *wal_, make_machine_,
@@ -75,18 +79,18 @@ RunningNode::RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfi
 
 void RunningNode::start() {
   CHECK(!std::exchange(started_, true), "a node is started once");
-  std::vector<NodeId> others;
-  for (const PeerConfig& member : config_.members) {
-    if (member.id == config_.self) continue;
-    others.push_back(member.id);
-    network_.set_peer(member.id, member.addresses);
-  }
+  started_at_ = executor_.now();
+  take_members_news();
   if (recovered_ || identity_.amnesiac) {
     make_replica(recovered_ ? std::move(*recovered_) : consensus::Recovered{});
     recovered_.reset();
-  } else if (config_.start == Start::existing_cluster) {
+  } else if (config_.start == Start::existing_cluster || identity_.joined_at) {
     become_amnesiac();
   } else {
+    std::vector<NodeId> others;
+    for (const PeerConfig& member : config_.members) {
+      if (member.id != config_.self) others.push_back(member.id);
+    }
     founding_.emplace(std::move(others), executor_.now());
   }
   told_ = life_state();
@@ -115,9 +119,13 @@ void RunningNode::found() {
 }
 
 void RunningNode::become_amnesiac() {
-  log(LogLevel::warn,
-      "this member has no data but its cluster has: it takes part again once the others have "
-      "re-admitted it");
+  if (identity_.joined_at) {
+    log(LogLevel::info, "joining the cluster: this member takes part once it was admitted");
+  } else {
+    log(LogLevel::warn,
+        "this member has no data but its cluster has: it takes part again once the others have "
+        "re-admitted it");
+  }
   becoming_amnesiac_ = true;
   identity_.amnesiac = true;
   identity_.incarnation = config_.incarnation;
@@ -144,7 +152,8 @@ void RunningNode::make_replica(consensus::Recovered recovered) {
   founding_.reset();
   const WriteId durable = recovered.last_write;
   if (!recovered.snapshot.index && recovered.snapshot.members.empty()) {
-    recovered.snapshot.members = consensus::encode_members(initial_members(config_.members));
+    recovered.snapshot.members = consensus::encode_members(
+        membership_.told() ? membership_.told()->members : initial_members(config_.members));
   }
   consensus::Config config;
   config.self = config_.self;
@@ -186,7 +195,7 @@ void RunningNode::say_hello(NodeId peer) {
 void RunningNode::tell_life_state() {
   if (told_ == life_state()) return;
   told_ = life_state();
-  for (const NodeId peer : peers_.connected()) say_hello(peer);
+  for (const auto& [peer, since] : peers_.connected()) say_hello(peer);
 }
 
 void RunningNode::on_peer_connected(NodeId peer) {
@@ -213,25 +222,26 @@ bool RunningNode::on_peer_frame(NodeId peer, Frame& frame) {
 
 Time RunningNode::after_drain(Time now) {
   if (failed_ || !started_) return kNever;
+  if (group_->members_changed()) {
+    // In a turn of its own: who is forgotten is an event for the replica.
+    executor_.post(lifeline_.guard([this] { take_members_news(); }));
+  }
   decide_founding(now);
   tell_life_state();
   notice_admission();
   notice_ready();
   continue_stop(now);
-  Time next = kNever;
-  if (founding_) next = founding_->deadline(now);
+  Time next = look_for_others(now);
+  if (founding_) next = std::min(next, founding_->deadline(now));
   if (stopping_) next = std::min(next, stopping_->ends);
   return next;
 }
 
 void RunningNode::notice_admission() {
-  if (!identity_.amnesiac || group_->applied_members() == members_seen_) return;
-  members_seen_ = group_->applied_members();
-  const auto members = consensus::decode_members(members_seen_);
-  if (!members) return;
-  const consensus::Member* self = members->find(config_.self);
+  if (!identity_.amnesiac) return;
+  const consensus::Member* self = group_->decided_members().find(config_.self);
   if (self == nullptr || self->incarnation != identity_.incarnation) return;
-  log(LogLevel::info, "re-admitted: this member takes part again");
+  log(LogLevel::info, "admitted: this member takes part");
   identity_.amnesiac = false;
   save_identity_then([] {});
 }
@@ -248,6 +258,10 @@ void RunningNode::notice_ready() {
 
 void RunningNode::set_ready_handler(std::function<void()> handler) {
   ready_handler_ = std::move(handler);
+}
+
+void RunningNode::set_removed_handler(std::function<void()> handler) {
+  removed_handler_ = std::move(handler);
 }
 
 void RunningNode::set_failure_handler(std::function<void(const Error&)> handler) {
@@ -281,14 +295,16 @@ void RunningNode::stop(Duration patience, std::function<void()> done) {
   const Time now = executor_.now();
   stopping_ = Stopping{now + patience, std::move(done)};
   group_->refuse_new_work();
-  if (leader() == config_.self && config_.members.size() > 1) group_->transfer_lead(NodeId{});
+  if (leader() == config_.self && known_members().voters.size() > 1) {
+    group_->transfer_lead(NodeId{});
+  }
   shard_.ask_for_turn();
   executor_.at(stopping_->ends, lifeline_.guard([this] { shard_.ask_for_turn(); }));
 }
 
 void RunningNode::continue_stop(Time now) {
   if (!stopping_) return;
-  const bool alone = config_.members.size() <= 1;
+  const bool alone = removed_ || known_members().voters.size() <= 1;
   const bool handed_over = alone || leader() != config_.self;
   const bool answered = group_->proposals_pending() == 0;
   if (now < stopping_->ends && !(handed_over && answered)) return;
@@ -305,7 +321,7 @@ void RunningNode::continue_stop(Time now) {
 // ---- Service.
 
 void RunningNode::propose(Bytes command, Time deadline, OutcomeCallback done) {
-  if (failed_ || stopped_) {
+  if (!takes_work()) {
     executor_.post(
         [done = std::move(done)]() mutable { done(RefusedOutcome{RefusedWhy::stopping}); });
     return;
@@ -315,7 +331,7 @@ void RunningNode::propose(Bytes command, Time deadline, OutcomeCallback done) {
 }
 
 void RunningNode::read_barrier(Time deadline, BarrierCallback done) {
-  if (failed_ || stopped_ || stopping_) {
+  if (!takes_work() || stopping_) {
     executor_.post([done = std::move(done)]() mutable { done(RefusedWhy::stopping); });
     return;
   }
@@ -328,7 +344,7 @@ void RunningNode::query(const Bytes& request, machine::Reply& reply) const {
 }
 
 void RunningNode::transfer_lead(NodeId to) {
-  if (failed_ || stopped_) return;
+  if (!takes_work()) return;
   group_->transfer_lead(to);
   shard_.ask_for_turn();
 }
@@ -340,18 +356,7 @@ NodeStatus RunningNode::status() const {
   status.cluster_id = config_.cluster_id;
   status.consensus = group_->status();
   status.applied = group_->applied();
-  if (const consensus::Members* members = group_->members()) {
-    for (const auto* list : {&members->voters, &members->learners}) {
-      for (const consensus::Member& member : *list) {
-        MemberView view{member.id, {}, {}, list == &members->learners};
-        if (const auto about = decode_member_about(member.about)) {
-          view.name = about->name;
-          view.peer_addresses = about->urls;
-        }
-        status.members.push_back(std::move(view));
-      }
-    }
-  }
+  status.members = member_views();
   status.store_bytes = group_->machine().store_bytes();
   status.leader_changes = group_->leader_changes();
   status.proposals_committed = status.consensus.committed.value;

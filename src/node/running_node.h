@@ -12,6 +12,7 @@
 
 #include "node/founding.h"
 #include "node/identity.h"
+#include "node/membership.h"
 #include "node/node.h"
 #include "node/peers.h"
 #include "node/shard.h"
@@ -47,14 +48,17 @@ class RunningNode : public Node, private Peers::Listener {
   void stop(Duration patience, std::function<void()> done) override;
   void set_failure_handler(std::function<void(const Error&)> handler) override;
   void set_ready_handler(std::function<void()> handler) override;
+  void set_removed_handler(std::function<void()> handler) override;
 
   void propose(Bytes command, Time deadline, OutcomeCallback done) override;
+  void change_members(const MemberChange& change, Time deadline, OutcomeCallback done) override;
   void read_barrier(Time deadline, BarrierCallback done) override;
   void query(const Bytes& request, machine::Reply& reply) const override;
   const machine::StateMachine& machine() const override { return group_->machine(); }
   NodeStatus status() const override;
   NodeId leader() const override { return group_->status().leader; }
   uint64_t round() const override { return group_->status().ballot.round; }
+  bool is_learner() const override { return learner_; }
   void transfer_lead(NodeId to) override;
 
  private:
@@ -81,6 +85,18 @@ class RunningNode : public Node, private Peers::Listener {
   void on_wal_durable(GroupId group, WriteId write);
   void fail_all(const Error& error);
   void continue_stop(Time now);
+  bool takes_work() const { return !failed_ && !stopped_ && !removed_; }
+
+  // running_node_members.cc
+  void take_members_news();
+  void follow_members();
+  void introduce();
+  void leave_cluster();
+  bool is_lost() const;
+  Time look_for_others(Time now);
+  void heard_introduction(const Result<Bytes>& answer);
+  const consensus::Members& known_members() const;
+  std::vector<MemberView> member_views() const;
 
   world::Executor& executor_;
   world::Disk& disk_;
@@ -99,7 +115,14 @@ class RunningNode : public Node, private Peers::Listener {
   std::optional<consensus::Write> founding_write_;  // on its way to the disk
   bool becoming_amnesiac_ = false;
   LifeState told_ = LifeState::fresh;
-  Bytes members_seen_;
+  Membership membership_;
+  bool learner_ = false;
+  bool removed_ = false;
+  std::optional<Time> lost_since_;  // there is no leader, or no connection with it
+  Time next_inquiry_{};
+  bool inquiring_ = false;
+  uint64_t foreign_cluster_ = 0;  // named in the log already
+  Time started_at_{};
   std::optional<Index> ready_at_;  // replay is over when this is applied
   bool ready_ = false;
   bool started_ = false;
@@ -109,6 +132,7 @@ class RunningNode : public Node, private Peers::Listener {
   std::function<void(const Error&)> failure_handler_;
   std::optional<Error> failure_;
   std::function<void()> ready_handler_;
+  std::function<void()> removed_handler_;
   Lifeline lifeline_;
 };
 

@@ -14,6 +14,7 @@
 #include "base/types.h"
 #include "consensus/replicated_log.h"
 #include "machine/state_machine.h"
+#include "node/member_change.h"
 
 namespace quorate::node {
 
@@ -23,7 +24,15 @@ enum class RefusedWhy : uint8_t {
   too_many_requests,  // overload: a limit of limits.h was reached
   too_large,          // command over the limit
   stopping,
-  timed_out  // reads only: no side effects, so no doubt
+  timed_out,  // reads only: no side effects, so no doubt
+  // Changes of membership only, as the leader found them.
+  member_exists,
+  urls_exist,
+  member_not_found,
+  not_learner,
+  too_many_learners,
+  learner_not_ready,
+  no_voter_left
 };
 
 struct Applied {
@@ -41,8 +50,12 @@ using BarrierCallback = std::move_only_function<void(std::optional<RefusedWhy>)>
 struct MemberView {
   NodeId id;
   std::vector<std::string> peer_addresses;  // URLs as configured
-  std::string name;
-  bool learner = false;
+  std::string name;                         // of founders; see MemberAbout
+  bool learner = false;                     // and not on its way to become a voter
+  bool voter = false;                       // counts in decisions now
+  // This node has had a connection with it since then, without a break; empty: it has none. Of
+  // itself: since it started.
+  std::optional<Time> connected_since;
 };
 
 struct NodeStatus {
@@ -51,7 +64,7 @@ struct NodeStatus {
   uint64_t cluster_id = 0;
   consensus::Status consensus;
   Index applied;
-  std::vector<MemberView> members;
+  std::vector<MemberView> members;  // as decided and applied here, sorted by id
   uint64_t store_bytes = 0;
   uint64_t leader_changes = 0;
   uint64_t proposals_committed = 0;
@@ -71,6 +84,9 @@ class Service {
   // Replicates a command; on a follower it is handed to the leader once. `done` is called
   // exactly once, never from within this call, at the latest when `deadline` has passed.
   virtual void propose(Bytes command, Time deadline, OutcomeCallback done) = 0;
+  // Changes who belongs to the cluster; handed to the leader like a command. Applied: the new
+  // configuration is in force alone, here too. One change is made after the other.
+  virtual void change_members(const MemberChange& change, Time deadline, OutcomeCallback done) = 0;
   // `done(nullopt)`: this node has applied everything that was acknowledged anywhere before the
   // call, so a query made inside the callback is linearizable.
   virtual void read_barrier(Time deadline, BarrierCallback done) = 0;
@@ -78,8 +94,10 @@ class Service {
   virtual void query(const Bytes& request, machine::Reply& reply) const = 0;
   virtual const machine::StateMachine& machine() const = 0;
   virtual NodeStatus status() const = 0;
-  virtual NodeId leader() const = 0;   // zero: none known. Cheap.
-  virtual uint64_t round() const = 0;  // raft term for response headers. Cheap.
+  virtual NodeId leader() const = 0;    // zero: none known. Cheap.
+  virtual uint64_t round() const = 0;   // raft term for response headers. Cheap.
+  virtual bool is_learner() const = 0;  // not a voter, nor to become one by itself. Cheap.
+  // Asks for it; leader() shows when it has happened. Zero: to the most suitable voter.
   virtual void transfer_lead(NodeId to) = 0;
 };
 

@@ -21,7 +21,7 @@ NodeConfig TestCluster::config(uint64_t id) {
   result.directory = directory(id);
   for (uint64_t member = 1; member <= size; ++member) {
     const std::string name = "m" + std::to_string(member);
-    result.members.push_back({NodeId{member}, name, {}, {"http://" + name}});
+    result.members.push_back({NodeId{member}, name, {name}, {"http://" + name}});
   }
   result.start = start_kind;
   result.election_timeout = milliseconds(500);
@@ -33,13 +33,34 @@ NodeConfig TestCluster::config(uint64_t id) {
   return result;
 }
 
-Result<void> TestCluster::start(uint64_t id) {
+Result<void> TestCluster::join(uint64_t id, uint64_t contact) {
+  NodeConfig with = config(id);
+  const std::string name = "m" + std::to_string(id);
+  with.members = {};
+  with.start = Start::existing_cluster;
+  with.name = name;
+  with.contacts = {"m" + std::to_string(contact)};
+  auto stored = adopt_stored_identity(*disk, with);
+  if (!stored) return std::unexpected<Error>(stored.error());
+  if (!*stored) {
+    const Bytes told = hub.introduction(NodeId{id}, NodeId{contact});
+    with.introduction = decode_introduction(told);
+    CHECK(with.introduction.has_value(), "a member of a test introduces itself");
+    const auto found = member_at(*with.introduction, name, {"http://" + name});
+    if (!found) return std::unexpected<Error>(found.error());
+    if (!*found) return fail(ErrorKind::not_found, name + " is no member");
+    CHECK(*found == NodeId{id}, "tests number members by their addresses");
+  }
+  return open(id, std::move(with));
+}
+
+Result<void> TestCluster::open(uint64_t id, NodeConfig with) {
   Member member;
   member.executor = std::make_unique<TestExecutor>(clock);
   member.network = std::make_unique<TestNetwork>(hub, *member.executor, NodeId{id});
   auto node = open_node(
       *member.executor, *disk, *member.network,
-      [this](const std::string& store) { return TestMachine::open(*disk, store); }, config(id),
+      [this](const std::string& store) { return TestMachine::open(*disk, store); }, std::move(with),
       rng.split());
   if (!node) return std::unexpected<Error>(node.error());
   member.node = std::move(*node);
@@ -47,6 +68,7 @@ Result<void> TestCluster::start(uint64_t id) {
   Member& placed = members[id];
   placed.node->set_ready_handler([this, id] { members[id].ready = true; });
   placed.node->set_failure_handler([this, id](const Error& error) { members[id].failure = error; });
+  placed.node->set_removed_handler([this, id] { members[id].removed = true; });
   placed.node->start();
   return {};
 }
@@ -116,10 +138,8 @@ bool TestCluster::same_state() const {
   return true;
 }
 
-std::shared_ptr<TestCluster::Call> TestCluster::propose(uint64_t id, const std::string& command,
-                                                        Duration wait) {
-  auto call = std::make_shared<Call>();
-  members.at(id).node->propose(Bytes(command), clock.now() + wait, [call](Outcome outcome) {
+OutcomeCallback TestCluster::answer_to(const std::shared_ptr<Call>& call) {
+  return [call](Outcome outcome) {
     CHECK(call->answer == Answer::none, "answered once");
     if (auto* applied = std::get_if<Applied>(&outcome)) {
       call->answer = Answer::applied;
@@ -131,7 +151,20 @@ std::shared_ptr<TestCluster::Call> TestCluster::propose(uint64_t id, const std::
     } else {
       call->answer = Answer::unknown;
     }
-  });
+  };
+}
+
+std::shared_ptr<TestCluster::Call> TestCluster::propose(uint64_t id, const std::string& command,
+                                                        Duration wait) {
+  auto call = std::make_shared<Call>();
+  members.at(id).node->propose(Bytes(command), clock.now() + wait, answer_to(call));
+  return call;
+}
+
+std::shared_ptr<TestCluster::Call> TestCluster::change(uint64_t id, const MemberChange& change,
+                                                       Duration wait) {
+  auto call = std::make_shared<Call>();
+  members.at(id).node->change_members(change, clock.now() + wait, answer_to(call));
   return call;
 }
 

@@ -21,6 +21,7 @@ class TestCluster {
     std::unique_ptr<Node> node;
     bool ready = false;
     std::optional<Error> failure;
+    bool removed = false;
   };
   enum class Answer : uint8_t { none, applied, refused, unknown };
   struct Call {
@@ -33,8 +34,10 @@ class TestCluster {
   explicit TestCluster(uint64_t size, uint64_t seed = 1);
 
   // Opens the node on its directory and starts it.
-  Result<void> start(uint64_t id);
+  Result<void> start(uint64_t id) { return open(id, config(id)); }
   void start_all();
+  // Starts a member that was added, from what `contact` tells about the cluster.
+  Result<void> join(uint64_t id, uint64_t contact);
   void kill(uint64_t id);  // as the power button does
   void wipe(uint64_t id);
   bool running(uint64_t id) const { return members.contains(id); }
@@ -50,9 +53,13 @@ class TestCluster {
 
   std::shared_ptr<Call> propose(uint64_t id, const std::string& command, Duration wait);
   std::shared_ptr<Call> read(uint64_t id, const std::string& key, Duration wait);
+  std::shared_ptr<Call> change(uint64_t id, const MemberChange& change, Duration wait);
   const TestMachine& machine(uint64_t id) const;
   std::string directory(uint64_t id) const;
   NodeConfig config(uint64_t id);
+  Result<void> open(uint64_t id, NodeConfig with);
+
+  static OutcomeCallback answer_to(const std::shared_ptr<Call>& call);
 
   TestClock clock;
   TestHub hub{clock};

@@ -77,7 +77,7 @@ std::pair<NodeId, NodeId> TestHub::pair(NodeId a, NodeId b) {
 void TestHub::attach(NodeId id, TestNetwork& network) {
   networks_[id] = &network;
   for (const auto& [other, unused] : networks_) {
-    if (other != id && !cut_.contains(pair(id, other))) connect(id, other);
+    if (other != id) connect(id, other);
   }
 }
 
@@ -90,6 +90,7 @@ void TestHub::detach(NodeId id) {
 
 void TestHub::connect(NodeId a, NodeId b) {
   if (!networks_.contains(a) || !networks_.contains(b) || linked(a, b)) return;
+  if (cut_.contains(pair(a, b)) || !networks_[a]->knows(b) || !networks_[b]->knows(a)) return;
   connections_[pair(a, b)] = next_epoch_++;
   networks_[a]->deliver_connected(b);
   networks_[b]->deliver_connected(a);
@@ -99,6 +100,17 @@ void TestHub::disconnect(NodeId a, NodeId b) {
   if (connections_.erase(pair(a, b)) == 0) return;
   if (networks_.contains(a)) networks_[a]->deliver_disconnected(b);
   if (networks_.contains(b)) networks_[b]->deliver_disconnected(a);
+}
+
+void TestHub::forget(NodeId who, NodeId whom) {
+  if (connections_.erase(pair(who, whom)) == 0) return;
+  if (networks_.contains(whom)) networks_[whom]->deliver_disconnected(who);
+}
+
+Bytes TestHub::introduction(NodeId who, NodeId asked) const {
+  const auto found = networks_.find(asked);
+  if (found == networks_.end() || cut_.contains(pair(who, asked))) return {};
+  return found->second->introduction();
 }
 
 void TestHub::cut(NodeId a, NodeId b) {
@@ -147,8 +159,23 @@ void TestNetwork::start(Receiver& receiver) {
 }
 
 void TestNetwork::set_peer(NodeId peer, std::vector<std::string> addresses) {
-  static_cast<void>(peer);
   static_cast<void>(addresses);
+  known_.insert(peer);
+  hub_.connect(self_, peer);
+}
+
+void TestNetwork::forget_peer(NodeId peer) {
+  known_.erase(peer);
+  hub_.forget(self_, peer);
+}
+
+void TestNetwork::inquire(const std::string& address, std::function<void(Result<Bytes>)> done) {
+  CHECK(address.starts_with('m'), "test addresses are m1, m2, ...");
+  const NodeId asked{std::stoull(address.substr(1))};
+  executor_.at(executor_.now() + hub_.delay, [this, asked, done = std::move(done)] {
+    Bytes told = hub_.introduction(self_, asked);
+    done(told.empty() ? Result<Bytes>(fail(ErrorKind::unavailable, "nobody there")) : told);
+  });
 }
 
 bool TestNetwork::send(NodeId peer, world::Lane lane, Bytes frame) {

@@ -78,6 +78,7 @@ class TestNetwork;
 class TestHub {
  public:
   explicit TestHub(TestClock& clock) : clock_(clock) {}
+  // Connects those who know each other, as the real network does.
   void attach(NodeId id, TestNetwork& network);
   void detach(NodeId id);
   void cut(NodeId a, NodeId b);
@@ -85,13 +86,17 @@ class TestHub {
   void isolate(NodeId id);
   void rejoin(NodeId id);
   bool linked(NodeId a, NodeId b) const;
+  void connect(NodeId a, NodeId b);  // if nothing hinders it
+  // One side does not want it any more; the other one notices.
+  void forget(NodeId who, NodeId whom);
+  // What `asked` tells strangers; empty: it is not there, or does not hear `who`.
+  Bytes introduction(NodeId who, NodeId asked) const;
   bool send(NodeId from, NodeId to, world::Lane lane, Bytes frame);
 
   Duration delay = std::chrono::microseconds(50);
   uint64_t frames = 0;
 
  private:
-  void connect(NodeId a, NodeId b);
   void disconnect(NodeId a, NodeId b);
   static std::pair<NodeId, NodeId> pair(NodeId a, NodeId b);
 
@@ -109,7 +114,12 @@ class TestNetwork : public world::Network {
   ~TestNetwork() override { hub_.detach(self_); }
   void start(Receiver& receiver) override;
   void set_peer(NodeId peer, std::vector<std::string> addresses) override;
-  void forget_peer(NodeId peer) override { static_cast<void>(peer); }
+  void forget_peer(NodeId peer) override;
+  void set_introduction(Bytes introduction) override { introduction_ = std::move(introduction); }
+  // Addresses are "m" and the number of the node.
+  void inquire(const std::string& address, std::function<void(Result<Bytes>)> done) override;
+  bool knows(NodeId peer) const { return known_.contains(peer); }
+  const Bytes& introduction() const { return introduction_; }
   bool send(NodeId peer, world::Lane lane, Bytes frame) override;
   bool connected(NodeId peer) const override { return hub_.linked(self_, peer); }
 
@@ -123,6 +133,8 @@ class TestNetwork : public world::Network {
   world::Executor& executor_;
   NodeId self_;
   Receiver* receiver_ = nullptr;
+  std::set<NodeId> known_;
+  Bytes introduction_;
 };
 
 }  // namespace quorate::node::testing

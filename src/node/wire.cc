@@ -18,6 +18,7 @@ enum class Kind : uint8_t {
   snapshot_chunk = 8,
   snapshot_end = 9,
   snapshot_progress = 10,
+  forward_change = 11,
 };
 
 Encoder begin(Kind kind, GroupId group) {
@@ -76,8 +77,9 @@ ConsensusFrame decode_consensus(Decoder& in, const Bytes& frame) {
   return result;
 }
 
-Forward decode_forward(Decoder& in, const Bytes& frame) {
+Forward decode_forward(Decoder& in, const Bytes& frame, bool is_change) {
   Forward forward;
+  forward.is_change = is_change;
   forward.round = in.varint();
   forward.id = decode_id(in);
   forward.command = borrow(in, frame);
@@ -88,7 +90,7 @@ ForwardRefused decode_forward_refused(Decoder& in) {
   ForwardRefused refused;
   refused.round = in.varint();
   refused.id = decode_id(in);
-  refused.why = choice(in, ForwardRefusal::too_large);
+  refused.why = choice(in, ForwardRefusal::change_last);
   return refused;
 }
 
@@ -144,7 +146,7 @@ bool decode_body(Kind kind, Decoder& in, const Bytes& bytes, Frame& frame) {
       frame.body = decode_consensus(in, bytes);
       return true;
     case Kind::forward:
-      frame.body = decode_forward(in, bytes);
+      frame.body = decode_forward(in, bytes, false);
       return true;
     case Kind::forward_refused:
       frame.body = decode_forward_refused(in);
@@ -167,11 +169,25 @@ bool decode_body(Kind kind, Decoder& in, const Bytes& bytes, Frame& frame) {
     case Kind::snapshot_progress:
       frame.body = decode_snapshot_progress(in);
       return true;
+    case Kind::forward_change:
+      frame.body = decode_forward(in, bytes, true);
+      return true;
   }
   return false;
 }
 
 }  // namespace
+
+ForwardRefusal forward_refusal(ChangeRefusal why) {
+  return static_cast<ForwardRefusal>(static_cast<uint8_t>(ForwardRefusal::change_first) +
+                                     static_cast<uint8_t>(why));
+}
+
+std::optional<ChangeRefusal> change_refusal(ForwardRefusal why) {
+  if (why < ForwardRefusal::change_first) return std::nullopt;
+  return static_cast<ChangeRefusal>(static_cast<uint8_t>(why) -
+                                    static_cast<uint8_t>(ForwardRefusal::change_first));
+}
 
 Bytes encode(GroupId group, const Hello& hello) {
   Encoder out = begin(Kind::hello, group);
@@ -198,7 +214,7 @@ Bytes encode(GroupId group, const consensus::Message& message) {
 }
 
 Bytes encode(GroupId group, const Forward& forward) {
-  Encoder out = begin(Kind::forward, group);
+  Encoder out = begin(forward.is_change ? Kind::forward_change : Kind::forward, group);
   out.varint(forward.round);
   encode_id(out, forward.id);
   out.string(forward.command.view());

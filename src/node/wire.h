@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/types.h"
 #include "consensus/replicated_log.h"
+#include "node/member_change.h"
 
 namespace quorate::node {
 
@@ -32,8 +33,19 @@ struct Forward {
   uint64_t round = 0;
   ProposalId id;
   Bytes command;
+  bool is_change = false;  // the command is an encoded MemberChange
 };
-enum class ForwardRefusal : uint8_t { not_leader = 0, busy = 1, later = 2, too_large = 3 };
+enum class ForwardRefusal : uint8_t {
+  not_leader = 0,
+  busy = 1,
+  later = 2,
+  too_large = 3,
+  // Of changes of membership: from here on the values of ChangeRefusal.
+  change_first = 4,
+  change_last = 10
+};
+ForwardRefusal forward_refusal(ChangeRefusal why);
+std::optional<ChangeRefusal> change_refusal(ForwardRefusal why);  // empty: another reason
 struct ForwardRefused {  // surely not appended in that round
   uint64_t round = 0;
   ProposalId id;

@@ -144,7 +144,7 @@ TEST(MemberAboutTest, ComesBackAndRefusesNoise) {
 }
 
 TEST(IdentityTest, ComesBackAndEveryFlippedBitIsSeen) {
-  const Identity identity{1, NodeId{2}, 3, true, 4};
+  const Identity identity{1, NodeId{2}, 3, true, 4, Index{5}, "n1", "token"};
   const Bytes encoded = encode_identity(identity);
   EXPECT_EQ(decode_identity(encoded), identity);
   for (size_t bit = 0; bit < encoded.size() * 8; ++bit) {

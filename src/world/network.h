@@ -7,10 +7,12 @@
 // another version of the wire format.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/result.h"
 #include "base/types.h"
 
 namespace quorate::world {
@@ -39,6 +41,15 @@ class Network {
   // dropped. Frames of one turn leave together at its end.
   virtual bool send(NodeId peer, Lane lane, Bytes frame) = 0;
   virtual bool connected(NodeId peer) const = 0;
+
+  // What this node tells whoever asks without being a member; replaces what it told before. At
+  // most kIntroductionBytesMax of real/wire.h. A network without strangers does nothing.
+  virtual void set_introduction(Bytes introduction) { static_cast<void>(introduction); }
+  // Asks whoever listens at host:port for its introduction. `done` is called once, perhaps from
+  // within, unless the network is destroyed first; what it gets is hostile until decoded.
+  virtual void inquire(const std::string& address, std::function<void(Result<Bytes>)> done) {
+    done(fail(ErrorKind::unavailable, address + " cannot be asked through this network"));
+  }
 };
 
 }  // namespace quorate::world

@@ -77,11 +77,15 @@ Api::Api(world::Executor& executor, grpc::Server& server, node::Service& service
       header_(service.status().cluster_id, service.status().self.value),
       tether_(*this) {}
 
-bool Api::admit(CallId call) {
+bool Api::admit(CallId call, Learners learners) {
   const grpc::Call* found = server_.find(call);
   if (found == nullptr) return false;
   if (!found->metadata.version.empty() && !valid_utf8(found->metadata.version)) {
     refuse(call, ApiError::invalid_client_version);
+    return false;
+  }
+  if (learners == Learners::refused && service_.is_learner()) {
+    refuse(call, ApiError::not_for_learner);
     return false;
   }
   if (found->metadata.needs_leader && !service_.leader()) {
@@ -201,6 +205,20 @@ ApiError Api::refusal(CallId call, RefusedWhy why) const {
       return ApiError::stopped;
     case RefusedWhy::timed_out:
       return timed_out(call);
+    case RefusedWhy::member_exists:
+      return ApiError::member_exists;
+    case RefusedWhy::urls_exist:
+      return ApiError::peer_urls_exist;
+    case RefusedWhy::member_not_found:
+      return ApiError::member_not_found;
+    case RefusedWhy::not_learner:
+      return ApiError::not_learner;
+    case RefusedWhy::too_many_learners:
+      return ApiError::too_many_learners;
+    case RefusedWhy::learner_not_ready:
+      return ApiError::learner_not_ready;
+    case RefusedWhy::no_voter_left:
+      return ApiError::not_enough_started;
   }
   CHECK(false, "every refusal has a reason");
 }

@@ -55,8 +55,9 @@ class Api {
   Api(const Api&) = delete;
   Api& operator=(const Api&) = delete;
 
-  // What the headers of every call must satisfy; false: answered already.
-  bool admit(grpc::CallId call);
+  // What every call must satisfy; false: answered already. A learner serves nearly nothing.
+  enum class Learners : uint8_t { refused, served };
+  bool admit(grpc::CallId call, Learners learners = Learners::refused);
   void refuse(grpc::CallId call, ApiError error) { server_.finish(call, status_of(error)); }
 
   // Into the log; the reply's body is the response without its header.

@@ -6,6 +6,46 @@ namespace quorate::front::etcd {
 
 using grpc::Code;
 
+namespace {
+
+struct MembershipError {
+  ApiError error;
+  Code code;
+  const char* text;
+};
+constexpr MembershipError kMembershipErrors[] = {
+    {ApiError::bad_member_urls, Code::invalid_argument,
+     "etcdserver: given member URLs are invalid"},
+    {ApiError::member_exists, Code::failed_precondition, "etcdserver: member ID already exist"},
+    {ApiError::peer_urls_exist, Code::failed_precondition, "etcdserver: Peer URLs already exists"},
+    {ApiError::member_not_found, Code::not_found, "etcdserver: member not found"},
+    // As with too_many_requests: etcd's table holds the client's form of this error.
+    {ApiError::not_enough_started, Code::unknown,
+     "etcdserver: re-configuration failed due to not enough started members"},
+    {ApiError::not_learner, Code::failed_precondition,
+     "etcdserver: can only promote a learner member"},
+    {ApiError::learner_not_ready, Code::failed_precondition,
+     "etcdserver: can only promote a learner member which is in sync with leader"},
+    {ApiError::too_many_learners, Code::failed_precondition,
+     "etcdserver: too many learner members in cluster"},
+    {ApiError::unhealthy, Code::unavailable, "etcdserver: unhealthy cluster"},
+    {ApiError::not_leader, Code::failed_precondition, "etcdserver: not leader"},
+    {ApiError::bad_transferee, Code::failed_precondition, "etcdserver: bad leader transferee"},
+    {ApiError::transfer_timed_out, Code::unknown,
+     "etcdserver: request timed out, leader transfer took too long"},
+    {ApiError::not_for_learner, Code::failed_precondition,
+     "etcdserver: rpc not supported for learner"},
+};
+
+grpc::Status membership_status(ApiError error) {
+  for (const MembershipError& each : kMembershipErrors) {
+    if (each.error == error) return {each.code, each.text};
+  }
+  CHECK(false, "every error has a status");
+}
+
+}  // namespace
+
 grpc::Status status_of(ApiError error) {
   switch (error) {
     case ApiError::empty_key:
@@ -54,6 +94,20 @@ grpc::Status status_of(ApiError error) {
       return {Code::internal, "grpc: error unmarshalling request: the message is malformed"};
     case ApiError::unknown_health_service:
       return {Code::not_found, "unknown service"};
+    case ApiError::bad_member_urls:
+    case ApiError::member_exists:
+    case ApiError::peer_urls_exist:
+    case ApiError::member_not_found:
+    case ApiError::not_enough_started:
+    case ApiError::not_learner:
+    case ApiError::learner_not_ready:
+    case ApiError::too_many_learners:
+    case ApiError::unhealthy:
+    case ApiError::not_leader:
+    case ApiError::bad_transferee:
+    case ApiError::transfer_timed_out:
+    case ApiError::not_for_learner:
+      return membership_status(error);
   }
   CHECK(false, "every error has a status");
 }

@@ -30,7 +30,20 @@ enum class ApiError : uint8_t {
   timed_out_leader_failed,
   deadline_exceeded,
   malformed_request,
-  unknown_health_service
+  unknown_health_service,
+  bad_member_urls,
+  member_exists,
+  peer_urls_exist,
+  member_not_found,
+  not_enough_started,
+  not_learner,
+  learner_not_ready,
+  too_many_learners,
+  unhealthy,
+  not_leader,
+  bad_transferee,
+  transfer_timed_out,
+  not_for_learner
 };
 
 grpc::Status status_of(ApiError error);

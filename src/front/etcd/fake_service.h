@@ -43,6 +43,12 @@ class FakeService final : public node::Service {
     }
     executor_.post([this, done = std::move(done)]() mutable { done(outcome()); });
   }
+  void change_members(const node::MemberChange& change, Time deadline,
+                      node::OutcomeCallback done) override {
+    changes.push_back(change);
+    deadlines.push_back(deadline);
+    executor_.post([this, done = std::move(done)]() mutable { done(outcome()); });
+  }
   void read_barrier(Time deadline, node::BarrierCallback done) override {
     ++barriers;
     deadlines.push_back(deadline);
@@ -62,15 +68,25 @@ class FakeService final : public node::Service {
     status.consensus.committed = Index{90};
     status.applied = Index{89};
     status.store_bytes = 4096;
-    status.members = {{NodeId{0x22}, {"http://10.0.0.1:2380"}, "n1", false},
-                      {NodeId{0x33}, {"http://10.0.0.2:2380"}, "n2", true}};
+    status.members = members;
     status.ready = ready;
     return status;
   }
   NodeId leader() const override { return leader_id; }
   uint64_t round() const override { return 4; }
-  void transfer_lead(NodeId) override {}
+  bool is_learner() const override { return learner; }
+  void transfer_lead(NodeId to) override {
+    transfers.push_back(to);
+    if (transfer_works) leader_id = to;
+  }
 
+  std::vector<node::MemberView> members = {
+      {NodeId{0x22}, {"http://10.0.0.1:2380"}, "n1", false, true, Time{}},
+      {NodeId{0x33}, {"http://10.0.0.2:2380"}, "n2", true, false, std::nullopt}};
+  std::vector<node::MemberChange> changes;
+  std::vector<NodeId> transfers;
+  bool transfer_works = true;
+  bool learner = false;
   std::vector<Bytes> commands;
   std::vector<Time> deadlines;
   mutable std::vector<Bytes> queries;

@@ -16,7 +16,7 @@ constexpr Duration kLookInterval = std::chrono::seconds(1);
 
 HealthService::HealthService(Api& api) : api_(api) {
   api_.server().add_unary(kService, "Check", [this](CallId call, std::string_view message) {
-    on_check(call, message);
+    if (api_.admit(call)) on_check(call, message);
   });
   api_.server().add_stream(kService, "Watch", *this);
 }
@@ -45,7 +45,7 @@ void HealthService::on_check(CallId call, std::string_view message) {
 }
 
 void HealthService::on_message(CallId call, std::string_view message) {
-  if (std::ranges::find(watchers_, call) != watchers_.end()) return;
+  if (std::ranges::find(watchers_, call) != watchers_.end() || !api_.admit(call)) return;
   const auto service = read_field(message, 1);
   if (!service) {
     api_.refuse(call, ApiError::malformed_request);

@@ -21,7 +21,9 @@ KvService::KvService(Api& api) : api_(api) {
       if (api_.admit(call)) (this->*handler)(call, message);
     });
   };
-  add("Range", &KvService::on_range);
+  api_.server().add_unary(kService, "Range", [this](CallId call, std::string_view message) {
+    if (api_.admit(call, Api::Learners::served)) on_range(call, message);
+  });
   add("Put", &KvService::on_put);
   add("DeleteRange", &KvService::on_delete_range);
   add("Txn", &KvService::on_txn);
@@ -32,6 +34,8 @@ void KvService::on_range(CallId call, std::string_view message) {
   const auto request = machine::etcd::decode_range_request(message);
   if (!request) {
     api_.refuse(call, ApiError::malformed_request);
+  } else if (!request->serializable && api_.service().is_learner()) {
+    api_.refuse(call, ApiError::not_for_learner);
   } else if (const auto error = check_range(*request)) {
     api_.refuse(call, *error);
   } else {

@@ -4,6 +4,7 @@
 #include "front/etcd/cluster_service.h"
 #include "front/etcd/health_service.h"
 #include "front/etcd/kv_service.h"
+#include "front/etcd/maintenance_service.h"
 #include "front/etcd/pages.h"
 #include "front/grpc/server.h"
 
@@ -26,6 +27,7 @@ class Server final : public EtcdServer {
         api_(executor, server_, service, std::move(options)),
         kv_(api_),
         cluster_(api_),
+        maintenance_(api_),
         health_(api_),
         pages_(api_) {
     executor.post([this, tether = api_.tether()] {
@@ -48,6 +50,7 @@ class Server final : public EtcdServer {
   Api api_;
   KvService kv_;
   ClusterService cluster_;
+  MaintenanceService maintenance_;
   HealthService health_;
   Pages pages_;
 };

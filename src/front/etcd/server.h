@@ -5,6 +5,7 @@
 // node's thread; all sockets are non-blocking.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,10 @@ struct EtcdOptions {
   size_t request_bytes_max = 1572864;                  // 1.5 MiB
   size_t txn_operations_max = 128;
   uint64_t quota_backend_bytes = uint64_t{2} << 30U;
+  // Changes of membership that would endanger the majority are refused.
+  bool strict_reconfig_check = true;
+  // The id of a member that is added now, at this many seconds since 1970.
+  std::function<uint64_t(std::vector<std::string> peer_urls, int64_t seconds)> new_member_id;
 };
 
 class EtcdServer {

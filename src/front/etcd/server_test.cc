@@ -375,7 +375,7 @@ TEST_F(EtcdServerTest, status_and_member_list) {
   EXPECT_EQ(read_field(read_field(list, 1)->text, 3)->number, 0U);  // no revision here
   const std::string_view last = read_field(list, 2)->text;
   EXPECT_EQ(read_field(last, 1)->number, 0x33U);
-  EXPECT_EQ(read_field(last, 2)->text, "");
+  EXPECT_EQ(read_field(last, 2)->text, "n2");
   EXPECT_EQ(read_field(last, 3)->text, "http://10.0.0.2:2380");
   EXPECT_EQ(read_field(last, 5)->number, 1U);
   on_loop([&] {

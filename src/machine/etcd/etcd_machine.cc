@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/log.h"
+#include "consensus/members.h"
 #include "machine/etcd/commands.h"
 #include "machine/etcd/envelope.h"
 #include "machine/etcd/execute.h"
@@ -63,11 +64,7 @@ class Machine final : public EtcdMachine {
 
   void apply_command(Index index, uint64_t round, const Bytes& command, Reply* reply) override;
   void apply_noop(Index index, uint64_t round) override { advance(index, round); }
-  void apply_members(Index index, uint64_t round, const Bytes& members) override {
-    advance(index, round);
-    // A copy: a slice would keep the whole receive buffer it lies in.
-    position_.members = Bytes(members.view());
-  }
+  void apply_members(Index index, uint64_t round, const Bytes& members) override;
   Result<void> commit_batch() override;
   void query(const Bytes& request, Reply& reply) const override;
 
@@ -189,6 +186,20 @@ Code Machine::apply_attributes(std::string_view request) {
   store_->batch().put(attributes_key(member->id), request);
   attributes_.insert_or_assign(member->id, std::move(*member));
   return Code::ok;
+}
+
+void Machine::apply_members(Index index, uint64_t round, const Bytes& encoded) {
+  advance(index, round);
+  // A copy: a slice would keep the whole receive buffer it lies in.
+  position_.members = Bytes(encoded.view());
+  const auto members = consensus::decode_members(encoded);
+  if (!members) return;
+  // What members that are gone have published goes with them.
+  std::erase_if(attributes_, [&](const auto& entry) {
+    if (members->contains(NodeId{entry.first})) return false;
+    store_->batch().remove(attributes_key(entry.first));
+    return true;
+  });
 }
 
 Result<void> Machine::commit_batch() {

@@ -1,6 +1,7 @@
 // The rules of the etcd contract, one by one, and what must survive a crash.
 #include <gtest/gtest.h>
 
+#include "consensus/members.h"
 #include "machine/etcd/machine_fixture.h"
 
 namespace quorate::machine::etcd {
@@ -448,6 +449,25 @@ TEST_F(EtcdMachineTest, MemberAttributesAreKept) {
   EXPECT_EQ(members[0].client_urls, one.client_urls);
   EXPECT_EQ(members[1].id, two.id);
   EXPECT_EQ(reply.revision, 1);
+}
+
+TEST_F(EtcdMachineTest, AttributesGoWithTheirMember) {
+  for (uint64_t id = 1; id <= 3; ++id) {
+    apply(CommandKind::member_attributes, encode_member_attributes({id, "n", {}}));
+  }
+  consensus::Members members;
+  members.voters = {{NodeId{1}, 0, {}}};
+  members.outgoing = {NodeId{2}};
+  machine().apply_members(machine().applied().next(), 1, consensus::encode_members(members));
+  commit();
+  machine().start_flush();
+  open();
+  Reply reply;
+  machine().query(make_query(QueryKind::member_attributes, {}), reply);
+  const auto left = decode_member_attributes_list(reply.body.view());
+  ASSERT_EQ(left.size(), 2U);
+  EXPECT_EQ(left[0].id, 1U);
+  EXPECT_EQ(left[1].id, 2U) << "still needed";
 }
 
 TEST_F(EtcdMachineTest, ReadsSeeTheBatchThatIsNotWrittenYet) {
