@@ -456,7 +456,7 @@ TEST_F(EtcdMachineTest, AttributesGoWithTheirMember) {
     apply(CommandKind::member_attributes, encode_member_attributes({id, "n", {}}));
   }
   consensus::Members members;
-  members.voters = {{NodeId{1}, 0, {}}};
+  members.voters.push_back({NodeId{1}, 0, {}});
   members.outgoing = {NodeId{2}};
   machine().apply_members(machine().applied().next(), 1, consensus::encode_members(members));
   commit();
