@@ -134,7 +134,7 @@ std::optional<ForwardRefusal> Group::change_here(ProposalId id, const Bytes& enc
   const consensus::Status status = replica_->status();
   if (status.role != consensus::Role::leader || !status.established) return ForwardRefusal::later;
   // Only what is decided may be a reason to refuse, and only that is what a change starts from.
-  const bool settled = decided_members_.outgoing.empty() && decided_members_ == replica_->members();
+  const bool settled = !decided_members_.joint() && decided_members_ == replica_->members();
   if (!settled) return ForwardRefusal::busy;
   const auto target =
       changed(decided_members_, *change, {options_.learners_max, status.progress, status.last});
@@ -388,7 +388,7 @@ bool Group::release_held() {
 bool Group::apply(Applier::Budget& budget) {
   const Index before = applier_.applied();
   if (!applier_.apply(budget)) return false;
-  if (decided_members_.outgoing.empty()) proposals_.on_members_settled();
+  if (!decided_members_.joint()) proposals_.on_members_settled();
   return applier_.applied() > before;
 }
 
@@ -437,7 +437,7 @@ void Group::plan_promotion(Time now) {
 
 void Group::promote(Time now) {
   promotion_at_ = now + kPromotionInterval;
-  if (!decided_members_.outgoing.empty() || decided_members_ != replica_->members()) return;
+  if (decided_members_.joint() || decided_members_ != replica_->members()) return;
   const auto target = promotion_.look(decided_members_, replica_->status());
   if (!target) return;
   log(LogLevel::info, "a new member has caught up: it becomes a voter");

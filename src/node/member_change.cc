@@ -54,7 +54,7 @@ bool urls_taken(const Members& members, NodeId except, const std::vector<std::st
 }
 
 bool in_sync(const Member& member, const ChangeRules& rules) {
-  // An incarnation of zero: it has not been started yet (docs/decisions/0012).
+  // An incarnation of zero: it has not been started yet (docs/decisions/0014).
   if (member.incarnation == 0) return false;
   const auto found = std::ranges::find(rules.progress, member.id, &std::pair<NodeId, Index>::first);
   const uint64_t match = found == rules.progress.end() ? 0 : found->second.value;
@@ -169,7 +169,7 @@ std::optional<MemberChange> decode_member_change(const Bytes& encoded) {
 }
 
 Changed changed(const Members& base, const MemberChange& change, const ChangeRules& rules) {
-  CHECK(base.outgoing.empty(), "a change is made of a configuration that is not joint");
+  CHECK(!base.joint(), "a change is made of a configuration that is not joint");
   switch (change.kind) {
     case ChangeKind::add_voter:
     case ChangeKind::add_learner:

@@ -287,5 +287,35 @@ TEST_F(MembersTest, TheLastVoterStays) {
   put(cluster, 1, "a=1");
 }
 
+TEST_F(MembersTest, AMemberThatWasLongAwayFindsTheOthersWhereTheyAreNow) {
+  TestCluster cluster(3);
+  begin(cluster);
+  put(cluster, 1, "a=1");
+  cluster.kill(3);
+  // While 3 is away, 1 and 2 are replaced by 4 and 5; it knows neither.
+  for (const auto& [in, out] : {std::pair(4, 1), std::pair(5, 2)}) {
+    const auto newcomer = static_cast<uint64_t>(in);
+    const auto leaver = static_cast<uint64_t>(out);
+    const uint64_t via = leaver;
+    change(cluster, via, wish(ChangeKind::add_learner, newcomer));
+    ASSERT_TRUE(cluster.join(newcomer, via));
+    ASSERT_TRUE(cluster.run_until([&] { return cluster.settled(); }, seconds(20)));
+    change(cluster, newcomer, wish(ChangeKind::replace, newcomer, leaver));
+    if (leaver == 1) {
+      ASSERT_TRUE(cluster.run_until([&] { return cluster.members.at(1).removed; }, seconds(5)));
+      cluster.kill(1);
+    }
+  }
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.members.at(2).removed; }, seconds(5)));
+  // Removed, but still there to be asked: that is how 3 learns of the others.
+  ASSERT_TRUE(cluster.start(3));
+  ASSERT_TRUE(cluster.run_until(
+      [&] { return cluster.members.at(3).node->leader() && cluster.members.at(3).ready; },
+      seconds(10)));
+  cluster.kill(2);
+  put(cluster, 3, "found=1");
+  expect_everything_everywhere(cluster);
+}
+
 }  // namespace
 }  // namespace quorate::node

@@ -9,17 +9,13 @@ namespace quorate::node {
 namespace {
 
 void add(Membership::Addresses& to, NodeId self, const consensus::Members& members) {
-  for (const auto* list : {&members.voters, &members.learners}) {
+  for (const auto* list : {&members.voters, &members.outgoing, &members.learners}) {
     for (const consensus::Member& member : *list) {
       if (member.id == self || !to[member.id].empty()) continue;
       if (const auto about = decode_member_about(member.about)) {
         to[member.id] = addresses_of(about->urls);
       }
     }
-  }
-  // Only in the half that is being left: its address is in the configuration before.
-  for (const NodeId id : members.outgoing) {
-    if (id != self) to.try_emplace(id);
   }
 }
 

@@ -55,7 +55,7 @@ TEST(MembershipTest, TheHalfBeingLeftKeepsItsAddresses) {
   Membership membership(kSelf, {}, {}, {});
   membership.set_decided(voters({1, 2, 4}), Index{1});
   Members joint = voters({2, 3, 4});
-  joint.outgoing = {NodeId{1}, NodeId{2}, NodeId{4}};
+  joint.outgoing = voters({1, 2, 4}).voters;
   membership.set_in_force(joint);
   EXPECT_EQ(membership.peers()[NodeId{1}], std::vector<std::string>{"m1:1"});
   membership.set_decided(joint, Index{5});
@@ -79,7 +79,7 @@ TEST(MembershipTest, RemovedByTheOwnLog) {
   membership.set_decided(voters({1, 4}), Index{1});
   EXPECT_FALSE(membership.removed());
   Members joint = voters({1});
-  joint.outgoing = {NodeId{1}, kSelf};
+  joint.outgoing = voters({1, 4}).voters;
   membership.set_decided(joint, Index{2});
   EXPECT_FALSE(membership.removed()) << "still needed";
   membership.set_decided(voters({1}), Index{3});

@@ -457,7 +457,7 @@ TEST_F(EtcdMachineTest, AttributesGoWithTheirMember) {
   }
   consensus::Members members;
   members.voters.push_back({NodeId{1}, 0, {}});
-  members.outgoing = {NodeId{2}};
+  members.outgoing.push_back({NodeId{2}, 0, {}});
   machine().apply_members(machine().applied().next(), 1, consensus::encode_members(members));
   commit();
   machine().start_flush();
