@@ -129,6 +129,12 @@ node::MachineFactory Cluster::machines_of(uint64_t member) {
     if (!rows) return std::unexpected(rows.error());
     auto machine = machine::etcd::open_etcd_machine(std::move(*rows));
     if (!machine) return std::unexpected(machine.error());
+    if (up(member)) {
+      ++counters_.installs;
+      say(id_of(member), [&] {
+        return "installs a snapshot of index " + std::to_string((*machine)->applied().value);
+      });
+    }
     return Machine(std::make_unique<ObservedMachine>(std::move(*machine), truth_, id_of(member)));
   };
 }
@@ -281,7 +287,9 @@ void Cluster::review(uint64_t member) {
   if (members_[member].node->machine().applied() == Index{}) return;
   const auto text = disk(member).peek(std::string(kDirectory) + "/identity");
   const auto identity = text ? node::decode_identity(Bytes(*text)) : std::nullopt;
-  if (identity && !identity->amnesiac) atlas_.set(member, Atlas::State::whole);
+  if (!identity || identity->amnesiac) return;
+  if (identity->incarnation != 0) ++counters_.readmissions;
+  atlas_.set(member, Atlas::State::whole);
 }
 
 void Cluster::review_all() {

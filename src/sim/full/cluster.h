@@ -97,6 +97,8 @@ class Cluster {
     uint64_t refusals = 0;
     uint64_t failures = 0;
     uint64_t elections = 0;
+    uint64_t installs = 0;
+    uint64_t readmissions = 0;
   };
   const Counters& counters() const { return counters_; }
 

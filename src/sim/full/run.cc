@@ -65,6 +65,7 @@ void fill(RunResult& result, Cluster& cluster, const Clients& clients) {
   result.elections = cluster.counters().elections;
   result.crashes = cluster.counters().crashes;
   result.wipes = cluster.counters().wipes;
+  result.installs = cluster.counters().installs;
   TraceHash hash;
   hash.add(cluster.world().trace_hash().low());
   hash.add(cluster.world().trace_hash().high());

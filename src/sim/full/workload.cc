@@ -74,7 +74,7 @@ Command draw_deletion(Rng& rng, const std::string& key, uint64_t number) {
   remove.key = key;
   remove.prev_kv = rng.below(2) == 0;
   if (rng.below(8) == 0) remove.range_end = kEverything;
-  txn.success.push_back({remove});
+  txn.success.emplace_back().request = remove;
   return command(CommandKind::txn, txn);
 }
 
@@ -90,12 +90,12 @@ Command draw_transaction(Rng& rng, const FullSwarm& swarm, const Model& model,
     const int64_t revision = std::max<int64_t>(0, model.revision() - guess);
     txn.compare.push_back(compare(etcd::Compare::Target::mod, key, revision));
   }
-  txn.success.push_back({put(key, value, true)});
-  if (other != key) txn.success.push_back({put(other, value, false)});
-  txn.success.push_back({range("k", "l")});
-  txn.failure.push_back({range(key, {})});
+  txn.success.emplace_back().request = put(key, value, true);
+  if (other != key) txn.success.emplace_back().request = put(other, value, false);
+  txn.success.emplace_back().request = range("k", "l");
+  txn.failure.emplace_back().request = range(key, {});
   // The branch not taken says who asked.
-  txn.failure.push_back({range(value, {})});
+  txn.failure.emplace_back().request = range(value, {});
   return command(CommandKind::txn, txn);
 }
 
