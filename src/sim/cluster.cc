@@ -37,6 +37,8 @@ const char* name_of(EventKind kind) {
       return "snapshot_told";
     case EventKind::disconnect:
       return "disconnect";
+    case EventKind::damage_found:
+      return "damage_found";
     case EventKind::client:
       return "client";
     case EventKind::fault:
@@ -261,6 +263,9 @@ void Cluster::dispatch(const Scheduled& event) {
     case EventKind::disconnect:
       disconnect(event.node, event.data);
       return;
+    case EventKind::damage_found:
+      on_damage_found(node);
+      return;
     case EventKind::restart:
       if (!node.alive) restart(event.node);
       return;
@@ -474,6 +479,8 @@ void Cluster::fill(RunResult& result) const {
   result.crashes = crashes_;
   result.wipes = wipes_;
   result.installs = installs_;
+  result.rots = rots_;
+  result.stores_lost = stores_lost_;
 }
 
 }  // namespace quorate::sim

@@ -45,6 +45,11 @@ class Cluster {
   void restart(uint64_t node);
   void wipe(uint64_t node);
   bool may_wipe(uint64_t node) const;
+  // Entries of its durable log become unreadable, those that others can make good.
+  void rot(uint64_t node, Index first, Index last);
+  bool may_rot(uint64_t node, Index index) const;
+  void lose_store(uint64_t node);  // what the state machine has on disk; crashes the node
+  bool may_lose_store(uint64_t node) const;
   void pause(uint64_t node, int64_t duration);
   void resume(uint64_t node);
   void light_fuse(uint64_t node, uint64_t turns, uint64_t disk_steps);
@@ -147,6 +152,15 @@ class Cluster {
   void restart_later(uint64_t node, int64_t delay);
   consensus::Config config_for(const SimNode& node) const;
 
+  // cluster_damage.cc
+  bool whole_at(const SimNode& node, Index index, uint64_t chain) const;
+  bool only_here(const SimNode& node, Index index, uint64_t chain) const;
+  bool memory_lost() const;
+  bool damage_anywhere() const;
+  void fall_over_damage(SimNode& node);
+  void on_damage_found(SimNode& node);
+  void give_damage_back(SimNode& node);
+
   // cluster_storage.cc
   void start_disk(SimNode& node);
   void on_disk_done(SimNode& node);
@@ -211,6 +225,8 @@ class Cluster {
   uint64_t crashes_ = 0;
   uint64_t wipes_ = 0;
   uint64_t installs_ = 0;
+  uint64_t rots_ = 0;
+  uint64_t stores_lost_ = 0;
   uint64_t reads_served_ = 0;
 };
 

@@ -54,6 +54,7 @@ void Cluster::clear_volatile(SimNode& node) {
   node.apply_pending = false;
   node.turn_pending = false;
   node.fetch_open = false;
+  node.damage_seen = false;
   node.wake_at = INT64_MAX;
   node.step_fuse = 0;
   node.disk_fuse = 0;
@@ -132,12 +133,15 @@ void Cluster::restart(uint64_t position) {
   node.committed = std::max(node.durable.hard_state().committed, node.durable.snapshot().index);
   const consensus::Config config = config_for(node);
   consensus::Recovered recovered = node.durable.recover(swarm_.tail_bytes);
+  recovered.store_lost = node.durable_machine.applied < node.durable.snapshot().index;
   const Time now = local_now(node);
   const Rng rng(mix(mix(seed_, 9), position << 32U | node.starts));
   node.replica =
       options_.make_replica
           ? options_.make_replica(config, std::move(recovered), now, rng)
           : consensus::make_replica(options_.protocol, config, std::move(recovered), now, rng);
+  // Behind damage it is committed, but not at hand.
+  node.committed = std::min(node.committed, node.replica->status().committed);
   see(HappeningKind::started, position, node.life);
   if (tracing_) say(named(position) + " START " + node.replica->describe());
   schedule_for(node, EventKind::persist, between(node.rng_disk, 1, swarm_.persist_interval));
@@ -147,6 +151,7 @@ void Cluster::restart(uint64_t position) {
 bool Cluster::may_wipe(uint64_t position) const {
   uint64_t lost = nodes_[position].amnesiac ? 0 : 1;
   for (const SimNode& node : nodes_) lost += node.amnesiac ? 1 : 0;
+  if (damage_anywhere() || (swarm_.store_losses && memory_lost())) return false;
   return lost * 2 < nodes_.size();
 }
 

@@ -126,7 +126,7 @@ const consensus::Entry* Cluster::entry_to_apply(const SimNode& node, Index index
   const consensus::Entry* entry = node.replica->find(index);
   if (entry != nullptr) return entry;
   const LogImage::Slot* slot = node.durable.find(index);
-  return slot == nullptr ? nullptr : &slot->entry;
+  return slot == nullptr || slot->damaged ? nullptr : &slot->entry;
 }
 
 void Cluster::applied_one(SimNode& node, const consensus::Entry& entry) {
@@ -150,6 +150,11 @@ void Cluster::apply(SimNode& node) {
     const Index next = node.machine.applied.next();
     const consensus::Entry* entry = entry_to_apply(node, next);
     if (entry == nullptr) {
+      const LogImage::Slot* slot = node.durable.find(next);
+      if (slot != nullptr && slot->damaged) {
+        fall_over_damage(node);
+        return;
+      }
       // It may still be on its way to the disk; if not, it is nowhere.
       if (node.pending.empty()) {
         violated(node, "index " + std::to_string(next.value) +
@@ -178,7 +183,10 @@ void Cluster::on_persist(SimNode& node) {
 }
 
 void Cluster::persist(SimNode& node, uint64_t keep, uint64_t threshold) {
+  // An install that is not in place yet has not replaced what it stands for.
   node.durable_machine = node.machine;
+  give_damage_back(node);
+  if (!node.alive || failed()) return;
   const uint64_t covered = std::min(node.durable_machine.applied, node.committed).value;
   if (covered <= keep) return;
   const Index index{covered - keep};
@@ -194,6 +202,10 @@ void Cluster::on_fetched(SimNode& node, uint64_t slot) {
   for (Index index = range.first; index <= range.last; ++index) {
     const LogImage::Slot* found = node.durable.find(index);
     if (found == nullptr || answer.entries.size() == count_max) break;
+    if (found->damaged) {
+      fall_over_damage(node);
+      break;
+    }
     answer.entries.push_back(found->entry);
   }
   hash_.add(answer.entries.size());

@@ -25,6 +25,7 @@ enum class EventKind : uint8_t {
   snapshot_stored,   // data: transfer slot; durable at the receiver
   snapshot_told,     // data: transfer slot; the sender learns how it ended
   disconnect,        // data: peer
+  damage_found,      // somebody reads what has rotted
   client,            // the workload acts
   fault,             // the nemesis acts
   restart,

@@ -50,6 +50,8 @@ class Finish {
       const std::string name = "node " + std::to_string(node.id.value);
       if (!node.alive) return name + " is down";
       if (node.ghost) return name + " is not a member again";
+      const consensus::Status status = node.replica->status();
+      if (status.damaged != 0 || status.store_lost) return name + " is not repaired";
       if (node.machine.applied != chosen) {
         return name + " has applied up to " + std::to_string(node.machine.applied.value) + " of " +
                std::to_string(chosen.value);

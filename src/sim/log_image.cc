@@ -89,9 +89,34 @@ std::string LogImage::apply(const consensus::Write& write, uint64_t installed_ch
              number(last().value);
     }
     const uint64_t before = entries_.empty() ? snapshot_chain_ : entries_.back().chain;
-    entries_.push_back({entry, mix(before, hash_entry(entry))});
+    entries_.push_back({entry, mix(before, hash_entry(entry)), false});
+  }
+  return repair(write);
+}
+
+std::string LogImage::repair(const consensus::Write& write) {
+  for (const consensus::Entry& entry : write.repairs) {
+    if (entry.index <= snapshot_.index || entry.index > last()) {
+      return "repairs entry " + number(entry.index.value) + ", which is not in the log";
+    }
+    Slot& slot = entries_[entry.index - snapshot_.index - 1];
+    if (!slot.damaged) return "repairs entry " + number(entry.index.value) + ", which is whole";
+    if (slot.entry != entry) {
+      return "repairs entry " + number(entry.index.value) + " with another one than was lost";
+    }
+    slot.damaged = false;
   }
   return {};
+}
+
+void LogImage::damage(Index index) { entries_[index - snapshot_.index - 1].damaged = true; }
+
+std::vector<IndexRange> LogImage::damaged() const {
+  IndexRanges ranges;
+  for (const Slot& slot : entries_) {
+    if (slot.damaged) ranges.add({slot.entry.index, slot.entry.index});
+  }
+  return ranges.list();
 }
 
 const LogImage::Slot* LogImage::find(Index index) const {
@@ -120,14 +145,18 @@ consensus::Recovered LogImage::recover(size_t tail_bytes_max) const {
     if (recovered.runs.empty() || recovered.runs.back().ballot != slot.entry.ballot) {
       recovered.runs.push_back({slot.entry.index, slot.entry.ballot});
     }
-    if (slot.entry.kind == consensus::EntryKind::members) {
+    if (slot.entry.kind != consensus::EntryKind::members) continue;
+    if (slot.damaged) {
+      recovered.damaged_members.push_back(slot.entry.index);
+    } else {
       recovered.members_entries.push_back(slot.entry);
     }
   }
+  recovered.damaged = damaged();
   size_t bytes = 0;
   for (auto slot = entries_.rbegin(); slot != entries_.rend(); ++slot) {
     bytes += slot->entry.data.size();
-    if (bytes > tail_bytes_max) break;
+    if (bytes > tail_bytes_max || slot->damaged) break;
     recovered.tail.push_back(slot->entry);
   }
   std::ranges::reverse(recovered.tail);

@@ -21,6 +21,7 @@ class LogImage {
   struct Slot {
     consensus::Entry entry;
     uint64_t chain = 0;
+    bool damaged = false;  // the disk does not give it back; what it was is kept to compare with
   };
 
   LogImage() = default;
@@ -32,6 +33,8 @@ class LogImage {
   consensus::Recovered recover(size_t tail_bytes_max) const;
 
   const Slot* find(Index index) const;  // null: in the snapshot, or not there
+  void damage(Index index);
+  std::vector<IndexRange> damaged() const;
   // Of an entry, or of the snapshot when `index` is exactly its last.
   bool chain_at(Index index, uint64_t& chain) const;
   Index first() const { return snapshot_.index.next(); }
@@ -42,6 +45,7 @@ class LogImage {
 
  private:
   std::string guard(const consensus::Write& write) const;
+  std::string repair(const consensus::Write& write);
   std::string replace_prefix(const consensus::Write& write, uint64_t installed_chain);
 
   consensus::HardState hard_state_;

@@ -35,6 +35,8 @@ Nemesis::Nemesis(Cluster& cluster, Rng rng) : cluster_(cluster), rng_(rng) {
   add(swarm.storms, &Nemesis::storm, 2);
   add(swarm.slow_disks, &Nemesis::slow_disk, 2);
   add(swarm.wipes && swarm.nodes >= 3, &Nemesis::wipe_one, 1);
+  add(swarm.rots, &Nemesis::rot_some, 3);
+  add(swarm.store_losses, &Nemesis::lose_store, 1);
   add(swarm.transfers, &Nemesis::transfer, 2);
   add(swarm.drift_max != 0, &Nemesis::disturb_clock, 1);
   add(swarm.disconnect_hints, &Nemesis::hint, 1);
@@ -103,6 +105,30 @@ void Nemesis::hint() {
 void Nemesis::wipe_one() {
   const uint64_t node = rng_.below(cluster_.size());
   if (cluster_.may_wipe(node)) cluster_.wipe(node);
+}
+
+// A few entries, old or new, of one member or of all in different places.
+void Nemesis::rot_some() {
+  const bool everywhere = rng_.below(4) == 0;
+  const bool down = rng_.below(2) == 0;
+  const uint64_t first_node = victim();
+  for (uint64_t step = 0; step < (everywhere ? cluster_.size() : 1); ++step) {
+    const uint64_t node = (first_node + step) % cluster_.size();
+    if (down) cluster_.crash(node);
+    const LogImage& log = cluster_.node(node).durable;
+    if (log.last() < log.first()) continue;
+    const uint64_t length = log.last() - log.first() + 1;
+    // Mostly near the end: that is what elections and followers ask for.
+    const uint64_t back = rng_.below(rng_.below(3) == 0 ? length : std::min<uint64_t>(length, 8));
+    const Index last{log.last().value - back};
+    const uint64_t span = rng_.below(4);
+    cluster_.rot(node, Index{last.value - std::min(span, last - log.first())}, last);
+  }
+}
+
+void Nemesis::lose_store() {
+  const uint64_t node = victim();
+  if (cluster_.may_lose_store(node)) cluster_.lose_store(node);
 }
 
 void Nemesis::recover_later(Trouble trouble, uint64_t node, uint64_t times, int64_t delay) {

@@ -49,6 +49,8 @@ class Nemesis {
   void stall_stage();
   void slow_disk();
   void wipe_one();
+  void rot_some();
+  void lose_store();
   void transfer();
   void disturb_clock();
   void jump_clock();

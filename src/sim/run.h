@@ -51,6 +51,8 @@ struct RunResult {
   uint64_t crashes = 0;
   uint64_t wipes = 0;
   uint64_t installs = 0;
+  uint64_t rots = 0;
+  uint64_t stores_lost = 0;
 };
 
 RunResult run_seed(const SimOptions& options, uint64_t seed);

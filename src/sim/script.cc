@@ -221,6 +221,13 @@ class Player {
       cluster_.restart(node);
     } else if (verb == "wipe") {
       cluster_.wipe(node);
+    } else if (verb == "rot") {
+      const Index index{static_cast<uint64_t>(first)};
+      if (!cluster_.may_rot(node, index)) return false;
+      cluster_.rot(node, index, index);
+    } else if (verb == "lose_store") {
+      if (!cluster_.may_lose_store(node)) return false;
+      cluster_.lose_store(node);
     } else if (verb == "pause") {
       cluster_.pause(node, first * kMillisecond);
     } else if (verb == "slow") {

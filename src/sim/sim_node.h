@@ -84,6 +84,7 @@ struct SimNode {
   int64_t wake_at = INT64_MAX;
   bool turn_pending = false;
   bool fetch_open = false;
+  bool damage_seen = false;        // and not yet told
   uint64_t step_fuse = 0;          // the node dies at this many turns from now; 0: never
   uint64_t disk_fuse = 0;          // the same in disk completions
   std::vector<Scheduled> backlog;  // what waits for a paused node

@@ -73,6 +73,8 @@ struct Totals {
   uint64_t crashes = 0;
   uint64_t wipes = 0;
   uint64_t installs = 0;
+  uint64_t rots = 0;
+  uint64_t stores_lost = 0;
 };
 
 void add(Totals& totals, const quorate::sim::RunResult& result) {
@@ -84,6 +86,8 @@ void add(Totals& totals, const quorate::sim::RunResult& result) {
   totals.crashes += result.crashes;
   totals.wipes += result.wipes;
   totals.installs += result.installs;
+  totals.rots += result.rots;
+  totals.stores_lost += result.stores_lost;
 }
 
 void report(const Totals& totals, uint64_t seeds) {
@@ -96,13 +100,15 @@ void report(const Totals& totals, uint64_t seeds) {
       static_cast<unsigned long long>(totals.events));
   std::printf(
       "commits %llu, elections %llu, reads %llu, crashes %llu, lost disks %llu, "
-      "snapshots installed %llu\n",
+      "snapshots installed %llu, rotten entries %llu, lost stores %llu\n",
       static_cast<unsigned long long>(totals.commits),
       static_cast<unsigned long long>(totals.elections),
       static_cast<unsigned long long>(totals.reads),
       static_cast<unsigned long long>(totals.crashes),
       static_cast<unsigned long long>(totals.wipes),
-      static_cast<unsigned long long>(totals.installs));
+      static_cast<unsigned long long>(totals.installs),
+      static_cast<unsigned long long>(totals.rots),
+      static_cast<unsigned long long>(totals.stores_lost));
 }
 
 using Runner = std::function<quorate::sim::RunResult(uint64_t seed)>;

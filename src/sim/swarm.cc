@@ -60,6 +60,9 @@ void draw_faults(Rng& rng, Swarm& swarm) {
   swarm.wipes = rng.below(4) == 0;
   swarm.transfers = coin(rng);
   swarm.disconnect_hints = coin(rng);
+  swarm.rots = rng.below(3) == 0;
+  swarm.rot_copies = rng.below(3) == 0 ? swarm.nodes / 2 + 1 : 1;
+  swarm.store_losses = rng.below(6) == 0;
   // Some worlds never come to rest: leaders follow each other faster than they can work.
   swarm.fault_interval = rng.below(3) == 0
                              ? draw(rng, swarm.election_timeout / 10, swarm.election_timeout)
@@ -133,6 +136,8 @@ std::string describe(const Swarm& swarm) {
   add(swarm.clock_jumps, "clocks that jump");
   add(swarm.rests, "rests");
   add(swarm.wipes, "lost disks");
+  add(swarm.rots, "rot");
+  add(swarm.store_losses, "lost stores");
   add(swarm.transfers, "transfers");
   return text + ", snapshot every " + std::to_string(swarm.snapshot_threshold);
 }

@@ -72,6 +72,9 @@ struct Swarm {
   bool clock_jumps = false;  // forward, as after a suspended machine; no leases are safe from it
   bool rests = false;        // long pauses between two faults
   bool wipes = false;
+  bool rots = false;        // entries of durable logs become unreadable...
+  uint64_t rot_copies = 1;  // ...as long as so many others can still give them back
+  bool store_losses = false;
   bool transfers = false;
   bool disconnect_hints = false;
 };

@@ -120,6 +120,7 @@ void Replica::fingerprint_repair(Fingerprint& into, WriteId durable) const {
     into.add(fill.store);
   }
   into.add(repair_.turn);
+  into.add(repair_.asked_all);
   into.add(static_cast<uint64_t>(repair_.ask_delay.count()));
   into.add(repair_.ask_at == kNever);
   into.add(repair_.absent_index);

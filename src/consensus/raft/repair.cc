@@ -65,7 +65,9 @@ void Replica::lose(IndexRange range) {
 
 void Replica::on(const Damaged& event) {
   for (const IndexRange& range : event.ranges) lose(range);
-  if (damaged()) repair_.ask_at = std::min(repair_.ask_at, now_);
+  if (!damaged()) return;
+  repair_.ask_at = std::min(repair_.ask_at, now_);
+  repair_.asked_all = false;
 }
 
 void Replica::on(const StoreLost&) {
@@ -125,6 +127,7 @@ void Replica::repairs_stored(WriteId write) {
   }
   if (!any) return;
   repair_.ask_delay = {};
+  repair_.asked_all = false;
   repair_.ask_at = damaged() ? now_ : kNever;
   if (stage_ != Stage::follower) return;
   if (!damaged() && !leader_) draw_timeout();
@@ -134,15 +137,25 @@ void Replica::repairs_stored(WriteId write) {
   acknowledged_ = std::max(acknowledged_, std::min(repair_.agreed, log_.last()));
 }
 
+bool Replica::wants_state() const {
+  return repair_.store_lost && std::ranges::none_of(repair_.fills, &Repair::Fill::store);
+}
+
+// Whether a snapshot of this index would give back what is not on its way already.
 bool Replica::covers_damage(Index through) const {
-  if (repair_.store_lost) return through >= log_.snapshot_index();
-  return !repair_.holes.empty() && repair_.holes.first() <= through;
+  if (repair_.store_lost) return wants_state() && through >= log_.snapshot_index();
+  for (const IndexRange& hole : repair_.holes.list()) {
+    for (Index index = hole.first; index <= std::min(hole.last, through); ++index) {
+      if (!repair_.filling.contains(index)) return true;
+    }
+  }
+  return false;
 }
 
 // The snapshot in the write being collected stands for all damage up to here.
 void Replica::cover_damage(Index through) {
-  if (!covers_damage(through)) return;
-  Repair::Fill fill{upcoming_write(), {}, repair_.store_lost};
+  if (!damaged()) return;
+  Repair::Fill fill{upcoming_write(), {}, repair_.store_lost && through >= log_.snapshot_index()};
   for (IndexRange hole : repair_.holes.list()) {
     if (hole.first > through) break;
     hole.last = std::min(hole.last, through);
@@ -209,16 +222,23 @@ NodeId Replica::next_to_ask() {
   const NodeId asked = others[repair_.turn % others.size()];
   if (++repair_.turn > others.size()) {
     repair_.turn = 0;
+    repair_.asked_all = true;
     repair_.ask_delay = std::min(2 * repair_.ask_delay, election_timeout_);
   }
   return asked;
 }
 
+// Entries handed over long ago are in our own state too, and soon durably so. If not, and nobody
+// has them as entries, the state of somebody else is welcome.
+bool Replica::state_helps() const {
+  if (repair_.store_lost || repair_.asked_all) return true;
+  return !repair_.holes.empty() && repair_.holes.first() > reported_;
+}
+
 void Replica::ask_for_repair() {
   repair_.ask_at = kNever;
   if (!damaged()) return;
-  const bool store_lost =
-      repair_.store_lost && std::ranges::none_of(repair_.fills, &Repair::Fill::store);
+  const bool store_lost = wants_state();
   RepairRequest request;
   request.store_lost = store_lost;
   request.wanted = wanted_runs();
@@ -227,7 +247,7 @@ void Replica::ask_for_repair() {
     request.wanted = {{index, index, log_.snapshot_ballot().round}};
   }
   if (request.wanted.empty()) return;  // everything is on its way to the disk
-  request.state_helps = store_lost || request.wanted.front().first > reported_;
+  request.state_helps = state_helps();
   repair_.ask_delay = std::max(repair_.ask_delay, heartbeat_interval_);
   const NodeId asked = next_to_ask();
   if (!asked) return;
@@ -251,8 +271,7 @@ void Replica::on_body(Message& message, const Head& head, const RepairReply& rep
     return;
   }
   const Index first = repair_.store_lost ? log_.snapshot_index() : repair_.holes.first();
-  const bool state_helps = repair_.store_lost || first > reported_;
-  if (state_helps && reply.snapshot >= first && !repair_.filling.contains(first)) {
+  if (state_helps() && reply.snapshot >= first && !repair_.filling.contains(first)) {
     // A snapshot comes. It cannot be installed in office, and another can lead meanwhile.
     if (stage_ != Stage::follower) become_follower(term_, {});
     election_deadline_ = std::max(election_deadline_, now_ + kSnapshotPatience * election_timeout_);
@@ -289,14 +308,14 @@ void Replica::note_absent(const Message& message, const Head& head, const Repair
 void Replica::on_body(Message& message, const Head&, const RepairRequest& request) {
   const auto known = std::ranges::find(repair_.requests, message.from, &Repair::Request::from);
   if (known != repair_.requests.end()) return;  // its earlier one waits for our disk
-  if (answer_repair(message.from, request)) return;
+  if (!answer_repair(message.from, request)) return;
   if (repair_.requests.size() < kRepairRequestsMax) {
     repair_.requests.push_back({message.from, request});
   }
 }
 
-// False: the first entry that can be given must be read back first; repair_.fetch says which.
-bool Replica::answer_repair(NodeId to, const RepairRequest& request) {
+// Entries that must be read back before anything can be given; nothing: it was answered.
+std::optional<IndexRange> Replica::answer_repair(NodeId to, const RepairRequest& request) {
   std::vector<Entry> entries;
   size_t bytes = 0;
   bool more = true;
@@ -312,8 +331,7 @@ bool Replica::answer_repair(NodeId to, const RepairRequest& request) {
         const Index hole = repair_.holes.first_behind(index);
         Index last = std::min({run.last, log_.last(), index + (kFetchEntriesMax - 1)});
         if (hole) last = std::min(last, hole.previous());
-        repair_.fetch = IndexRange{index, last};
-        return false;
+        return IndexRange{index, last};
       }
       if (!entries.empty() && bytes + weight(*entry) > kAppendBytesMax) more = false;
       if (!more) break;
@@ -322,7 +340,7 @@ bool Replica::answer_repair(NodeId to, const RepairRequest& request) {
     }
   }
   send_repair(to, request, std::move(entries));
-  return true;
+  return std::nullopt;
 }
 
 void Replica::send_repair(NodeId to, const RepairRequest& request, std::vector<Entry> entries) {
@@ -356,14 +374,14 @@ void Replica::lend_snapshot(NodeId to) {
 
 void Replica::serve_repairs(Ready& ready) {
   while (!repair_.requests.empty() && !fetch_open_ && !ready.fetch) {
-    repair_.fetch.reset();
-    const Repair::Request& next = repair_.requests.front();
-    if (answer_repair(next.from, next.request)) {
+    const Repair::Request next = repair_.requests.front();
+    repair_.fetch = answer_repair(next.from, next.request);
+    if (repair_.fetch) {
+      ready.fetch = repair_.fetch;
+      fetch_open_ = true;
+    } else {
       repair_.requests.erase(repair_.requests.begin());
-      continue;
     }
-    ready.fetch = repair_.fetch;
-    fetch_open_ = true;
   }
 }
 

@@ -31,6 +31,7 @@ struct Repair {
   Time ask_at = kNever;
   Duration ask_delay{};
   size_t turn = 0;
+  bool asked_all = false;  // in vain, since something was lost or came back
 
   // In office: who has said in this term that it does not hold the first hole.
   Index absent_index;

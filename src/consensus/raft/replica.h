@@ -202,6 +202,7 @@ class Replica final : public ReplicatedLog {
   bool fill_hole(Entry& entry);
   void insert_configuration(Index index, const Bytes& encoded);
   void repairs_stored(WriteId write);
+  bool wants_state() const;
   bool covers_damage(Index through) const;
   void cover_damage(Index through);
   void drop_damage(Index through);
@@ -209,7 +210,8 @@ class Replica final : public ReplicatedLog {
   void ask_for_repair();
   std::vector<WantedRun> wanted_runs() const;
   NodeId next_to_ask();
-  bool answer_repair(NodeId to, const RepairRequest& request);
+  bool state_helps() const;
+  std::optional<IndexRange> answer_repair(NodeId to, const RepairRequest& request);
   void send_repair(NodeId to, const RepairRequest& request, std::vector<Entry> entries);
   void lend_snapshot(NodeId to);
   void serve_repairs(Ready& ready);

@@ -1,0 +1,117 @@
+// What disks lose while nobody looks, as far as the cluster must stand it: every entry stays
+// whole on enough members (the fault atlas), so that a cluster that does not come back is wrong.
+#include <algorithm>
+
+#include "sim/cluster.h"
+
+namespace quorate::sim {
+
+// Whether the member could give this entry back, or the state it led to.
+bool Cluster::whole_at(const SimNode& node, Index index, uint64_t chain) const {
+  if (index <= node.durable.snapshot().index) return node.durable_machine.applied >= index;
+  const LogImage::Slot* slot = node.durable.find(index);
+  return slot != nullptr && slot->chain == chain && !slot->damaged;
+}
+
+// Nobody may have been told of it, and the others can go on without this member.
+bool Cluster::only_here(const SimNode& node, Index index, uint64_t chain) const {
+  if (index <= oracles_.chosen() || (nodes_.size() - 1) * 2 <= nodes_.size()) return false;
+  return std::ranges::none_of(nodes_, [&](const SimNode& other) {
+    if (other.position == node.position) return false;
+    uint64_t found = 0;
+    const bool on_disk = other.durable.chain_at(index, found) && found == chain;
+    return on_disk || (other.logical.chain_at(index, found) && found == chain);
+  });
+}
+
+// A lost memory and a lost entry together can be more than the others can make good.
+bool Cluster::memory_lost() const {
+  return std::ranges::any_of(nodes_, [](const SimNode& node) {
+    return node.amnesiac || node.ghost ||
+           node.durable_machine.applied < node.durable.snapshot().index;
+  });
+}
+
+bool Cluster::damage_anywhere() const {
+  return std::ranges::any_of(nodes_,
+                             [](const SimNode& node) { return !node.durable.damaged().empty(); });
+}
+
+bool Cluster::may_rot(uint64_t position, Index index) const {
+  const SimNode& node = nodes_[position];
+  const LogImage::Slot* slot = node.durable.find(index);
+  if (slot == nullptr || slot->damaged || memory_lost()) return false;
+  const auto copies = static_cast<uint64_t>(std::ranges::count_if(nodes_, [&](const auto& other) {
+    return other.position != position && whole_at(other, index, slot->chain);
+  }));
+  return copies >= swarm_.rot_copies || only_here(node, index, slot->chain);
+}
+
+void Cluster::rot(uint64_t position, Index first, Index last) {
+  SimNode& node = nodes_[position];
+  for (Index index = first; index <= last; ++index) {
+    if (!may_rot(position, index)) continue;
+    record([&] { return "rot " + named(position) + " " + std::to_string(index.value); });
+    if (tracing_) say(named(position) + " ROT at " + std::to_string(index.value));
+    const LogImage::Slot* known = node.logical.find(index);
+    if (known != nullptr && known->chain == node.durable.find(index)->chain) {
+      node.logical.damage(index);
+    }
+    node.durable.damage(index);
+    ++rots_;
+    hash_.add(index.value);
+  }
+  // Somebody reads it sooner or later, if the member does not fall over it at its next start.
+  if (node.alive) {
+    schedule_for(node, EventKind::damage_found,
+                 between(node.rng_disk, 0, 8 * swarm_.election_timeout));
+  }
+}
+
+// Once for each time that the replica has been told: it may be busy with it already.
+void Cluster::fall_over_damage(SimNode& node) {
+  if (std::exchange(node.damage_seen, true)) return;
+  schedule_for(node, EventKind::damage_found, swarm_.disk_max);
+}
+
+void Cluster::on_damage_found(SimNode& node) {
+  node.damage_seen = false;
+  consensus::Damaged found;
+  for (const IndexRange& range : node.logical.damaged()) {
+    for (Index index = range.first; index <= range.last; ++index) {
+      const LogImage::Slot* slot = node.durable.find(index);
+      if (slot == nullptr || !slot->damaged) continue;
+      if (slot->chain == node.logical.find(index)->chain) found.ranges.push_back({index, index});
+    }
+  }
+  if (!found.ranges.empty()) step(node, std::move(found));
+}
+
+// The state machine covers what the log has lost: no need to get it back.
+void Cluster::give_damage_back(SimNode& node) {
+  const consensus::Status status = node.replica->status();
+  if (status.damaged == 0 || node.durable_machine.applied < status.damaged_first) return;
+  step(node, consensus::SnapshotTaken{std::min(node.durable_machine.applied, node.committed)});
+}
+
+bool Cluster::may_lose_store(uint64_t position) const {
+  const Index needed = nodes_[position].durable.snapshot().index;
+  if (memory_lost() || damage_anywhere()) return false;
+  return std::ranges::any_of(nodes_, [&](const SimNode& other) {
+    return other.position != position && other.durable_machine.applied >= needed;
+  });
+}
+
+void Cluster::lose_store(uint64_t position) {
+  SimNode& node = nodes_[position];
+  record([&] { return "lose_store " + named(position); });
+  if (node.alive) die(node);
+  if (tracing_) say(named(position) + " LOST ITS STORE");
+  ++stores_lost_;
+  hash_.add(stores_lost_);
+  node.durable_machine = {};
+  node.durable_machine.members = bootstrap_;
+  node.machine = node.durable_machine;
+}
+
+}  // namespace quorate::sim
