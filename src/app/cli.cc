@@ -18,6 +18,7 @@ struct Line {
   LoadOptions load;
   GetOptions get;
   DeleteOptions del;
+  MemberOptions member;
   SimOptions sim;
   int64_t compact_revision = 0;
   bool physical = false;
@@ -124,11 +125,58 @@ void add_others(CLI::App& app, Line& line) {
   app.add_subcommand("status", "each endpoint's role, term, index and revision")->callback([&line] {
     with_endpoints(line, run_status);
   });
-  CLI::App* member = app.add_subcommand("member", "the members of the cluster");
+}
+
+using MemberCommand = int (*)(const Common&, const MemberOptions&);
+
+CLI::App* add_member_command(CLI::App& to, Line& line, const std::string& name,
+                             const std::string& help, MemberCommand command) {
+  CLI::App* added = to.add_subcommand(name, help);
+  added->callback([&line, command] {
+    with_endpoints(line, [&](const Common& common) { return command(common, line.member); });
+  });
+  return added;
+}
+
+void add_members(CLI::App& app, Line& line) {
+  CLI::App* member =
+      app.add_subcommand("member", "the members of the cluster, and changes of them");
   member->require_subcommand(1);
   member->add_subcommand("list", "who belongs to it")->callback([&line] {
     with_endpoints(line, run_member_list);
   });
+  const std::string which = "the member: its id in hex, or its name";
+  const std::string urls = "its peer URLs, http://host:port,...";
+  CLI::App* add = add_member_command(
+      *member, line, "add",
+      "let a new member in; says how to start it. It votes once it has caught up", run_member_add);
+  add->add_option("name", line.member.name, "name it will be started with")->required();
+  add->add_option("urls,--peer-urls", line.member.peer_urls, urls)->delimiter(',')->required();
+  add->add_flag("--learner", line.member.learner, "it gets no vote until it is promoted");
+  CLI::App* remove =
+      add_member_command(*member, line, "remove", "remove a member for good", run_member_remove);
+  remove->add_option("member", line.member.member, which)->required();
+  CLI::App* update = add_member_command(*member, line, "update", "give a member other peer URLs",
+                                        run_member_update);
+  update->add_option("member", line.member.member, which)->required();
+  update->add_option("urls,--peer-urls", line.member.peer_urls, urls)->delimiter(',')->required();
+  CLI::App* promote = add_member_command(
+      *member, line, "promote", "give a learner that has caught up its vote", run_member_promote);
+  promote->add_option("member", line.member.member, which)->required();
+  CLI::App* replace = add_member_command(
+      *member, line, "replace",
+      "put a new member in the place of a voter: adds it as a learner, waits until it is started "
+      "and has caught up, then changes both in one step. May be run again when it was interrupted",
+      run_member_replace);
+  replace->add_option("old", line.member.member, "who leaves: its id in hex, or its name")
+      ->required();
+  replace->add_option("name", line.member.name, "name of the new member")->required();
+  replace->add_option("urls,--peer-urls", line.member.peer_urls, urls)->delimiter(',')->required();
+  replace->add_option("--wait", line.member.wait_seconds,
+                      "seconds to wait for the new member (600)");
+  CLI::App* move = add_member_command(app, line, "move-leader",
+                                      "hand the leadership to another voter", run_move_leader);
+  move->add_option("to", line.member.member, which)->required();
 }
 
 void add_sim(CLI::App& app, Line& line) {
@@ -168,6 +216,7 @@ int command_line(int argument_total, char** arguments) {
   add_get(app, line);
   add_delete(app, line);
   add_others(app, line);
+  add_members(app, line);
   add_sim(app, line);
   try {  // CLI11 reports by exceptions; they end here
     app.parse(argument_total, arguments);

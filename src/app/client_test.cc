@@ -25,6 +25,10 @@ TEST(Session, OnlyWhatIsSureCountsAsNotApplied) {
       {{Fate::answered, 14, "etcdserver: server stopped", ""}, Verdict::unknown},
       {{Fate::answered, 8, "etcdserver: too many requests", ""}, Verdict::unavailable},
       {{Fate::answered, 8, "etcdserver: mvcc: database space exceeded", ""}, Verdict::refused},
+      {{Fate::answered, 14, "etcdserver: unhealthy cluster", ""}, Verdict::unavailable},
+      {{Fate::answered, 2, "etcdserver: re-configuration failed due to not enough started members",
+        ""},
+       Verdict::refused},
       {{Fate::answered, 4, "context deadline exceeded", ""}, Verdict::unknown},
       {{Fate::answered, 3, "etcdserver: key is not provided", ""}, Verdict::refused}};
   for (const auto& [answer, expected] : cases) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "app/messages.h"
 #include "app/session.h"
 #include "base/types.h"
 
@@ -52,6 +53,13 @@ struct DeleteOptions {
   bool from_key = false;
   bool previous = false;
 };
+struct MemberOptions {
+  std::string member;  // of the cluster: its id in hex, or its name
+  std::string name;    // of one that is to come
+  std::vector<std::string> peer_urls;
+  bool learner = false;
+  uint64_t wait_seconds = 600;  // for a replacement to be started and catch up
+};
 struct SimOptions {
   std::string protocol = "raft";
   std::string profile = "core";  // core: replicas alone; full: whole nodes
@@ -70,7 +78,15 @@ int run_txn(const Common& common);
 int run_compact(const Common& common, int64_t revision, bool physical);
 int run_status(const Common& common);
 int run_member_list(const Common& common);
+int run_member_add(const Common& common, const MemberOptions& options);
+int run_member_remove(const Common& common, const MemberOptions& options);
+int run_member_update(const Common& common, const MemberOptions& options);
+int run_member_promote(const Common& common, const MemberOptions& options);
+int run_member_replace(const Common& common, const MemberOptions& options);
+int run_move_leader(const Common& common, const MemberOptions& options);
 int run_sim(const SimOptions& options);
+
+void print_members(const Common& common, const std::vector<MemberEntry>& members);
 
 // Prints why, for people; the number says the same to scripts.
 int report(const Response& response, bool writes);

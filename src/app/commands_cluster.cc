@@ -72,18 +72,22 @@ int run_member_list(const Common& common) {
     complain("the server's answer cannot be decoded; is this an etcd v3 endpoint?");
     return kExitRefused;
   }
+  print_members(common, *members);
+  return kExitOk;
+}
+
+void print_members(const Common& common, const std::vector<MemberEntry>& members) {
   if (common.json) {
-    std::cout << members_json(*members) << '\n';
-    return kExitOk;
+    std::cout << members_json(members) << '\n';
+    return;
   }
   Table table({"ID", "NAME", "PEER URLS", "CLIENT URLS", "KIND"});
-  for (const MemberEntry& member : *members) {
+  for (const MemberEntry& member : members) {
     table.add({hex(member.id), member.name.empty() ? "(unstarted)" : printable(member.name),
                joined(member.peer_urls), joined(member.client_urls),
                member.learner ? "learner" : "voter"});
   }
   std::cout << table.text();
-  return kExitOk;
 }
 
 }  // namespace quorate::app

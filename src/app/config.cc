@@ -79,6 +79,8 @@ void read_times_and_limits(Reader& reader, ServeConfig& config) {
   reader.number("snapshot-catchup-entries", 0, uint64_t{1} << 40U, config.catch_up_entries);
   reader.number("max-request-bytes", 1024, uint64_t{64} << 20U, config.request_bytes_max);
   reader.number("max-txn-ops", 1, 100000, config.txn_operations_max);
+  reader.number("max-learners", 0, 100, config.learners_max);
+  reader.boolean("strict-reconfig-check", config.strict_reconfig_check);
   reader.boolean("pre-vote", config.pre_vote);
   reader.text("log-level", config.log_level);
   static const std::set<std::string> levels = {"debug", "info", "warn", "error", "panic", "fatal"};

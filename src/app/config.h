@@ -41,6 +41,8 @@ struct ServeConfig {
   uint64_t quota_bytes = uint64_t{2} << 30U;  // 0: no limit
   uint64_t request_bytes_max = 1572864;
   uint64_t txn_operations_max = 128;
+  uint64_t learners_max = 1;
+  bool strict_reconfig_check = true;
   bool pre_vote = true;
   std::string log_level = "info";
 };

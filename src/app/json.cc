@@ -102,16 +102,38 @@ std::string status_json(const std::vector<EndpointStatus>& list) {
   return rows.dump();
 }
 
-std::string members_json(const std::vector<MemberEntry>& members) {
+namespace {
+
+Json member_row(const MemberEntry& member) {
+  return {{"id", hex(member.id)},
+          {"name", member.name},
+          {"peer_urls", member.peer_urls},
+          {"client_urls", member.client_urls},
+          {"learner", member.learner}};
+}
+
+Json member_rows(const std::vector<MemberEntry>& members) {
   Json rows = Json::array();
-  for (const MemberEntry& member : members) {
-    rows.push_back({{"id", hex(member.id)},
-                    {"name", member.name},
-                    {"peer_urls", member.peer_urls},
-                    {"client_urls", member.client_urls},
-                    {"learner", member.learner}});
-  }
-  return rows.dump();
+  for (const MemberEntry& member : members) rows.push_back(member_row(member));
+  return rows;
+}
+
+}  // namespace
+
+std::string members_json(const std::vector<MemberEntry>& members) {
+  return member_rows(members).dump();
+}
+
+std::string member_added_json(const AddedMember& added, const std::string& initial_cluster) {
+  return Json({{"cluster_id", hex(added.cluster_id)},
+               {"member", member_row(added.member)},
+               {"members", member_rows(added.members)},
+               {"initial_cluster", initial_cluster}})
+      .dump();
+}
+
+std::string leader_moved_json(uint64_t from, uint64_t to) {
+  return Json({{"from", hex(from)}, {"to", hex(to)}}).dump();
 }
 
 }  // namespace quorate::app

@@ -22,5 +22,7 @@ struct EndpointStatus {
 };
 std::string status_json(const std::vector<EndpointStatus>& list);
 std::string members_json(const std::vector<MemberEntry>& members);
+std::string member_added_json(const AddedMember& added, const std::string& initial_cluster);
+std::string leader_moved_json(uint64_t from, uint64_t to);
 
 }  // namespace quorate::app

@@ -54,6 +54,28 @@ std::optional<MemberStatus> decode_status(std::string_view wire) {
   return status;
 }
 
+std::optional<AddedMember> decode_member_added(std::string_view wire) {
+  AddedMember added;
+  MemberStatus header;
+  Reader reader(wire);
+  while (reader.next()) {
+    if (reader.field() == bytes_field(1)) {
+      if (!decode_header(reader.bytes(), header)) return std::nullopt;
+    } else if (reader.field() == bytes_field(2) || reader.field() == bytes_field(3)) {
+      auto member = decode_member(reader.bytes());
+      if (!member) return std::nullopt;
+      if (reader.field() == bytes_field(2)) {
+        added.member = std::move(*member);
+      } else {
+        added.members.push_back(std::move(*member));
+      }
+    }
+  }
+  if (!reader.ok() || added.member.id == 0) return std::nullopt;
+  added.cluster_id = header.cluster_id;
+  return added;
+}
+
 std::optional<std::vector<MemberEntry>> decode_member_list(std::string_view wire) {
   std::vector<MemberEntry> members;
   Reader reader(wire);

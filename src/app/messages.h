@@ -1,5 +1,5 @@
-// app/messages.h: the answers of Maintenance.Status and Cluster.MemberList, as the client reads
-// them. Owning structs: these are few and for people.
+// app/messages.h: the answers of Maintenance.Status and of the Cluster service, as the client
+// reads them. Owning structs: these are few and for people.
 #pragma once
 
 #include <cstdint>
@@ -34,5 +34,11 @@ struct MemberEntry {
 
 std::optional<MemberStatus> decode_status(std::string_view wire);
 std::optional<std::vector<MemberEntry>> decode_member_list(std::string_view wire);
+struct AddedMember {
+  uint64_t cluster_id = 0;
+  MemberEntry member;
+  std::vector<MemberEntry> members;
+};
+std::optional<AddedMember> decode_member_added(std::string_view wire);
 
 }  // namespace quorate::app

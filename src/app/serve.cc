@@ -8,7 +8,9 @@
 
 #include "app/cluster_ids.h"
 #include "app/exit_codes.h"
+#include "app/joining.h"
 #include "app/logging.h"
+#include "app/output.h"
 #include "app/process.h"
 #include "app/settings.h"
 #include "app/version.h"
@@ -28,6 +30,9 @@ namespace {
 constexpr auto kStopPatience = std::chrono::milliseconds(1000);
 constexpr int kStopMillisecondsMax = 1350;
 
+// etcd's delay before a removed member ends: its last answers still leave.
+constexpr auto kRemovedDelay = std::chrono::seconds(1);
+
 // The seed of what may differ between runs: election jitter, the incarnation of a new directory.
 uint64_t fresh_seed() {
   std::random_device device;
@@ -38,8 +43,11 @@ std::string listen_address(const Url& url) {
   return url.host == "localhost" ? "127.0.0.1:" + std::to_string(url.port) : url.address();
 }
 
+// As the flags have it: the ids are those of a founding.
 node::NodeConfig node_config(const ServeConfig& config) {
   node::NodeConfig made;
+  made.name = config.name;
+  made.token = config.token;
   std::vector<uint64_t> ids;
   for (const FoundingMember& member : config.cluster) {
     node::PeerConfig peer;
@@ -47,7 +55,11 @@ node::NodeConfig node_config(const ServeConfig& config) {
     peer.urls = texts(member.peer_urls);
     for (const Url& url : member.peer_urls) peer.addresses.push_back(url.address());
     peer.id = NodeId{founding_member_id(peer.urls, config.token)};
-    if (member.name == config.name) made.self = peer.id;
+    if (member.name == config.name) {
+      made.self = peer.id;
+    } else {
+      made.contacts.insert(made.contacts.end(), peer.addresses.begin(), peer.addresses.end());
+    }
     ids.push_back(peer.id.value);
     made.members.push_back(std::move(peer));
   }
@@ -60,6 +72,7 @@ node::NodeConfig node_config(const ServeConfig& config) {
   made.pre_vote = config.pre_vote;
   made.snapshot_count = config.snapshot_count;
   made.catch_up_entries = config.catch_up_entries;
+  made.learners_max = config.learners_max;
   made.incarnation = fresh_seed();
   return made;
 }
@@ -74,6 +87,8 @@ front::etcd::EtcdOptions front_options(const ServeConfig& config) {
   options.request_bytes_max = config.request_bytes_max;
   options.txn_operations_max = config.txn_operations_max;
   options.quota_backend_bytes = config.quota_bytes;
+  options.strict_reconfig_check = config.strict_reconfig_check;
+  options.new_member_id = added_member_id;
   return options;
 }
 
@@ -91,16 +106,22 @@ class Member {
   explicit Member(const ServeConfig& config)
       : config_(config), loop_(world::make_event_loop()), disk_(world::make_file_disk()) {}
 
-  Result<void> open();
+  // Until it ends. Returns the exit code.
   int run();
 
  private:
+  Result<void> begin();
   Result<void> open_directory();
+  void join(node::NodeConfig config);
+  Result<void> open(node::NodeConfig config);
   void stop();
+  void end_removed();
+  void refuse(const Error& error);
 
   const ServeConfig& config_;
   std::unique_ptr<world::EventLoop> loop_;
   std::unique_ptr<world::Disk> disk_;
+  std::unique_ptr<Joining> joining_;
   std::unique_ptr<world::TcpNetwork> network_;
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<front::etcd::EtcdServer> server_;
@@ -126,18 +147,48 @@ Result<void> Member::open_directory() {
   return {};
 }
 
-Result<void> Member::open() {
+Result<void> Member::begin() {
   if (auto opened = open_directory(); !opened) return opened;
-  const node::NodeConfig config = node_config(config_);
+  auto signals = watch_stop_signals(*loop_, [this] { stop(); });
+  if (!signals) return std::unexpected(signals.error());
+  signals_ = std::move(*signals);
+  node::NodeConfig config = node_config(config_);
+  auto known = node::adopt_stored_identity(*disk_, config);
+  if (!known) return std::unexpected(known.error());
+  if (*known || config_.start == node::Start::new_cluster) return open(std::move(config));
+  join(std::move(config));
+  return {};
+}
+
+void Member::join(node::NodeConfig config) {
+  const Joining::Self self{config_.name, texts(config_.advertise_peer), config.group};
+  joining_ = std::make_unique<Joining>(*loop_, self, config.contacts,
+                                       [this, config](Result<Joined> joined) mutable {
+                                         if (!joined) return refuse(joined.error());
+                                         config.self = joined->member;
+                                         config.cluster_id = joined->introduction.cluster_id;
+                                         config.members.clear();
+                                         config.introduction = std::move(joined->introduction);
+                                         if (auto opened = open(std::move(config)); !opened)
+                                           refuse(opened.error());
+                                       });
+  joining_->start();
+}
+
+Result<void> Member::open(node::NodeConfig config) {
+  log(LogLevel::info,
+      "this is member " + hex(config.self.value) + " of cluster " + hex(config.cluster_id));
   world::TcpOptions options{config.self, config.cluster_id, {}};
   for (const Url& url : config_.listen_peer) options.listen.push_back(listen_address(url));
   auto network = world::make_tcp_network(*loop_, options);
   if (!network) return std::unexpected(network.error());
   network_ = std::move(*network);
-  auto node = node::open_node(*loop_, *disk_, *network_, make_machine, config, Rng(fresh_seed()));
+  auto node = node::open_node(*loop_, *disk_, *network_, make_machine, std::move(config),
+                              Rng(fresh_seed()));
   if (!node) return std::unexpected(node.error());
   node_ = std::move(*node);
   node_->set_ready_handler([] { log(LogLevel::info, "ready to serve client requests"); });
+  node_->set_removed_handler([this] { end_removed(); });
   node_->set_failure_handler([this](const Error& error) {
     log(LogLevel::error, "this member stops: " + error.text);
     exit_code_ = kExitFailed;
@@ -149,21 +200,36 @@ Result<void> Member::open() {
     if (!port) return std::unexpected(port.error());
     log(LogLevel::info, "serving clients on " + url.text);
   }
-  auto signals = watch_stop_signals(*loop_, [this] { stop(); });
-  if (!signals) return std::unexpected(signals.error());
-  signals_ = std::move(*signals);
+  node_->start();
   return {};
 }
 
+void Member::refuse(const Error& error) {
+  log(LogLevel::error, "cannot start: " + error.text);
+  exit_code_ = kExitRefused;
+  loop_->stop();
+}
+
 void Member::stop() {
+  if (node_ == nullptr) return loop_->stop();
   log(LogLevel::info, "stop requested: handing leadership over");
   end_process_after(kStopMillisecondsMax);
   server_->drain();
   node_->stop(kStopPatience, [this] { loop_->stop(); });
 }
 
+void Member::end_removed() {
+  loop_->at(loop_->now() + kRemovedDelay, [this] {
+    server_->drain();
+    loop_->post([this] { loop_->stop(); });
+  });
+}
+
 int Member::run() {
-  node_->start();
+  if (auto begun = begin(); !begun) {
+    log(LogLevel::error, "cannot start: " + begun.error().text);
+    return kExitRefused;
+  }
   loop_->run();
   log(LogLevel::info, exit_code_ == kExitOk ? "stopped" : "stopped after a failure");
   return exit_code_;
@@ -178,11 +244,8 @@ std::vector<std::string> environment_entries() {
 }
 
 void log_start(const ServeConfig& config) {
-  const uint64_t token_id = founding_member_id(texts(config.advertise_peer), config.token);
-  char id[32];
-  std::snprintf(id, sizeof(id), "%lx", static_cast<unsigned long>(token_id));
   log(LogLevel::info, std::string("quorate ") + kQuorateVersion + " starts member \"" +
-                          config.name + "\" (" + id + "), data in " + config.data_directory);
+                          config.name + "\", data in " + config.data_directory);
 }
 
 }  // namespace
@@ -198,12 +261,7 @@ int run_member(const ServeConfig& config) {
   install_logging(config.log_level);
   set_check_observer(observe_check);
   log_start(config);
-  Member member(config);
-  if (auto opened = member.open(); !opened) {
-    log(LogLevel::error, "cannot start: " + opened.error().text);
-    return kExitRefused;
-  }
-  return member.run();
+  return Member(config).run();
 }
 
 int serve_command(const std::vector<std::string>& arguments, const std::string& program) {

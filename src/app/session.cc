@@ -35,12 +35,14 @@ Verdict judge_write(const Answer& answer) {
   if (answer.fate == Fate::lost) return Verdict::unknown;
   if (answer.status == 0) return Verdict::done;
   if (is_overload(answer)) return Verdict::unavailable;
+  if (answer.message.ends_with("not enough started members")) return Verdict::refused;
   switch (answer.status) {
     case kUnavailable: {
-      // docs/decisions/0008: these two are said only of what was surely not applied. The others
-      // of this code (timed out, stopped) leave it open.
-      const bool sure =
-          answer.message.ends_with("no leader") || answer.message.ends_with("leader changed");
+      // docs/decisions/0008: these are said only of what was surely not applied. The others of
+      // this code (timed out, stopped) leave it open.
+      const bool sure = answer.message.ends_with("no leader") ||
+                        answer.message.ends_with("leader changed") ||
+                        answer.message.ends_with("unhealthy cluster");
       return sure ? Verdict::unavailable : Verdict::unknown;
     }
     case kCanceled:

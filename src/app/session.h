@@ -40,7 +40,13 @@ inline constexpr char kPathDelete[] = "/etcdserverpb.KV/DeleteRange";
 inline constexpr char kPathTxn[] = "/etcdserverpb.KV/Txn";
 inline constexpr char kPathCompact[] = "/etcdserverpb.KV/Compact";
 inline constexpr char kPathStatus[] = "/etcdserverpb.Maintenance/Status";
+inline constexpr char kPathMoveLeader[] = "/etcdserverpb.Maintenance/MoveLeader";
 inline constexpr char kPathMemberList[] = "/etcdserverpb.Cluster/MemberList";
+inline constexpr char kPathMemberAdd[] = "/etcdserverpb.Cluster/MemberAdd";
+inline constexpr char kPathMemberRemove[] = "/etcdserverpb.Cluster/MemberRemove";
+inline constexpr char kPathMemberUpdate[] = "/etcdserverpb.Cluster/MemberUpdate";
+inline constexpr char kPathMemberPromote[] = "/etcdserverpb.Cluster/MemberPromote";
+inline constexpr char kPathMemberReplace[] = "/quorate.Members/Replace";
 
 class Session {
  public:

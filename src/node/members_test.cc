@@ -1,6 +1,8 @@
 // Changes of membership with whole nodes: the real runtime, log and protocol.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "node/identity.h"
 #include "node/test_cluster.h"
 
@@ -38,13 +40,24 @@ class MembersTest : public ::testing::Test {
   // Asks member `via`; refused with `why`, or applied when there is none.
   void change(TestCluster& cluster, uint64_t via, const MemberChange& wanted,
               std::optional<RefusedWhy> why = std::nullopt) {
-    const auto call = cluster.change(via, wanted, seconds(5));
+    const bool stays = wanted.kind != ChangeKind::remove;
+    shown_ = false;
+    const auto call = std::make_shared<TestCluster::Call>();
+    Node* node = cluster.members.at(via).node.get();
+    node->change_members(wanted, cluster.clock.now() + seconds(5), [&, node](Outcome outcome) {
+      const auto views = node->status().members;
+      shown_ = std::ranges::any_of(views, [&](const MemberView& view) {
+                 return view.id == wanted.member;
+               }) == stays;
+      TestCluster::answer_to(call)(std::move(outcome));
+    });
     ASSERT_TRUE(cluster.run_until([&] { return call->answer != Answer::none; }, seconds(6)));
     if (why) {
       ASSERT_EQ(call->answer, Answer::refused);
       EXPECT_EQ(call->why, *why);
     } else {
       ASSERT_EQ(call->answer, Answer::applied) << static_cast<int>(call->why);
+      EXPECT_TRUE(shown_) << "whoever is told that it is done sees it";
     }
   }
   static bool votes(TestCluster& cluster, uint64_t via, uint64_t id) {
@@ -69,6 +82,7 @@ class MembersTest : public ::testing::Test {
   }
 
   std::vector<std::string> written_;
+  bool shown_ = false;
 };
 
 TEST_F(MembersTest, OneGrowsToThreeAndToFiveAndShrinksAgain) {

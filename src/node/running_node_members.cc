@@ -28,11 +28,12 @@ void RunningNode::introduce() {
 
 // The newest decided configuration that has this member, or the best known instead of it.
 const consensus::Members& RunningNode::known_members() const {
-  if (membership_.told()) {
-    const bool newer = membership_.told()->index > membership_.decided_at();
-    if (newer) return membership_.told()->members;
+  if (membership_.told() && membership_.told()->index > group_->decided_at()) {
+    return membership_.told()->members;
   }
-  if (!membership_.decided().voters.empty()) return membership_.decided();
+  // Of the group and not of `membership_`, which follows a turn later: whoever is told that a
+  // change is done must see it.
+  if (!group_->decided_members().voters.empty()) return group_->decided_members();
   static const consensus::Members kNobody;
   const consensus::Members* in_force = group_->members();
   return in_force == nullptr ? kNobody : *in_force;
@@ -43,7 +44,7 @@ void RunningNode::follow_members() {
   const consensus::Member* self = members.find(config_.self);
   learner_ = self != nullptr && members.is_learner(config_.self) &&
              !decode_member_about(self->about).value_or(MemberAbout{}).voter_wanted;
-  peers_.follow(membership_.peers());
+  if (!removed_) peers_.follow(membership_.peers());
   if (membership_.removed()) leave_cluster();
 }
 
@@ -55,6 +56,8 @@ void RunningNode::leave_cluster() {
           config_.directory +
           " must be removed before this machine can join again, under a new member id");
   group_->leave();
+  // Nobody talks to it any more, but a leader may still have to tell how it ended.
+  if (leader() != config_.self) peers_.follow({});
   executor_.post(lifeline_.guard([this] {
     if (removed_handler_) removed_handler_();
   }));

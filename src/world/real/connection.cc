@@ -91,6 +91,14 @@ void Connection::answer(const Hello& hello) {
   flush();
 }
 
+void Connection::introduce(const Bytes& introduction) {
+  CHECK(state_ == State::greeting, "a question is answered once, before anything else");
+  state_ = State::answering;
+  was_asked_ = true;
+  queue_.add_raw(encode_introduction(introduction));
+  flush();
+}
+
 void Connection::establish(NodeId peer) {
   if (state_ != State::greeting) return;  // answering failed: closed already
   peer_ = peer;
@@ -121,6 +129,7 @@ void Connection::end(const std::string& reason) {
 void Connection::on_ready(bool readable, bool writable, bool broken) {
   const std::shared_ptr<Connection> alive = shared_from_this();
   if (state_ == State::connecting && (writable || broken)) finish_connecting();
+  if (state_ == State::answering && (writable || broken)) return flush();
   if (state_ != State::greeting && state_ != State::established) return;
   // Read even when broken: what the peer said last, a refusal perhaps, may still be there.
   if (readable || broken) read();
@@ -157,6 +166,11 @@ void Connection::read() {
 bool Connection::parse_hello() {
   const auto bytes = received_.take_hello();
   if (!bytes.has_value()) return false;
+  if (!dialled_ && is_question(*bytes)) {
+    owner_.on_question(*this);
+    CHECK(state_ != State::greeting, "the owner answers when it is asked");
+    return false;
+  }
   const auto hello = decode_hello(*bytes);
   if (!hello.has_value()) {
     end(std::string(describe(hello.error())));
@@ -224,7 +238,9 @@ ssize_t Connection::write_some(bool with_bulk, size_t& offered) {
 }
 
 void Connection::flush() {
-  if (state_ != State::greeting && state_ != State::established) return;
+  const bool open =
+      state_ == State::greeting || state_ == State::answering || state_ == State::established;
+  if (!open) return;
   const std::shared_ptr<Connection> alive = shared_from_this();
   size_t bulk_frames = 0;
   bool blocked = false;
@@ -243,6 +259,7 @@ void Connection::flush() {
     blocked = size < offered;
   }
   watch_writes(blocked);
+  if (state_ == State::answering && !blocked) return end("it has its answer");
   if (bulk_frames > 0) owner_.on_bulk_left(*this, bulk_frames);
 }
 

@@ -1,8 +1,9 @@
 // world/real/connection.h: one TCP connection to a member, from its first byte to its last.
 //
 // connecting -> greeting -> established -> closed, never back. The owner judges the hello and
-// then either establishes or closes. Whatever goes wrong ends the connection, once, with a
-// reason; a handshake that takes too long is such a thing. Owners may close from any callback.
+// then either establishes or closes. Who asks instead of greeting gets an answer and is closed.
+// Whatever goes wrong ends the connection, once, with a reason; a handshake that takes too long is
+// such a thing. Owners may close from any callback.
 #pragma once
 
 #include <functional>
@@ -26,6 +27,7 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
    public:
     virtual ~Owner() = default;
     virtual void on_hello(Connection& connection, const Hello& hello) = 0;
+    virtual void on_question(Connection& connection) = 0;  // to be answered with introduce()
     virtual void on_frame(Connection& connection, Bytes frame) = 0;
     virtual void on_bulk_left(Connection& connection, size_t frames) = 0;
     // Not called for a connection the owner closes itself.
@@ -43,6 +45,8 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
   // Takes over an accepted descriptor and waits for the other side's hello.
   void accept(int descriptor, const SocketAddress& address);
   void answer(const Hello& hello);
+  // Sends that and closes.
+  void introduce(const Bytes& introduction);
   void establish(NodeId peer);
   void close();
 
@@ -54,6 +58,7 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
   bool dialled() const { return dialled_; }
   bool established() const { return state_ == State::established; }
   bool was_established() const { return was_established_; }
+  bool was_asked() const { return was_asked_; }
   const std::string& address() const { return address_; }
   // Set by the owner while the connection stands on its list of those to flush.
   bool marked = false;
@@ -61,7 +66,7 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
   void on_ready(bool readable, bool writable, bool broken) override;
 
  private:
-  enum class State : uint8_t { fresh, connecting, greeting, established, closed };
+  enum class State : uint8_t { fresh, connecting, greeting, answering, established, closed };
   void begin(int descriptor, State state);
   void finish_connecting();
   void read();
@@ -81,6 +86,7 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
   NodeId peer_;
   bool dialled_ = false;
   bool was_established_ = false;
+  bool was_asked_ = false;
   bool watching_writes_ = false;
   std::string address_;
   std::string greeting_;  // sent once connected

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <map>
 #include <utility>
 
@@ -11,6 +13,7 @@
 #include "world/real/address.h"
 #include "world/real/connection.h"
 #include "world/real/dialer.h"
+#include "world/real/inquirer.h"
 #include "world/real/limited_log.h"
 #include "world/real/listener.h"
 
@@ -21,7 +24,12 @@ namespace {
 // say hello within a round trip, so only strangers fill this.
 constexpr size_t kPendingConnectionsMax = 64;
 
-std::string number(NodeId node) { return std::to_string(node.value); }
+// As tools and people write it.
+std::string number(NodeId node) {
+  std::array<char, 17> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), node.value, 16);
+  return {text.data(), end.ptr};
+}
 
 class FramedTcp final : public TcpNetwork, public Connection::Owner {
  public:
@@ -35,6 +43,10 @@ class FramedTcp final : public TcpNetwork, public Connection::Owner {
   void forget_peer(NodeId peer) override;
   bool send(NodeId peer, Lane lane, Bytes frame) override;
   bool connected(NodeId peer) const override;
+  void set_introduction(Bytes introduction) override { introduction_ = std::move(introduction); }
+  void inquire(const std::string& address, std::function<void(Result<Bytes>)> done) override {
+    inquirer_.ask(address, std::move(done));
+  }
   NetworkMetrics metrics() const override { return metrics_; }
 
  private:
@@ -43,6 +55,7 @@ class FramedTcp final : public TcpNetwork, public Connection::Owner {
     std::shared_ptr<Connection> connection;
   };
   void on_hello(Connection& connection, const Hello& hello) override;
+  void on_question(Connection& connection) override { connection.introduce(introduction_); }
   void on_frame(Connection& connection, Bytes frame) override;
   void on_bulk_left(Connection& connection, size_t frames) override;
   void on_closed(Connection& connection, const std::string& reason) override;
@@ -75,6 +88,8 @@ class FramedTcp final : public TcpNetwork, public Connection::Owner {
   LimitedLog log_;
   NetworkMetrics metrics_;
   Receiver* receiver_ = nullptr;
+  Bytes introduction_;
+  Inquirer inquirer_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::map<NodeId, Peer> peers_;
   std::vector<std::shared_ptr<Connection>> pending_;
@@ -91,7 +106,8 @@ FramedTcp::FramedTcp(EventLoop& loop, const TcpOptions& options, const std::vect
       self_(options.self),
       cluster_id_(options.cluster_id),
       // Only the spread of the back-off depends on it.
-      rng_(options.self.value ^ static_cast<uint64_t>(loop.now().time_since_epoch().count())) {
+      rng_(options.self.value ^ static_cast<uint64_t>(loop.now().time_since_epoch().count())),
+      inquirer_(loop) {
   for (const int descriptor : listening) {
     listeners_.push_back(std::make_unique<Listener>(
         loop_, descriptor,
@@ -301,6 +317,7 @@ void FramedTcp::tell_bulk_sent() {
 
 void FramedTcp::on_closed(Connection& connection, const std::string& reason) {
   if (take_pending(connection) != nullptr) {
+    if (connection.was_asked()) return;
     return say(
         LogLevel::warn, LogTopic::refused_peer,
         "gave up a connection from " + connection.address() + " before its hello: " + reason);

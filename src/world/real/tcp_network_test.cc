@@ -9,8 +9,10 @@
 
 #include <cstring>
 #include <functional>
+#include <optional>
 
 #include "base/log.h"
+#include "world/real/inquirer.h"
 #include "world/real/wire.h"
 
 namespace quorate::world {
@@ -314,6 +316,68 @@ TEST_F(TcpRaw, GarbageIsClosedWithoutAWord) {
   EXPECT_EQ(raw_receive(descriptor), "");
   EXPECT_NE(logged.find("does not speak this protocol"), std::string::npos) << logged;
   ::close(descriptor);
+}
+
+TEST_F(TcpPair, WhoAsksGetsTheIntroductionWithoutBeingAMember) {
+  two_->set_introduction(Bytes(std::string(50'000, 'i')));
+  std::optional<Result<Bytes>> answer;
+  Inquirer stranger(*loop_);
+  stranger.ask(at(port_two_), [&](Result<Bytes> told) { answer = std::move(told); });
+  ASSERT_TRUE(run_until([&] { return answer.has_value(); }));
+  ASSERT_TRUE(answer->has_value()) << answer->error().text;
+  EXPECT_EQ((*answer)->str(), std::string(50'000, 'i'));
+  answer.reset();
+  one_->inquire(at(port_two_), [&](Result<Bytes> told) { answer = std::move(told); });
+  ASSERT_TRUE(run_until([&] { return answer.has_value(); }));
+  EXPECT_TRUE(answer->has_value());
+  EXPECT_TRUE(one_->connected(NodeId{2})) << "the members' own connection stands";
+  EXPECT_EQ(at_two_.disconnects, 0);
+}
+
+TEST_F(Tcp, AQuestionEndsInBoundedTimeWhateverTheOtherSideDoes) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in address = loopback(port_one_);
+  ASSERT_EQ(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(listener, 16), 0);
+  Inquirer stranger(*loop_);
+  std::vector<std::string> errors;
+  const auto ask = [&](const std::string& where) {
+    stranger.ask(where, [&](Result<Bytes> told) {
+      errors.push_back(told ? "answered" : told.error().text);
+    });
+  };
+  const auto serve = [&](std::string_view bytes) {
+    run_for(milliseconds(50));
+    const int accepted = ::accept(listener, nullptr, nullptr);
+    raw_send(accepted, bytes);
+    ::close(accepted);
+  };
+  ask(at(port_two_));  // nobody listens there
+  ASSERT_TRUE(run_until([&] { return errors.size() == 1; }));
+  ask("no port");
+  ASSERT_TRUE(run_until([&] { return errors.size() == 2; }));
+  ask(at(port_one_));
+  serve("HTTP/1.1 400 Bad Request\r\n\r\n");
+  ASSERT_TRUE(run_until([&] { return errors.size() == 3; }));
+  EXPECT_NE(errors[2].find("does not speak this protocol"), std::string::npos) << errors[2];
+  std::string damaged = encode_introduction(Bytes(std::string_view("members")));
+  damaged.back() = 'S';
+  ask(at(port_one_));
+  serve(damaged);
+  ASSERT_TRUE(run_until([&] { return errors.size() == 4; }));
+  EXPECT_NE(errors[3].find("damaged"), std::string::npos) << errors[3];
+  ask(at(port_one_));
+  serve(damaged.substr(0, 20));
+  ASSERT_TRUE(run_until([&] { return errors.size() == 5; }));
+  ask(at(port_one_));  // taken by the kernel, never answered
+  ASSERT_TRUE(run_until([&] { return errors.size() == 6; }, seconds(5)));
+  EXPECT_NE(errors[5].find("no answer in time"), std::string::npos) << errors[5];
+  {
+    Inquirer gone(*loop_);
+    gone.ask(at(port_one_), [](Result<Bytes>) { FAIL(); });
+  }
+  run_for(milliseconds(50));
+  ::close(listener);
 }
 
 TEST_F(TcpRaw, ADamagedFrameBreaksTheConnectionAndIsNotDelivered) {

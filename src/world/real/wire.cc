@@ -9,7 +9,9 @@
 namespace quorate::world {
 namespace {
 
-constexpr uint32_t kMagic = 0x57545251;  // "QRTW" on the wire
+constexpr uint32_t kMagic = 0x57545251;              // "QRTW" on the wire
+constexpr uint32_t kQuestionMagic = 0x3f545251;      // "QRT?"
+constexpr uint32_t kIntroductionMagic = 0x21545251;  // "QRT!"
 
 std::string_view as_text(std::span<const uint8_t> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -84,6 +86,45 @@ std::expected<Hello, WireFault> decode_hello(std::span<const uint8_t, kHelloByte
     return std::unexpected(WireFault::damaged);
   }
   return hello;
+}
+
+std::string encode_question() {
+  Encoder encoder;
+  encoder.reserve(kHelloBytes);
+  encoder.u32(kQuestionMagic);
+  encoder.u32(kWireVersion);
+  encoder.text().resize(kHelloBytes - sizeof(uint32_t), '\0');
+  encoder.u32(crc32c(encoder.text()));
+  return std::move(encoder.text());
+}
+
+bool is_question(std::span<const uint8_t, kHelloBytes> bytes) {
+  Decoder decoder(as_text(bytes));
+  return decoder.u32() == kQuestionMagic && as_text(bytes) == encode_question();
+}
+
+std::string encode_introduction(const Bytes& payload) {
+  CHECK(payload.size() <= kIntroductionBytesMax, "the runtime keeps its introduction short");
+  Encoder encoder;
+  encoder.reserve(kIntroductionHeaderBytes + payload.size());
+  encoder.u32(kIntroductionMagic);
+  encoder.u32(kWireVersion);
+  encoder.u32(static_cast<uint32_t>(payload.size()));
+  encoder.u32(crc32c(payload.span()));
+  encoder.raw(payload.view());
+  return std::move(encoder.text());
+}
+
+std::expected<IntroductionHeader, WireFault> decode_introduction_header(
+    std::span<const uint8_t, kIntroductionHeaderBytes> bytes) {
+  Decoder decoder(as_text(bytes));
+  const bool ours = decoder.u32() == kIntroductionMagic && decoder.u32() == kWireVersion;
+  if (!ours) return std::unexpected(WireFault::foreign);
+  IntroductionHeader header;
+  header.size = decoder.u32();
+  header.crc = decoder.u32();
+  if (header.size > kIntroductionBytesMax) return std::unexpected(WireFault::too_long);
+  return header;
 }
 
 FrameHeaderBytes encode_frame_header(Lane lane, const Bytes& payload) {

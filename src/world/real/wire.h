@@ -49,6 +49,22 @@ std::string encode_hello(const Hello& hello);
 // Of another version only the version is meaningful: the rest may have moved.
 std::expected<Hello, WireFault> decode_hello(std::span<const uint8_t, kHelloBytes> bytes);
 
+// Who is not a member yet, or perhaps no longer, asks instead of saying hello, and gets an
+// introduction: bytes of the runtime that say who belongs to the cluster. Then it is over.
+inline constexpr size_t kIntroductionBytesMax = size_t{64} << 10U;
+inline constexpr size_t kIntroductionHeaderBytes = 16;
+
+std::string encode_question();  // kHelloBytes, so that both can be told apart when they are whole
+// False: it is something else, a hello perhaps. A damaged question is none.
+bool is_question(std::span<const uint8_t, kHelloBytes> bytes);
+struct IntroductionHeader {
+  uint32_t size = 0;  // of the payload
+  uint32_t crc = 0;   // over the payload
+};
+std::string encode_introduction(const Bytes& payload);  // header and payload
+std::expected<IntroductionHeader, WireFault> decode_introduction_header(
+    std::span<const uint8_t, kIntroductionHeaderBytes> bytes);
+
 struct FrameHeader {
   uint32_t size = 0;  // of the payload
   Lane lane = Lane::urgent;

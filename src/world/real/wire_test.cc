@@ -35,6 +35,35 @@ TEST(Wire, HelloSurvivesTheTripAndNoDamagedBitDoes) {
   }
 }
 
+TEST(Wire, AQuestionIsNoHelloAndADamagedOneIsNeither) {
+  const std::string question = encode_question();
+  ASSERT_EQ(question.size(), kHelloBytes);
+  EXPECT_TRUE(is_question(hello_span(question)));
+  EXPECT_FALSE(decode_hello(hello_span(question)).has_value());
+  for (size_t bit = 0; bit < kHelloBytes * 8; ++bit) {
+    std::string damaged = question;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+    EXPECT_FALSE(is_question(hello_span(damaged))) << bit;
+    EXPECT_FALSE(decode_hello(hello_span(damaged)).has_value()) << bit;
+  }
+}
+
+TEST(Wire, AnIntroductionClaimsNoMoreThanItMay) {
+  const std::string text = encode_introduction(Bytes(std::string_view("who we are")));
+  const auto header_of = [](const std::string& bytes) {
+    return decode_introduction_header(std::span<const uint8_t, kIntroductionHeaderBytes>(
+        reinterpret_cast<const uint8_t*>(bytes.data()), kIntroductionHeaderBytes));
+  };
+  ASSERT_TRUE(header_of(text).has_value());
+  EXPECT_EQ(header_of(text)->size, 10U);
+  std::string huge = text;
+  huge[10] = 2;  // 128 KiB
+  EXPECT_EQ(header_of(huge).error(), WireFault::too_long);
+  std::string other = text;
+  other[4] = 2;  // the version
+  EXPECT_EQ(header_of(other).error(), WireFault::foreign);
+}
+
 // Moves everything the queue offers through pipes of random widths into frames.
 std::vector<Bytes> pass(SendQueue& queue, Rng& rng) {
   ReceiveBuffer buffer;
