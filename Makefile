@@ -7,7 +7,7 @@ help:
 	@echo "make test     build and run every fast test (also what .ci/run does)"
 	@echo "make bench    side by side with Debian's etcd; writes docs/benchmarks.md (about 25 min)"
 	@echo "make failover the part of it that kills, freezes and stops leaders (about 12 min)"
-	@echo "make soak     simulator seeds until stopped (SOAK_SEEDS=N for a fixed number)"
+	@echo "make soak     random seeds, faults and bytes until stopped, or MINUTES=n"
 	@echo "make compat   etcdctl against quorate and etcd, answers compared"
 	@echo "make format   clang-format over src/"
 
@@ -34,13 +34,13 @@ failover: release
 	@python3 bench/failover.py --binary build/release/bin/quorate
 
 soak: release
-	@tools/soak
+	@tools/soak $(if $(MINUTES),--minutes $(MINUTES)) $(PARTS)
 
 compat: release
 	@python3 tests/e2e/run.py --binary build/release/bin/quorate compat
 
 format:
-	@git ls-files 'src/*.h' 'src/*.cc' 'fuzz/*.cc' 'tests/*.cc' | xargs -r clang-format-19 -i
+	@git ls-files 'src/*.h' 'src/*.cc' 'fuzz/*.h' 'fuzz/*.cc' 'tests/*.h' 'tests/*.cc' | xargs -r clang-format-19 -i
 
 clean:
 	@rm -rf build

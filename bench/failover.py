@@ -23,8 +23,10 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'e2e'))
+sys.path.insert(0, os.path.join(ROOT, 'tests', 'crash'))
 
 from cluster import Cluster, Failure, clean_environment  # noqa: E402
+from rig import acknowledgements  # noqa: E402
 
 PERIOD_MICROSECONDS = 2000  # between puts to one member: 1500 puts a second in all
 DEADLINE_MILLISECONDS = 1000
@@ -46,18 +48,12 @@ class Load:
             [program, 'probe', '--endpoints', cluster.endpoints, '--output', self.path,
              '--pause-microseconds', str(PERIOD_MICROSECONDS), '--milliseconds', '3600000',
              '--deadline-milliseconds', str(DEADLINE_MILLISECONDS)],
-            stdin=subprocess.PIPE, env=clean_environment())
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=clean_environment())
 
     def finish(self):
         self.process.stdin.close()
         self.process.wait(timeout=10)
-        times = []
-        with open(self.path) as file:
-            for line in file:
-                _, _, acknowledged, outcome = line.split()
-                if outcome == 'ok':
-                    times.append(int(acknowledged) / 1e9)
-        return sorted(times)
+        return acknowledgements(self.path)[0]
 
 
 def longest_gap(times, blow, end):

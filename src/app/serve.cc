@@ -138,10 +138,9 @@ Result<void> Member::open_directory() {
                     "\" belongs to etcd itself (it holds member/), and quorate does not read that "
                     "format; point --data-dir at another directory");
   }
-  std::filesystem::create_directories(directory, error);
-  if (error) {
+  if (auto made = disk_->make_directory(directory); !made) {
     return fail(ErrorKind::io, "cannot create data directory \"" + directory +
-                                   "\": " + error.message() +
+                                   "\": " + made.error().text +
                                    "; check --data-dir and the rights on its parent");
   }
   return {};

@@ -100,6 +100,11 @@ Result<std::shared_ptr<machine::StateMachine>> StoreDirectory::open_machine(
                   store_path(*generation) + " does not reach the index it was received for");
     }
   }
+  // A store that is new has made its own directory. Log will be given back in its favour, so its
+  // name must not go with a power cut.
+  if (auto synced = disk_.sync_directory(stores_); !synced) {
+    return fail(synced.error().kind, synced.error().text);
+  }
   remove_others(*generation);
   clear_snapshots();
   return Answer(std::move(*machine));

@@ -39,7 +39,8 @@ class Disk {
  public:
   virtual ~Disk() = default;
   virtual Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) = 0;
-  virtual Result<void> make_directory(const std::string& path) = 0;  // parents too; present: ok
+  // Parents too; present: ok. What is made is durable by name: its parent is synced.
+  virtual Result<void> make_directory(const std::string& path) = 0;
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   virtual Result<void> remove(const std::string& path) = 0;       // a file
   virtual Result<void> remove_tree(const std::string& path) = 0;  // absent: ok

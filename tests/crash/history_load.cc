@@ -1,14 +1,12 @@
-// Clients that put, get, compare-and-swap and delete a few keys, and the history they lived.
+// Clients that put, get, compare-and-swap and delete a few keys, and the history they lived
+// (docs/formats/history.md).
 //
-// One line of JSON for each operation, written when it ended. `outcome` is what the client knows:
-// ok (it happened), fail (it surely did not), unknown (it may happen at any time after `invoke`,
-// even after the end; `return` is when the client gave up). After an unknown operation a client
-// goes on as a new process, since the old one is still under way. Values are unique.
+// After an operation whose fate is unknown a client goes on as a new process, since the old one
+// is still under way. Values are unique.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <thread>
 
@@ -16,6 +14,7 @@
 #include "app/session.h"
 #include "base/rng.h"
 #include "front/grpc/client.h"
+#include "journal.h"
 #include "load.h"
 #include "machine/etcd/messages.h"
 
@@ -32,7 +31,6 @@ constexpr auto kConnectPatience = std::chrono::milliseconds(300);
 constexpr auto kPauseBetweenConnects = std::chrono::milliseconds(10);
 
 enum class Kind : uint8_t { put, get, cas, remove };
-constexpr const char* kKindNames[] = {"put", "get", "cas", "delete"};
 
 struct Operation {
   Kind kind = Kind::get;
@@ -41,62 +39,45 @@ struct Operation {
   std::optional<std::string> expected;  // cas: nothing means that the key must be absent
 };
 
-struct Result {
+struct Told {
   app::Verdict verdict = app::Verdict::unknown;
-  int64_t revision = 0;              // of the answer's header
-  std::optional<std::string> found;  // get, and a cas that failed
-  int64_t modified = 0;              // revision that wrote what was found
-  bool changed = false;              // cas: succeeded; delete: there was something
+  check::Reply reply;
   std::string text;
 };
 
-std::string quoted(const std::optional<std::string>& text) {
-  return text ? '"' + *text + '"' : "null";  // our own keys and values need no escaping
+check::Request request_for(check::Verb verb, const Operation& operation) {
+  check::Request request;
+  request.verb = verb;
+  request.key = operation.key;
+  if (verb == check::Verb::put) request.value = operation.value;
+  return request;
 }
 
-class Recorder {
- public:
-  explicit Recorder(std::FILE* output) : output_(output) {}
-  void add(uint64_t process, const Operation& operation, const Result& result,
-           Clock::time_point invoked, Clock::time_point returned) {
-    const char* outcome = "unknown";
-    if (result.verdict == app::Verdict::done) outcome = "ok";
-    if (result.verdict == app::Verdict::refused) outcome = "fail";
-    if (result.verdict == app::Verdict::unavailable) outcome = "fail";
-    const std::lock_guard lock(mutex_);
-    ++counts_[outcome];
-    std::fprintf(output_, R"({"process":%lu,"op":"%s","key":"%s","invoke":%ld,"return":%ld,)",
-                 static_cast<unsigned long>(process),
-                 kKindNames[static_cast<size_t>(operation.kind)], operation.key.c_str(),
-                 static_cast<long>(nanoseconds(invoked)), static_cast<long>(nanoseconds(returned)));
-    if (operation.kind == Kind::put || operation.kind == Kind::cas) {
-      std::fprintf(output_, R"("value":"%s",)", operation.value.c_str());
-    }
-    if (operation.kind == Kind::cas) {
-      std::fprintf(output_, R"("expected":%s,)", quoted(operation.expected).c_str());
-    }
-    if (result.verdict == app::Verdict::done) {
-      std::fprintf(output_, R"("revision":%ld,)", static_cast<long>(result.revision));
-      if (operation.kind == Kind::get || operation.kind == Kind::cas) {
-        std::fprintf(output_, R"("found":%s,"modified":%ld,)", quoted(result.found).c_str(),
-                     static_cast<long>(result.modified));
-      }
-      if (operation.kind != Kind::get && operation.kind != Kind::put) {
-        std::fprintf(output_, R"("changed":%s,)", result.changed ? "true" : "false");
-      }
-    }
-    std::fprintf(output_, "\"outcome\":\"%s\"}\n", outcome);
+check::Call call_for(const Operation& operation) {
+  check::Call call;
+  switch (operation.kind) {
+    case Kind::put:
+      call.then.push_back(request_for(check::Verb::put, operation));
+      break;
+    case Kind::get:
+      call.then.push_back(request_for(check::Verb::get, operation));
+      break;
+    case Kind::remove:
+      call.then.push_back(request_for(check::Verb::erase, operation));
+      break;
+    case Kind::cas:
+      call.transaction = true;
+      check::Condition condition;
+      condition.key = operation.key;
+      condition.target = operation.expected ? check::Target::value : check::Target::create;
+      condition.value = operation.expected.value_or("");
+      call.conditions.push_back(condition);
+      call.then.push_back(request_for(check::Verb::put, operation));
+      call.otherwise.push_back(request_for(check::Verb::get, operation));
+      break;
   }
-  void show() {
-    std::printf("%lu ok, %lu fail, %lu unknown\n", counts_["ok"], counts_["fail"],
-                counts_["unknown"]);
-  }
-
- private:
-  std::FILE* output_;
-  std::mutex mutex_;
-  std::map<std::string, unsigned long> counts_;
-};
+  return call;
+}
 
 std::string encoded_cas(const Operation& operation) {
   etcd::Compare compare;
@@ -156,53 +137,68 @@ std::string_view path(Kind kind) {
   return kTxn;
 }
 
-void take_found(const etcd::RangeResponse& response, Result& result) {
-  if (response.kvs.empty()) return;
-  result.found = std::string(response.kvs.front().value);
-  result.modified = response.kvs.front().mod_revision;
+check::Answer found(const etcd::RangeResponse& response) {
+  check::Answer answer;
+  answer.count = response.count;
+  for (const etcd::KeyValue& pair : response.kvs) {
+    check::Row row;
+    row.key = pair.key;
+    row.value = std::string(pair.value);
+    row.create = pair.create_revision;
+    row.mod = pair.mod_revision;
+    row.version = pair.version;
+    row.lease = pair.lease;
+    answer.rows.push_back(std::move(row));
+  }
+  return answer;
+}
+
+bool decode_txn(std::string_view body, check::Reply& reply) {
+  const auto response = etcd::decode_txn_response(body);
+  if (!response || response->responses.size() != 1) return false;
+  reply.revision = response->header.revision;
+  reply.succeeded = response->succeeded;
+  if (response->succeeded) {
+    reply.answers.emplace_back();
+    return true;
+  }
+  const auto* range = std::get_if<etcd::RangeResponse>(&response->responses.front().response);
+  if (range == nullptr) return false;
+  reply.answers.push_back(found(*range));
+  return true;
 }
 
 // False: the answer is not what the request calls for.
-bool decode(Kind kind, std::string_view body, Result& result) {
+bool decode(Kind kind, std::string_view body, check::Reply& reply) {
+  if (kind == Kind::cas) return decode_txn(body, reply);
   if (kind == Kind::put) {
     const auto response = etcd::decode_put_response(body);
-    if (response) result.revision = response->header.revision;
-    return response.has_value();
-  }
-  if (kind == Kind::get) {
+    if (!response) return false;
+    reply.revision = response->header.revision;
+    reply.answers.emplace_back();
+  } else if (kind == Kind::get) {
     const auto response = etcd::decode_range_response(body);
     if (!response) return false;
-    result.revision = response->header.revision;
-    take_found(*response, result);
-    return true;
-  }
-  if (kind == Kind::remove) {
+    reply.revision = response->header.revision;
+    reply.answers.push_back(found(*response));
+  } else {
     const auto response = etcd::decode_delete_range_response(body);
     if (!response) return false;
-    result.revision = response->header.revision;
-    result.changed = response->deleted > 0;
-    return true;
+    reply.revision = response->header.revision;
+    reply.answers.emplace_back().count = response->deleted;
   }
-  const auto response = etcd::decode_txn_response(body);
-  if (!response || response->responses.size() != 1) return false;
-  result.revision = response->header.revision;
-  result.changed = response->succeeded;
-  if (response->succeeded) return true;
-  const auto* range = std::get_if<etcd::RangeResponse>(&response->responses.front().response);
-  if (range == nullptr) return false;
-  take_found(*range, result);
   return true;
 }
 
 class User {
  public:
-  User(const HistoryOptions& options, size_t number, Recorder& recorder)
+  User(const HistoryOptions& options, size_t number, Journal& journal)
       : options_(options),
         process_(number),
         member_(number % options.endpoints.size()),
         name_(std::to_string(number)),
         rng_(options.seed * 1000 + number),
-        recorder_(recorder) {}
+        journal_(journal) {}
 
   void run(const std::atomic<bool>& ended) {
     while (!ended) {
@@ -262,30 +258,33 @@ class User {
   void operate() {
     const Operation operation = draw();
     const std::string wire = encoded(operation);
-    const auto invoked = Clock::now();
-    auto answer = client_->call(path(operation.kind), wire, options_.deadline);
-    const auto returned = Clock::now();
-    Result result;
+    const uint64_t call = journal_.invoke(process_, call_for(operation));
+    const auto answer = client_->call(path(operation.kind), wire, options_.deadline);
+    Told result;
+    result.text = answer.message;
     result.verdict =
         operation.kind == Kind::get ? app::judge_read(answer) : app::judge_write(answer);
-    if (result.verdict == app::Verdict::done && !decode(operation.kind, answer.body, result)) {
-      std::fprintf(stderr, "an answer to %s is not one\n",
-                   kKindNames[static_cast<size_t>(operation.kind)]);
+    if (result.verdict == app::Verdict::done &&
+        !decode(operation.kind, answer.body, result.reply)) {
+      std::fprintf(stderr, "the answer to call %lu cannot be decoded\n",
+                   static_cast<unsigned long>(call));
       result.verdict = app::Verdict::unknown;
+      result.text = "the answer cannot be decoded";
     }
-    recorder_.add(process_, operation, result, invoked, returned);
-    if (result.verdict == app::Verdict::done) return learn(operation, result);
+    journal_.finish(call, result.verdict, result.reply, result.text);
+    if (result.verdict == app::Verdict::done) return learn(operation, result.reply);
     if (result.verdict == app::Verdict::unknown) process_ += options_.clients;
     move_on();
   }
 
-  void learn(const Operation& operation, const Result& result) {
-    if (operation.kind == Kind::put || (operation.kind == Kind::cas && result.changed)) {
+  void learn(const Operation& operation, const check::Reply& reply) {
+    const auto& rows = reply.answers.front().rows;
+    if (operation.kind == Kind::put || (operation.kind == Kind::cas && reply.succeeded)) {
       seen_[operation.key] = operation.value;
-    } else if (operation.kind == Kind::remove || !result.found) {
+    } else if (operation.kind == Kind::remove || rows.empty()) {
       seen_.erase(operation.key);
     } else {
-      seen_[operation.key] = *result.found;
+      seen_[operation.key] = *rows.front().value;
     }
   }
 
@@ -294,7 +293,7 @@ class User {
   size_t member_;
   const std::string name_;
   Rng rng_;
-  Recorder& recorder_;
+  Journal& journal_;
   std::unique_ptr<front::grpc::Client> client_;
   std::map<std::string, std::string> seen_;
   uint64_t count_ = 0;
@@ -303,16 +302,12 @@ class User {
 }  // namespace
 
 int record_history(const HistoryOptions& options) {
-  std::FILE* output = std::fopen(options.output.c_str(), "w");
-  if (output == nullptr) {
-    std::fprintf(stderr, "cannot write %s\n", options.output.c_str());
-    return 1;
-  }
-  Recorder recorder(output);
+  Journal journal(options.output, 0);
+  if (!journal.open()) return 1;
   std::atomic<bool> ended = false;
   std::vector<std::thread> threads;
   for (size_t number = 0; number < options.clients; ++number) {
-    threads.emplace_back([&, number] { User(options, number, recorder).run(ended); });
+    threads.emplace_back([&, number] { User(options, number, journal).run(ended); });
   }
   const auto end = Clock::now() + options.duration;
   while (Clock::now() < end && !driver_gone()) {
@@ -320,8 +315,7 @@ int record_history(const HistoryOptions& options) {
   }
   ended = true;
   for (std::thread& thread : threads) thread.join();
-  recorder.show();
-  return std::fclose(output) == 0 ? 0 : 1;
+  return journal.close() ? 0 : 1;
 }
 
 }  // namespace quorate::crash

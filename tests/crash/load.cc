@@ -40,11 +40,17 @@ int run(int count, char** words) {
   record->add_option("--value-bytes", history.value_bytes, "size of values, at least");
   record->add_option("--seed", history.seed, "what the clients do");
   record->add_flag("--roam", history.roam, "try the next member when one fails");
+  CLI::App* verify = app.add_subcommand("verify", "is everything acknowledged on every member?");
+  verify->add_option("--endpoints", history.endpoints, "host:port, one for each member")
+      ->delimiter(',')
+      ->required();
+  verify->add_option("--history", history.output, "file that `history` wrote")->required();
   CLI11_PARSE(app, count, words);
   history.duration = std::chrono::milliseconds(duration);
   history.deadline = std::chrono::milliseconds(deadline);
   history.pause = std::chrono::microseconds(pause);
   if (record->parsed()) return record_history(history);
+  if (verify->parsed()) return verify_history(history.endpoints, history.output);
   return probe_writes(
       {history.endpoints, history.output, history.pause, history.duration, history.deadline});
 }

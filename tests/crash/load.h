@@ -1,8 +1,9 @@
-// tests/crash/load.h: two clients of a cluster under test, each through the public API.
+// tests/crash/load.h: clients of a cluster under test, through the public API.
 //
-// history_load records what clients did and were told, for the checkers. write_probe measures
-// for how long no write is acknowledged. Times are nanoseconds of CLOCK_MONOTONIC, which every
-// process of a machine shares, so a driver can set its faults beside them.
+// history_load records what clients did and were told, for the checkers, and verify looks for it
+// on each member afterwards. write_probe measures for how long no write is acknowledged. Times are
+// nanoseconds of CLOCK_MONOTONIC, which every process of a machine shares, so a driver can set its
+// faults beside them.
 #pragma once
 
 #include <chrono>
@@ -42,6 +43,10 @@ inline int64_t nanoseconds(Clock::time_point when) {
 // Until the duration is over or standard input ends. The value is an exit code.
 int record_history(const HistoryOptions& options);
 int probe_writes(const ProbeOptions& options);
+
+// Whether every acknowledged write of a history is on every member, at its revision, and all
+// members hold the same rows. Says what is missing; the value is an exit code.
+int verify_history(const std::vector<std::string>& endpoints, const std::string& path);
 
 // True once the driver has closed our standard input: it wants no more, or is gone.
 bool driver_gone();

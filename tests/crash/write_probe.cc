@@ -1,16 +1,17 @@
-// Small puts at a fixed rate, one client for each member, and when each was acknowledged.
+// Small puts at a fixed rate, one client for each member, and when each was acknowledged: a
+// history like any other (docs/formats/history.md).
 //
 // Open loop: a put that hangs does not hold back the next one, so the longest time without an
 // acknowledgement is that of the cluster. A client stays with its member: what reconnecting
 // costs is in nobody's figure as long as another member answers.
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
 #include <map>
-#include <mutex>
 #include <thread>
 
+#include "app/session.h"
 #include "front/grpc/client.h"
+#include "journal.h"
 #include "load.h"
 #include "machine/etcd/messages.h"
 
@@ -22,11 +23,14 @@ constexpr auto kConnectPatience = std::chrono::milliseconds(200);
 constexpr auto kPauseBetweenConnects = std::chrono::milliseconds(2);
 // A member that is down or frozen must not fill our memory with puts nobody takes.
 constexpr size_t kUnderWayMax = 2000;
+// Above what history_load uses, so that both files may be joined.
+constexpr uint64_t kFirstCall = 1'000'000'000;
+constexpr uint64_t kFirstProcess = 1'000'000'000;
 
 class Probe {
  public:
-  Probe(const ProbeOptions& options, size_t number, std::FILE* output, std::mutex& mutex)
-      : options_(options), number_(number), output_(output), mutex_(mutex) {}
+  Probe(const ProbeOptions& options, size_t number, Journal& journal)
+      : options_(options), number_(number), journal_(journal) {}
 
   void run(const std::atomic<bool>& ended) {
     auto next = Clock::now();
@@ -55,53 +59,58 @@ class Probe {
 
   void submit() {
     if (sent_.size() >= kUnderWayMax) return;
+    check::Request put;
+    put.verb = check::Verb::put;
+    put.key = "probe-" + std::to_string(number_);
+    put.value = std::to_string(number_) + "-" + std::to_string(count_++);
     machine::etcd::PutRequest request;
-    const std::string key = "probe-" + std::to_string(number_);
-    const std::string value = std::to_string(count_++);
-    request.key = key;
-    request.value = value;
+    request.key = put.key;
+    request.value = put.value;
     std::string wire;
     machine::etcd::encode(request, wire);
-    const auto now = Clock::now();
-    sent_[client_->submit(kPut, wire, options_.deadline)] = now;
+    check::Call call;
+    call.then.push_back(put);
+    // Each a process of its own: they overlap.
+    const uint64_t process = kFirstProcess + count_ * options_.endpoints.size() + number_;
+    const uint64_t noted = journal_.invoke(process, std::move(call));
+    sent_[client_->submit(kPut, wire, options_.deadline)] = noted;
   }
 
   void take(const std::vector<front::grpc::Finished>& list) {
-    const auto now = Clock::now();
-    const std::lock_guard lock(mutex_);
     for (const auto& finished : list) {
       const auto at = sent_.find(finished.call);
       if (at == sent_.end()) continue;
-      const bool good =
-          finished.answer.fate == front::grpc::Fate::answered && finished.answer.status == 0;
-      std::fprintf(output_, "%zu %ld %ld %s\n", number_, static_cast<long>(nanoseconds(at->second)),
-                   static_cast<long>(nanoseconds(now)), good ? "ok" : "no");
+      check::Reply reply;
+      app::Verdict verdict = app::judge_write(finished.answer);
+      const auto response = machine::etcd::decode_put_response(finished.answer.body);
+      if (verdict == app::Verdict::done && response) {
+        reply.revision = response->header.revision;
+        reply.answers.emplace_back();
+      } else if (verdict == app::Verdict::done) {
+        verdict = app::Verdict::unknown;
+      }
+      journal_.finish(at->second, verdict, std::move(reply), finished.answer.message);
       sent_.erase(at);
     }
   }
 
   const ProbeOptions& options_;
   const size_t number_;
-  std::FILE* output_;
-  std::mutex& mutex_;
+  Journal& journal_;
   std::unique_ptr<front::grpc::Client> client_;
-  std::map<uint64_t, Clock::time_point> sent_;
+  std::map<uint64_t, uint64_t> sent_;  // call of the client -> call of the journal
   uint64_t count_ = 0;
 };
 
 }  // namespace
 
 int probe_writes(const ProbeOptions& options) {
-  std::FILE* output = std::fopen(options.output.c_str(), "w");
-  if (output == nullptr) {
-    std::fprintf(stderr, "cannot write %s\n", options.output.c_str());
-    return 1;
-  }
-  std::mutex mutex;
+  Journal journal(options.output, kFirstCall);
+  if (!journal.open()) return 1;
   std::atomic<bool> ended = false;
   std::vector<std::thread> threads;
   for (size_t number = 0; number < options.endpoints.size(); ++number) {
-    threads.emplace_back([&, number] { Probe(options, number, output, mutex).run(ended); });
+    threads.emplace_back([&, number] { Probe(options, number, journal).run(ended); });
   }
   const auto end = Clock::now() + options.duration;
   while (Clock::now() < end && !driver_gone()) {
@@ -109,7 +118,7 @@ int probe_writes(const ProbeOptions& options) {
   }
   ended = true;
   for (std::thread& thread : threads) thread.join();
-  return std::fclose(output) == 0 ? 0 : 1;
+  return journal.close() ? 0 : 1;
 }
 
 }  // namespace quorate::crash

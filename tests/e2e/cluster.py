@@ -62,6 +62,9 @@ def run(command, timeout=30, **more):
 
 
 class Node:
+    host = '127.0.0.1'
+    prefix = ()  # words before the command, for a member that lives elsewhere
+
     def __init__(self, cluster, number):
         self.cluster = cluster
         self.name = f'n{number + 1}'
@@ -73,27 +76,34 @@ class Node:
 
     @property
     def endpoint(self):
-        return f'127.0.0.1:{self.client_port}'
+        return f'{self.host}:{self.client_port}'
 
     @property
     def peer_url(self):
-        return f'http://127.0.0.1:{self.peer_port}'
+        return f'http://{self.host}:{self.peer_port}'
+
+    @property
+    def advertised_peer_url(self):
+        return self.peer_url
+
+    def environment(self):
+        return clean_environment()
 
     def flags(self):
         client = f'http://{self.endpoint}'
         return ['--name', self.name, '--data-dir', self.directory,
                 '--listen-client-urls', client, '--advertise-client-urls', client,
                 '--listen-peer-urls', self.peer_url,
-                '--initial-advertise-peer-urls', self.peer_url,
+                '--initial-advertise-peer-urls', self.advertised_peer_url,
                 '--initial-cluster', self.cluster.initial_cluster(),
                 '--initial-cluster-token', self.cluster.token] + self.cluster.extra_flags
 
     def start(self):
         expect(self.process is None or self.process.poll() is not None, 'node runs already')
         with open(self.log_path, 'ab') as log:
-            self.process = subprocess.Popen(self.cluster.command + self.flags(), stdout=log,
-                                            stderr=log, stdin=subprocess.DEVNULL,
-                                            env=clean_environment(), start_new_session=True)
+            self.process = subprocess.Popen([*self.prefix, *self.cluster.command, *self.flags()],
+                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                            env=self.environment(), start_new_session=True)
 
     def kill(self):
         if self.process and self.process.poll() is None:
@@ -125,16 +135,21 @@ class Node:
 class Cluster:
     """Use as a context manager. `command` starts one member; the flags are etcd's."""
 
+    observer = ()  # words before the commands that look at members from outside
+
     def __init__(self, command, size=3, extra_flags=(), keep_directory=None):
         self.command = list(command)
         self.extra_flags = list(extra_flags)
         self.directory = keep_directory or tempfile.mkdtemp(prefix='quorate-e2e-')
         self.token = 'e2e-' + os.path.basename(self.directory)
-        self.nodes = [Node(self, number) for number in range(size)]
+        self.nodes = [self.make_node(number) for number in range(size)]
         self.client = self.command[0]
 
+    def make_node(self, number):
+        return Node(self, number)
+
     def initial_cluster(self):
-        return ','.join(f'{node.name}={node.peer_url}' for node in self.nodes)
+        return ','.join(f'{node.name}={node.advertised_peer_url}' for node in self.nodes)
 
     def __enter__(self):
         for node in self.nodes:
@@ -166,8 +181,9 @@ class Cluster:
         for node in self.nodes:
             if not node.alive():
                 continue
-            done = run(['etcdctl', '--endpoints', node.endpoint, '--command-timeout=2s',
-                        '--dial-timeout=2s', 'endpoint', 'status', '-w', 'json'])
+            done = run([*self.observer, 'etcdctl', '--endpoints', node.endpoint,
+                        '--command-timeout=2s', '--dial-timeout=2s', 'endpoint', 'status', '-w',
+                        'json'])
             if done.returncode == 0 and done.stdout.strip():
                 found[node.endpoint] = json.loads(done.stdout)[0]['Status']
         return found
@@ -193,7 +209,8 @@ class Cluster:
         while time.monotonic() < end:
             dead = [node.name for node in self.nodes if not node.alive()]
             if dead:
-                raise Failure(f'{dead[0]} ended: ' + self.node(dead[0]).log()[-800:])
+                node = self.node(dead[0])
+                raise Failure(f'{node.name} ended ({node.process.returncode}): {node.log()[-800:]}')
             statuses = self.statuses()
             leaders = {status.get('leader', 0) for status in statuses.values()}
             applied = [status.get('raftAppliedIndex', status.get('raftIndex', 0))
@@ -210,8 +227,8 @@ class Cluster:
 
     def rows(self, node):
         """Every row of one member, from its own state."""
-        done = run([self.client, '--endpoints', node.endpoint, '--json', 'get', '', '--prefix',
-                    '--consistency', 's'], timeout=60)
+        done = run([*self.observer, self.client, '--endpoints', node.endpoint, '--json', 'get', '',
+                    '--prefix', '--consistency', 's'], timeout=60)
         expect(done.returncode == 0, f'reading {node.name}: {done.stderr}')
         return json.loads(done.stdout)
 

@@ -30,6 +30,12 @@ std::unexpected<Error> failure(const std::string& action, const std::string& pat
   return fail(code == ENOENT ? ErrorKind::not_found : ErrorKind::io, text);
 }
 
+std::string parent_of(const std::string& path) {
+  const size_t slash = path.find_last_of('/', path.size() - 2);
+  if (path.size() < 2 || slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
 // An open descriptor, closed with its owner.
 class Descriptor {
  public:
@@ -152,7 +158,11 @@ class FileDisk final : public Disk {
     for (size_t end = 1; end <= path.size(); ++end) {
       if (end != path.size() && path[end] != '/') continue;
       const std::string prefix = path.substr(0, end);
-      if (::mkdir(prefix.c_str(), kDirectoryMode) == 0) continue;
+      if (::mkdir(prefix.c_str(), kDirectoryMode) == 0) {
+        // Else a power cut may take the directory away with everything that was synced in it.
+        if (auto synced = sync_directory(parent_of(prefix)); !synced) return synced;
+        continue;
+      }
       const int code = errno;
       // A parent may exist and be closed to us for writing, which matters only if it is absent.
       if (!is_directory(prefix)) {
