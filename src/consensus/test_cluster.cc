@@ -111,6 +111,8 @@ void TestCluster::start(TestNode& node) {
   config.heartbeat_interval = heartbeat_interval();
   config.pre_vote = options_.pre_vote;
   config.check_quorum = options_.check_quorum;
+  config.lease_reads = options_.lease_reads;
+  config.clock_drift_per_million = options_.clock_drift_per_million;
   Recovered recovered = node.disk.recover(options_.tail_entries);
   recovered.store_lost = std::exchange(node.store_lost, false);
   node.durable = node.disk.last_write;

@@ -56,6 +56,8 @@ struct TestOptions {
   size_t learners = 0;
   bool pre_vote = true;
   bool check_quorum = true;
+  bool lease_reads = false;
+  uint32_t clock_drift_per_million = 1000;
   size_t tail_entries = 1'000'000;  // payloads given back at recovery
   uint64_t seed = 1;
   Protocol protocol = Protocol::raft;

@@ -106,41 +106,51 @@ Cluster::Cluster(const SimOptions& options, const Swarm& swarm, uint64_t seed)
       oracles_(options.protocol),
       tracing_(options.trace > 0),
       quality_(swarm.network) {
-  CHECK(swarm.nodes >= 1 && swarm.nodes <= kNodesMax, "link sets hold this many nodes");
+  const uint64_t all = swarm.nodes + swarm.spares;
+  CHECK(swarm.nodes >= 1 && all <= kNodesMax, "link sets hold this many nodes");
   for (uint64_t place = 0; place < kNodesMax * kNodesMax; ++place) {
     rng_links_.emplace_back(mix(mix(seed, 1), place));
   }
-  const consensus::Members members = first_members(swarm.nodes);
-  bootstrap_ = encode_members(members);
-  const consensus::Write founding = consensus::founding_write(options.protocol, members);
-  nodes_.resize(swarm.nodes);
-  for (uint64_t position = 0; position < nodes_.size(); ++position) {
+  nodes_.resize(all);
+  for (uint64_t position = 0; position < all; ++position) {
     SimNode& node = nodes_[position];
     node.id = NodeId{position + 1};
     node.position = position;
     node.rng_disk = Rng(mix(mix(seed, 2), position));
     node.rng_turn = Rng(mix(mix(seed, 3), position));
     node.rng_fate = Rng(mix(mix(seed, 4), position));
-    node.durable = LogImage(bootstrap_);
+    node.outside = position >= swarm.nodes;
+    node.clock.local_base = between(node.rng_turn, 0, 1000 * kSecond);
+    const auto drift = static_cast<int64_t>(swarm_.drift_max);
+    node.clock.drift = between(node.rng_turn, -drift, drift);
+  }
+  found(swarm.nodes);
+  for (uint64_t position = 0; position < swarm.nodes; ++position) {
+    restart_later(position, between(nodes_[position].rng_turn, 0, swarm_.heartbeat_interval));
+  }
+}
+
+void Cluster::found(uint64_t voters) {
+  const consensus::Members members = first_members(voters);
+  const Bytes bootstrap = encode_members(members);
+  const consensus::Write founding = consensus::founding_write(options_.protocol, members);
+  for (uint64_t position = 0; position < voters; ++position) {
+    SimNode& node = nodes_[position];
+    node.bootstrap = bootstrap;
+    node.durable = LogImage(bootstrap);
     const std::string broken = node.durable.apply(founding, 0);
     if (!broken.empty()) violated(node, "founding: " + broken);
     node.logical = node.durable;
     for (Index index = node.durable.first(); index <= node.durable.last(); ++index) {
       oracles_.entry_written(node.id, *node.durable.find(index));
     }
-    node.machine.members = bootstrap_;
+    node.machine.members = bootstrap;
     node.durable_machine = node.machine;
-    node.clock.local_base = between(node.rng_turn, 0, 1000 * kSecond);
-    const auto drift = static_cast<int64_t>(swarm_.drift_max);
-    node.clock.drift = between(node.rng_turn, -drift, drift);
   }
   // The founding entry is committed before anyone starts.
   const LogImage& founded = nodes_.front().durable;
   oracles_.committed(nodes_.front().id, founded.hard_state().committed,
                      founded.hard_state().promised.round, founded, members, holders());
-  for (SimNode& node : nodes_) {
-    restart_later(node.position, between(node.rng_turn, 0, swarm_.heartbeat_interval));
-  }
 }
 
 int64_t Cluster::between(Rng& rng, int64_t low, int64_t high) {
@@ -481,6 +491,7 @@ void Cluster::fill(RunResult& result) const {
   result.installs = installs_;
   result.rots = rots_;
   result.stores_lost = stores_lost_;
+  result.member_changes = oracles_.member_changes();
 }
 
 }  // namespace quorate::sim

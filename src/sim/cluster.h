@@ -50,6 +50,9 @@ class Cluster {
   bool may_rot(uint64_t node, Index index) const;
   void lose_store(uint64_t node);  // what the state machine has on disk; crashes the node
   bool may_lose_store(uint64_t node) const;
+  // A node outside takes no part until it is named as a member; then it comes without data.
+  bool may_retire(uint64_t node) const;
+  void retire(uint64_t node);
   void pause(uint64_t node, int64_t duration);
   void resume(uint64_t node);
   void light_fuse(uint64_t node, uint64_t turns, uint64_t disk_steps);
@@ -78,6 +81,7 @@ class Cluster {
   ProposalId propose(uint64_t node, uint64_t payload);  // zero: that node takes nothing now
   ReadId read(uint64_t node);
   void transfer(uint64_t node, NodeId to);
+  void change_members(uint64_t node, const consensus::Members& target);
   // Clients cannot reach these nodes (a bit for each position); the cluster itself does not care.
   void cut_off_clients(uint64_t nodes) { unreachable_ = nodes; }
   bool clients_reach(uint64_t node) const { return ((unreachable_ >> node) & 1U) == 0; }
@@ -89,6 +93,8 @@ class Cluster {
   Oracles& oracles() { return oracles_; }
   const Oracles& oracles() const { return oracles_; }
   const Swarm& swarm() const { return swarm_; }
+  // Whether a majority of each half has its memory, were `lost` (a position) to lose it as well.
+  bool remembers_enough(const consensus::Members& members, uint64_t lost) const;
   const NetworkQuality& quality() const { return quality_; }
   uint64_t open_reads() const { return open_reads_; }
   uint64_t reads_served() const { return reads_served_; }
@@ -149,6 +155,11 @@ class Cluster {
   std::string named(uint64_t node) const { return "n" + std::to_string(node + 1); }
   void die(SimNode& node);
   void clear_volatile(SimNode& node);
+  void found(uint64_t voters);
+
+  // cluster_members.cc
+  std::vector<consensus::Members> configurations_in_play() const;
+  void introduce(uint64_t node);
   void restart_later(uint64_t node, int64_t delay);
   consensus::Config config_for(const SimNode& node) const;
 
@@ -204,7 +215,6 @@ class Cluster {
   int64_t now_ = 0;
   int64_t standstill_ = 0;  // events since time last moved
   std::vector<SimNode> nodes_;
-  Bytes bootstrap_;
   NetworkQuality quality_;
   LinkSet cut_ = 0;
   uint64_t unreachable_ = 0;
@@ -229,5 +239,7 @@ class Cluster {
   uint64_t stores_lost_ = 0;
   uint64_t reads_served_ = 0;
 };
+
+std::string describe(const consensus::Members& members);
 
 }  // namespace quorate::sim

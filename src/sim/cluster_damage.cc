@@ -110,7 +110,7 @@ void Cluster::lose_store(uint64_t position) {
   ++stores_lost_;
   hash_.add(stores_lost_);
   node.durable_machine = {};
-  node.durable_machine.members = bootstrap_;
+  node.durable_machine.members = node.bootstrap;
   node.machine = node.durable_machine;
 }
 

@@ -111,6 +111,8 @@ consensus::Config Cluster::config_for(const SimNode& node) const {
   config.heartbeat_interval = Duration(swarm_.heartbeat_interval);
   config.pre_vote = swarm_.pre_vote;
   config.check_quorum = swarm_.check_quorum;
+  config.lease_reads = swarm_.lease_reads;
+  config.clock_drift_per_million = static_cast<uint32_t>(swarm_.drift_max);
   config.append_entries_max = swarm_.append_entries_max;
   config.inflight_messages_max = swarm_.inflight_messages_max;
   if (swarm_.mixed_options) {
@@ -123,7 +125,7 @@ consensus::Config Cluster::config_for(const SimNode& node) const {
 
 void Cluster::restart(uint64_t position) {
   SimNode& node = nodes_[position];
-  if (node.alive || failed()) return;
+  if (node.alive || node.outside || failed()) return;
   if (node.starts != 0) record([&] { return "restart " + named(position); });
   node.alive = true;
   node.life = ++lives_;
@@ -148,13 +150,6 @@ void Cluster::restart(uint64_t position) {
   settle(node);
 }
 
-bool Cluster::may_wipe(uint64_t position) const {
-  uint64_t lost = nodes_[position].amnesiac ? 0 : 1;
-  for (const SimNode& node : nodes_) lost += node.amnesiac ? 1 : 0;
-  if (damage_anywhere() || (swarm_.store_losses && memory_lost())) return false;
-  return lost * 2 < nodes_.size();
-}
-
 void Cluster::wipe(uint64_t position) {
   SimNode& node = nodes_[position];
   record([&] { return "wipe " + named(position); });
@@ -164,9 +159,9 @@ void Cluster::wipe(uint64_t position) {
   ++wipes_;
   hash_.add(wipes_);
   if (!node.ghost) node.ghost = std::move(node.durable);
-  node.durable = LogImage(bootstrap_);
+  node.durable = LogImage(node.bootstrap);
   node.durable_machine = {};
-  node.durable_machine.members = bootstrap_;
+  node.durable_machine.members = node.bootstrap;
   node.machine = node.durable_machine;
   node.amnesiac = true;
   ++node.incarnation;

@@ -45,8 +45,11 @@ class Finish {
     if (fresh() < kFreshCommits) return "fresh proposals are not committed";
     if (served() < kFreshReads || cluster_.open_reads() != 0) return "reads are not answered";
     const Index chosen = cluster_.oracles().chosen();
+    const consensus::Members members = cluster_.oracles().chosen_members();
+    if (members.joint()) return "a joint configuration is not left";
     for (uint64_t position = 0; position < cluster_.size(); ++position) {
       const SimNode& node = cluster_.node(position);
+      if (!members.contains(node.id)) continue;
       const std::string name = "node " + std::to_string(node.id.value);
       if (!node.alive) return name + " is down";
       if (node.ghost) return name + " is not a member again";

@@ -65,6 +65,8 @@ struct Finding {
 bool lives_in_core(const std::string& name) {
   if (name == "P02" || name == "FIG8" || name == "AMNESIA") return true;
   if (name == "D17" || name.starts_with("D16_")) return true;
+  if (name == "P05" || name == "P07") return true;
+  if (name.starts_with("JOINT_") || name.starts_with("LEASE_")) return true;
   return name[0] == 'R' || name[0] == 'N' || name[0] == 'M';
 }
 

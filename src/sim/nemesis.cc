@@ -38,6 +38,8 @@ Nemesis::Nemesis(Cluster& cluster, Rng rng) : cluster_(cluster), rng_(rng) {
   add(swarm.rots, &Nemesis::rot_some, 3);
   add(swarm.store_losses, &Nemesis::lose_store, 1);
   add(swarm.transfers, &Nemesis::transfer, 2);
+  add(swarm.member_changes, &Nemesis::change_members, 6);
+  add(swarm.member_changes, &Nemesis::retire_one, 2);
   add(swarm.drift_max != 0, &Nemesis::disturb_clock, 1);
   add(swarm.disconnect_hints, &Nemesis::hint, 1);
 }
@@ -177,6 +179,46 @@ void Nemesis::rest() {
   resting_ = true;
   for (Partition& partition : partitions_) partition = {};
   apply_cuts();
+}
+
+// Any step an operator might ask for: learners come first, and only who has been admitted is
+// made a voter, as the runtime sees to.
+void Nemesis::change_members() {
+  const uint64_t leader = cluster_.leader();
+  if (leader == cluster_.size()) return;
+  consensus::Members target = cluster_.node(leader).replica->members();
+  target.outgoing.clear();
+  for (uint64_t count = 1 + rng_.below(3); count != 0; --count) {
+    alter(target, NodeId{1 + rng_.below(cluster_.size())});
+  }
+  if (target.voters.empty() || !cluster_.remembers_enough(target, cluster_.size())) return;
+  cluster_.change_members(leader, target);
+}
+
+void Nemesis::alter(consensus::Members& target, NodeId id) {
+  const auto by_id = [](const consensus::Member& left, const consensus::Member& right) {
+    return left.id < right.id;
+  };
+  const bool was_voter = target.is_voter(id);
+  const bool was_learner = target.is_learner(id);
+  consensus::Member member{id, 0, {}};
+  if (const consensus::Member* known = target.find(id)) member = *known;
+  const auto same = [&](const consensus::Member& other) { return other.id == id; };
+  std::erase_if(target.voters, same);
+  std::erase_if(target.learners, same);
+  const bool admitted = !cluster_.node(id.value - 1).amnesiac;
+  if ((was_learner && admitted) || (was_voter && rng_.below(3) == 0)) {
+    target.voters.push_back(member);
+  } else if (!was_voter || rng_.below(2) == 0) {
+    target.learners.push_back(member);
+  }
+  std::ranges::sort(target.voters, by_id);
+  std::ranges::sort(target.learners, by_id);
+}
+
+void Nemesis::retire_one() {
+  const uint64_t node = rng_.below(cluster_.size());
+  if (cluster_.may_retire(node)) cluster_.retire(node);
 }
 
 void Nemesis::storm() {

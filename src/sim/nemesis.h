@@ -52,6 +52,9 @@ class Nemesis {
   void rot_some();
   void lose_store();
   void transfer();
+  void change_members();
+  void alter(consensus::Members& target, NodeId id);
+  void retire_one();
   void disturb_clock();
   void jump_clock();
   void hint();

@@ -1,6 +1,8 @@
 #include "sim/oracles.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "base/check.h"
 
@@ -103,6 +105,7 @@ void Oracles::choose(NodeId node, const LogImage::Slot& slot) {
     violated(node, "rounds go back along the committed log at " + named(entry.index));
   }
   chosen_.push_back({slot.chain, entry.ballot});
+  if (entry.kind == consensus::EntryKind::members) choose_members(node, entry);
   if (!entry.id) return;
   if (entry.id.sequence > fates_.size()) {
     violated(node, named(entry.index) + " holds a proposal nobody made");
@@ -113,6 +116,37 @@ void Oracles::choose(NodeId node, const LogImage::Slot& slot) {
   if (fate == Fate::refused) violated(node, which + " was refused, then committed");
   if (fate != Fate::pending) violated(node, which + " is committed twice");
   fate = Fate::chosen;
+}
+
+// Thesis, chapter 4: each configuration follows the one before so that any majority of the one
+// meets any of the other.
+void Oracles::choose_members(NodeId node, const consensus::Entry& entry) {
+  const auto members = consensus::decode_members(entry.data);
+  if (!members || members->voters.empty()) {
+    violated(node, named(entry.index) + " holds no configuration");
+    return;
+  }
+  const auto ids = [](const std::vector<consensus::Member>& list) {
+    std::vector<NodeId> found;
+    for (const consensus::Member& member : list) found.push_back(member.id);
+    return found;
+  };
+  const consensus::Members before = std::exchange(chosen_members_, *members);
+  if (before.voters.empty()) return;
+  ++member_changes_;
+  const std::vector<NodeId> old_voters = ids(before.voters);
+  const std::vector<NodeId> voters = ids(members->voters);
+  std::vector<NodeId> differing;
+  std::ranges::set_symmetric_difference(old_voters, voters, std::back_inserter(differing));
+  const bool same_halves = ids(before.outgoing) == ids(members->outgoing) && differing.empty();
+  bool follows = same_halves;
+  if (!before.joint() && !members->joint()) follows = differing.size() <= 1;
+  if (!before.joint() && members->joint()) follows = ids(members->outgoing) == old_voters;
+  if (before.joint() && !members->joint()) follows = differing.empty();
+  if (!follows) {
+    violated(node, "the configuration at " + named(entry.index) +
+                       " does not follow safely from the one before");
+  }
 }
 
 void Oracles::committed(NodeId node, Index index, uint64_t round, const LogImage& log,
@@ -137,8 +171,6 @@ void Oracles::committed(NodeId node, Index index, uint64_t round, const LogImage
     violated(node, "committed another log than the others up to " + named(known));
     return;
   }
-  const std::string lacking = quorum_holds(index, chain, members, holders);
-  if (!lacking.empty()) violated(node, lacking);
   for (Index next = known.next(); next <= index; ++next) {
     const LogImage::Slot* slot = log.find(next);
     if (slot == nullptr) {
@@ -146,6 +178,12 @@ void Oracles::committed(NodeId node, Index index, uint64_t round, const LogImage
       return;
     }
     choose(node, *slot);
+  }
+  // Decided by the configuration in force then: the last one decided, or one that was pending
+  // then and still is. In a long turn a next one may have been appended since.
+  const std::string lacking = quorum_holds(index, chain, members, holders);
+  if (!lacking.empty() && !quorum_holds(index, chain, chosen_members_, holders).empty()) {
+    violated(node, lacking);
   }
   Index& best = committed_by_[round];
   best = std::max(best, index);

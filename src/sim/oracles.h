@@ -58,8 +58,11 @@ class Oracles {
 
   Index chosen() const { return Index{chosen_.size()}; }
   uint64_t chosen_chain(Index index) const;  // index 0: the empty log's
+  // The newest configuration that anybody reported committed.
+  const consensus::Members& chosen_members() const { return chosen_members_; }
   uint64_t elections() const { return leaders_.size(); }
   uint64_t acknowledged_count() const { return acknowledged_; }
+  uint64_t member_changes() const { return member_changes_; }
 
  private:
   struct Chosen {
@@ -71,6 +74,7 @@ class Oracles {
     std::vector<uint64_t> chains;
   };
   void choose(NodeId node, const LogImage::Slot& slot);
+  void choose_members(NodeId node, const consensus::Entry& entry);
   std::string quorum_holds(Index index, uint64_t chain, const consensus::Members& members,
                            const std::vector<Holder>& holders) const;
 
@@ -82,7 +86,9 @@ class Oracles {
   std::map<uint64_t, Index> committed_by_;  // highest index first committed in a round
   std::vector<Fate> fates_;                 // by proposal sequence - 1
   uint64_t acknowledged_ = 0;
+  uint64_t member_changes_ = 0;
   Index read_floor_;
+  consensus::Members chosen_members_;
 };
 
 }  // namespace quorate::sim

@@ -53,6 +53,7 @@ struct RunResult {
   uint64_t installs = 0;
   uint64_t rots = 0;
   uint64_t stores_lost = 0;
+  uint64_t member_changes = 0;
 };
 
 RunResult run_seed(const SimOptions& options, uint64_t seed);

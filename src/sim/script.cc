@@ -34,6 +34,9 @@ struct Setting {
 };
 constexpr Setting kSettings[] = {
     {"nodes", [](Swarm& w, int64_t v) { w.nodes = static_cast<uint64_t>(v); }},
+    {"spares", [](Swarm& w, int64_t v) { w.spares = static_cast<uint64_t>(v); }},
+    {"leases", [](Swarm& w, int64_t v) { w.lease_reads = v != 0; }},
+    {"drift_ppm", [](Swarm& w, int64_t v) { w.drift_max = static_cast<uint64_t>(v); }},
     {"election_timeout_ms", [](Swarm& w, int64_t v) { w.election_timeout = v * kMillisecond; }},
     {"heartbeat_ms", [](Swarm& w, int64_t v) { w.heartbeat_interval = v * kMillisecond; }},
     {"pre_vote", [](Swarm& w, int64_t v) { w.pre_vote = v != 0; }},
@@ -204,6 +207,7 @@ class Player {
       return true;
     }
     if (words.size() < 2 || !node_of(words[1], node)) return false;
+    if (verb == "change") return change(node, words);
     if (words.size() > 2 && verb != "transfer" && !number_of(words[2], first)) return false;
     if (words.size() > 3 && !number_of(words[3], second)) return false;
     return act_on(verb, node, words, first, second);
@@ -232,6 +236,8 @@ class Player {
       cluster_.pause(node, first * kMillisecond);
     } else if (verb == "slow") {
       cluster_.slow_disk(node, std::max<int64_t>(first, 1));
+    } else if (verb == "clock_fast" || verb == "clock_slow") {
+      cluster_.change_drift(node, verb == "clock_fast" ? first : -first);
     } else if (verb == "fuse") {
       cluster_.light_fuse(node, static_cast<uint64_t>(first), static_cast<uint64_t>(second));
     } else if (verb == "wake") {
@@ -260,6 +266,30 @@ class Player {
     cut_ = words[0] == "cut" ? cut_ | links : cut_ & ~links;
     cluster_.set_cut(cut_);
     return links != 0;
+  }
+
+  // change L voters A B learners C: asks L for exactly these members.
+  bool change(uint64_t leader, const std::vector<std::string>& words) {
+    consensus::Members target;
+    std::vector<consensus::Member>* list = nullptr;
+    for (size_t position = 2; position < words.size(); ++position) {
+      uint64_t node = 0;
+      if (words[position] == "voters") {
+        list = &target.voters;
+      } else if (words[position] == "learners") {
+        list = &target.learners;
+      } else if (list == nullptr || !node_of(words[position], node)) {
+        return false;
+      } else {
+        list->push_back({cluster_.node(node).id, 0, {}});
+      }
+    }
+    for (auto* members : {&target.voters, &target.learners}) {
+      std::ranges::sort(*members, {}, &consensus::Member::id);
+    }
+    if (target.voters.empty() || !consensus::decode_members(encode_members(target))) return false;
+    cluster_.change_members(leader, target);
+    return true;
   }
 
   // The same names as the world's settings, applied to the network of now.
@@ -312,8 +342,8 @@ Result<Script> parse_script(std::string name, const std::string& text) {
                                           "from T to U ...\"; see tests/scenarios/README.md");
     }
   }
-  if (script.world.nodes < 1 || script.world.nodes > kNodesMax) {
-    return fail(ErrorKind::invalid, script.name + ": nodes must be 1 to 7");
+  if (script.world.nodes < 1 || script.world.nodes + script.world.spares > kNodesMax) {
+    return fail(ErrorKind::invalid, script.name + ": nodes and spares must be 1 to 7");
   }
   return script;
 }

@@ -50,6 +50,7 @@ struct SimNode {
   uint64_t position = 0;
   bool alive = false;
   bool paused = false;
+  bool outside = false;      // no part of the cluster, switched off, without data
   uint64_t life = 0;         // grows with every start of any node
   uint64_t starts = 0;       // of this one
   uint64_t incarnation = 1;  // grows when the disk is lost
@@ -66,6 +67,7 @@ struct SimNode {
   std::optional<LogImage> ghost;  // what an amnesiac held before
   std::deque<consensus::Write> pending;
   size_t in_flight = 0;  // the first so many of `pending` are on their way to the disk
+  Bytes bootstrap;       // the configuration it was told at first, if any
   int64_t disk_factor = 1;
   bool disk_stalled = false;            // nothing becomes durable until it goes on
   bool disk_waits = false;              // what was in flight was due while it stood still

@@ -75,6 +75,7 @@ struct Totals {
   uint64_t installs = 0;
   uint64_t rots = 0;
   uint64_t stores_lost = 0;
+  uint64_t member_changes = 0;
 };
 
 void add(Totals& totals, const quorate::sim::RunResult& result) {
@@ -88,6 +89,7 @@ void add(Totals& totals, const quorate::sim::RunResult& result) {
   totals.installs += result.installs;
   totals.rots += result.rots;
   totals.stores_lost += result.stores_lost;
+  totals.member_changes += result.member_changes;
 }
 
 void report(const Totals& totals, uint64_t seeds) {
@@ -100,7 +102,7 @@ void report(const Totals& totals, uint64_t seeds) {
       static_cast<unsigned long long>(totals.events));
   std::printf(
       "commits %llu, elections %llu, reads %llu, crashes %llu, lost disks %llu, "
-      "snapshots installed %llu, rotten entries %llu, lost stores %llu\n",
+      "snapshots installed %llu, rotten entries %llu, lost stores %llu, changes of members %llu\n",
       static_cast<unsigned long long>(totals.commits),
       static_cast<unsigned long long>(totals.elections),
       static_cast<unsigned long long>(totals.reads),
@@ -108,7 +110,8 @@ void report(const Totals& totals, uint64_t seeds) {
       static_cast<unsigned long long>(totals.wipes),
       static_cast<unsigned long long>(totals.installs),
       static_cast<unsigned long long>(totals.rots),
-      static_cast<unsigned long long>(totals.stores_lost));
+      static_cast<unsigned long long>(totals.stores_lost),
+      static_cast<unsigned long long>(totals.member_changes));
 }
 
 using Runner = std::function<quorate::sim::RunResult(uint64_t seed)>;

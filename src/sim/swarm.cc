@@ -63,6 +63,8 @@ void draw_faults(Rng& rng, Swarm& swarm) {
   swarm.rots = rng.below(3) == 0;
   swarm.rot_copies = rng.below(3) == 0 ? swarm.nodes / 2 + 1 : 1;
   swarm.store_losses = rng.below(6) == 0;
+  // The fault atlas counts copies among members that stay.
+  swarm.member_changes = rng.below(2) == 0 && !swarm.rots && !swarm.store_losses;
   // Some worlds never come to rest: leaders follow each other faster than they can work.
   swarm.fault_interval = rng.below(3) == 0
                              ? draw(rng, swarm.election_timeout / 10, swarm.election_timeout)
@@ -94,9 +96,14 @@ Swarm draw_swarm(Rng& rng, uint64_t nodes) {
   swarm.payload_max = one_of(rng, {0, 16, 64, 300});
   swarm.burst_max = one_of(rng, {1, 1, 3, 20});
   // A few entries in each round trip: what piles up in a bad hour must be gone before the end.
-  if (swarm.append_entries_max < 7 || swarm.inflight_messages_max < 16) {
+  if (swarm.append_entries_max < 16 || swarm.inflight_messages_max < 16) {
     swarm.client_interval = swarm.heartbeat_interval;
     swarm.burst_max = 1;
+  }
+  // A clock that jumps breaks every bound that leases could rest on.
+  swarm.lease_reads = rng.below(4) == 0 && !swarm.clock_jumps;
+  if (swarm.member_changes && swarm.nodes < kNodesMax) {
+    swarm.spares = rng.between(1, std::min<uint64_t>(3, kNodesMax - swarm.nodes));
   }
   return swarm;
 }
@@ -139,6 +146,8 @@ std::string describe(const Swarm& swarm) {
   add(swarm.rots, "rot");
   add(swarm.store_losses, "lost stores");
   add(swarm.transfers, "transfers");
+  add(swarm.member_changes, "changes of members");
+  add(swarm.lease_reads, "leases");
   return text + ", snapshot every " + std::to_string(swarm.snapshot_threshold);
 }
 

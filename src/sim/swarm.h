@@ -30,11 +30,13 @@ struct NetworkQuality {
 
 struct Swarm {
   uint64_t nodes = 3;
+  uint64_t spares = 0;  // nodes that may become members
   int64_t duration = 20 * kSecond;
   int64_t election_timeout = kSecond;
   int64_t heartbeat_interval = 100 * kMillisecond;
   bool pre_vote = true;
   bool check_quorum = true;
+  bool lease_reads = false;    // drift_max is the bound that the members are told
   bool mixed_options = false;  // each start of a member draws those two for itself
   uint64_t append_entries_max = 4096;
   uint64_t inflight_messages_max = 256;
@@ -76,6 +78,7 @@ struct Swarm {
   uint64_t rot_copies = 1;  // ...as long as so many others can still give them back
   bool store_losses = false;
   bool transfers = false;
+  bool member_changes = false;
   bool disconnect_hints = false;
 };
 

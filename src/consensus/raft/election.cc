@@ -40,7 +40,10 @@ bool Replica::stranger(NodeId id) const {
   return !members().contains(id) && !configuration_at(committed_).members.contains(id);
 }
 
-bool Replica::still_bound_by_promise() const { return lease_reads_ && now_ < promise_ends_; }
+bool Replica::still_bound_by_promise() const {
+  if (QRT_MUTANT(LEASE_GONE) && leader_gone_) return false;
+  return lease_reads_ && now_ < promise_ends_;
+}
 
 // A leader that has spoken is doubted after [0.6 T, T) of silence, so that a frozen one is replaced
 // within T (docs/decisions/0012). Nobody's answer is under way meanwhile, as it is during a
@@ -168,7 +171,12 @@ void Replica::count_vote(NodeId voter) {
   if (QRT_MUTANT(N09) || std::ranges::find(votes_, voter) == votes_.end()) votes_.push_back(voter);
   const bool by_count = QRT_MUTANT(N09) && votes_.size() > members().voters.size() / 2;
   if (!decides(members(), votes_) && !by_count) return;
-  if (stage_ == Stage::asking) return campaign(false);
+  if (stage_ == Stage::asking) {
+    // Much may have changed since the question: our part, or our disk.
+    if (may_campaign()) return campaign(false);
+    stage_ = Stage::follower;
+    return;
+  }
   become_leader();
 }
 
