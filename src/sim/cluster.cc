@@ -426,7 +426,7 @@ void Cluster::take_reads(SimNode& node, const consensus::Ready& ready) {
   }
   for (const consensus::ReadReady& ready_read : ready.reads) {
     const Read& read = answer(ready_read.id, ReadFate::ready, ready_read.index);
-    oracles_.read_ready(node.id, read.floor, ready_read.index);
+    oracles_.read_ready(node.id, read.floor, ready_read.index, node.replica->status().committed);
     node.waiting_reads.push_back({ready_read.id.value, ready_read.index});
   }
 }

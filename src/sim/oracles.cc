@@ -235,12 +235,12 @@ void Oracles::acknowledged(NodeId node, ProposalId id, Index index) {
   read_floor_ = std::max(read_floor_, index);
 }
 
-void Oracles::read_ready(NodeId node, Index floor, Index answer) {
+void Oracles::read_ready(NodeId node, Index floor, Index answer, Index known) {
   if (answer < floor) {
     violated(node, "stale read: answered at " + named(answer) + ", though " + named(floor) +
                        " was acknowledged before it began");
   }
-  if (answer > chosen()) {
+  if (answer > std::max(chosen(), known)) {
     violated(node, "read answered at " + named(answer) + ", beyond all that is committed");
   }
 }

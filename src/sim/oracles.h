@@ -53,7 +53,8 @@ class Oracles {
 
   // The least index that a read begun now may be answered with.
   Index read_floor() const { return read_floor_; }
-  void read_ready(NodeId node, Index floor, Index answer);
+  // `known`: what the node knows to be committed, which a damaged log may keep it from reporting.
+  void read_ready(NodeId node, Index floor, Index answer, Index known);
   void read_served(Index index) { read_floor_ = std::max(read_floor_, index); }
 
   Index chosen() const { return Index{chosen_.size()}; }
