@@ -178,6 +178,9 @@ class History : public Recorder {
   std::span<const QueueNote> queues() const { return queues_; }
   Place settled() const { return settled_; }  // kOpen: never
   Place places() const { return places_; }    // how many events there are
+  // The times are line numbers of a file that knows no time.
+  bool timeless() const { return timeless_; }
+  void set_timeless() { timeless_ = true; }
 
  private:
   template <class T>
@@ -224,6 +227,7 @@ class History : public Recorder {
   Span start_;
   Place settled_ = kOpen;
   Place places_ = 0;
+  bool timeless_ = false;
   Time now_;
 };
 

@@ -1,6 +1,8 @@
 #include "check/texts.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 
@@ -43,6 +45,11 @@ size_t Texts::slot_of(std::string_view text, uint64_t hash) const {
   return slot;
 }
 
+size_t Texts::bytes() const {
+  return block_bytes_ + views_.capacity() * sizeof(std::string_view) +
+         hashes_.capacity() * sizeof(uint64_t) + slots_.capacity() * sizeof(TextId);
+}
+
 TextId Texts::find(std::string_view text) const { return slots_[slot_of(text, hash_bytes(text))]; }
 
 TextId Texts::add(std::string_view text) {
@@ -78,6 +85,7 @@ std::string_view Texts::keep(std::string_view text) {
     blocks_.emplace_back();
     room_ = std::max(kBlockBytes, text.size());
     blocks_.back().reserve(room_);
+    block_bytes_ += room_;
   }
   std::string& block = blocks_.back();
   const size_t start = block.size();

@@ -23,6 +23,7 @@ class Texts {
   TextId find(std::string_view text) const;
   std::string_view view(TextId id) const { return views_[id]; }
   size_t size() const { return views_.size(); }
+  size_t bytes() const;  // of memory, roughly
 
  private:
   size_t slot_of(std::string_view text, uint64_t hash) const;
@@ -34,6 +35,7 @@ class Texts {
   std::vector<TextId> slots_;       // open addressing, a power of two, at most half full
   std::deque<std::string> blocks_;  // the bytes; a block never moves
   size_t room_ = 0;                 // left in the last block
+  size_t block_bytes_ = 0;
 };
 
 // For tables that are looked up and never walked through. Not for hostile input that must not
