@@ -192,6 +192,12 @@ void add_sim(CLI::App& app, Line& line) {
   sim->add_option("--nodes", line.sim.nodes, "members, 1 to 7; 0: drawn from the seed")
       ->check(CLI::Range(0, 7));
   sim->add_flag("--trace", line.sim.trace, "print every event of the run");
+  sim->add_option("--scenario", line.sim.scenario, "play this scenario instead of random faults");
+  sim->add_flag("--accept", line.sim.accept,
+                "write what the scenario shows as its expected trace (FILE.trace)");
+  sim->add_option("--diagram", line.sim.diagram, "draw the scenario's first seed as an HTML page");
+  sim->add_option("--shrink", line.sim.shrink,
+                  "reduce a failing run to few events; scenario and diagram go to this directory");
   sim->callback([&line] { line.code = run_sim(line.sim); });
 }
 

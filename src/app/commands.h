@@ -68,6 +68,10 @@ struct SimOptions {
   uint64_t runs = 1;
   int nodes = 0;  // 0: drawn from the seed
   bool trace = false;
+  std::string scenario;  // a file; empty: random runs
+  std::string shrink;    // a directory for the short story of a failing run
+  std::string diagram;   // an HTML file for a picture of a scenario
+  bool accept = false;   // the story a scenario tells now is the expected one
 };
 
 int run_put(const Common& common, const PutOptions& options);

@@ -53,6 +53,8 @@ const char* name_of(EventKind kind) {
       return "recover";
     case EventKind::script:
       return "script";
+    case EventKind::end:
+      return "end";
     case EventKind::check:
       return "check";
   }
@@ -126,7 +128,7 @@ Cluster::Cluster(const SimOptions& options, const Swarm& swarm, uint64_t seed)
   }
   found(swarm.nodes);
   for (uint64_t position = 0; position < swarm.nodes; ++position) {
-    restart_later(position, between(nodes_[position].rng_turn, 0, swarm_.heartbeat_interval));
+    restart_later(position, between(nodes_[position].rng_turn, 0, swarm_.start_spread));
   }
 }
 
@@ -287,6 +289,7 @@ void Cluster::dispatch(const Scheduled& event) {
     case EventKind::heal:
     case EventKind::recover:
     case EventKind::script:
+    case EventKind::end:
     case EventKind::check:
       return;  // the driver's
   }

@@ -33,8 +33,8 @@ class Cluster {
  public:
   Cluster(const SimOptions& options, const Swarm& swarm, uint64_t seed);
 
-  // Processes one event. Those of client, fault, heal, recover, script and check belong to the
-  // driver and are only returned.
+  // Processes one event. Those of client, fault, heal, recover, script, end and check belong to
+  // the driver and are only returned.
   Scheduled advance();
   void schedule(EventKind kind, int64_t delay, uint64_t data = 0);
   int64_t now() const { return now_; }
@@ -45,8 +45,8 @@ class Cluster {
   void restart(uint64_t node);
   void wipe(uint64_t node);
   bool may_wipe(uint64_t node) const;
-  // Entries of its durable log become unreadable, those that others can make good.
-  void rot(uint64_t node, Index first, Index last);
+  // Entries of its durable log become unreadable, those that others can make good. False: none.
+  bool rot(uint64_t node, Index first, Index last);
   bool may_rot(uint64_t node, Index index) const;
   void lose_store(uint64_t node);  // what the state machine has on disk; crashes the node
   bool may_lose_store(uint64_t node) const;
@@ -74,7 +74,8 @@ class Cluster {
   // Messages of a kind (consensus/factory.h; empty: of any) on these links are kept aside from
   // now on, until they are let through or forgotten. Returns how many were kept.
   void hold(LinkSet links, std::string_view kind);
-  size_t release(LinkSet links, std::string_view kind, bool deliver);
+  enum class Which : uint8_t { all, first, last };
+  size_t release(LinkSet links, std::string_view kind, Which which, bool deliver);
   void stop_holding(LinkSet links, std::string_view kind);
 
   // ---- Clients.

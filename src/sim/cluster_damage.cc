@@ -47,11 +47,17 @@ bool Cluster::may_rot(uint64_t position, Index index) const {
   return copies >= swarm_.rot_copies || only_here(node, index, slot->chain);
 }
 
-void Cluster::rot(uint64_t position, Index first, Index last) {
+bool Cluster::rot(uint64_t position, Index first, Index last) {
   SimNode& node = nodes_[position];
+  bool some = false;
+  for (Index index = first; index <= last; ++index) some = some || may_rot(position, index);
+  if (!some) return false;
+  record([&] {
+    return "rot " + named(position) + " " + std::to_string(first.value) + " " +
+           std::to_string(last.value);
+  });
   for (Index index = first; index <= last; ++index) {
     if (!may_rot(position, index)) continue;
-    record([&] { return "rot " + named(position) + " " + std::to_string(index.value); });
     if (tracing_) say(named(position) + " ROT at " + std::to_string(index.value));
     const LogImage::Slot* known = node.logical.find(index);
     if (known != nullptr && known->chain == node.durable.find(index)->chain) {
@@ -66,6 +72,7 @@ void Cluster::rot(uint64_t position, Index first, Index last) {
     schedule_for(node, EventKind::damage_found,
                  between(node.rng_disk, 0, 8 * swarm_.election_timeout));
   }
+  return true;
 }
 
 // Once for each time that the replica has been told: it may be busy with it already.

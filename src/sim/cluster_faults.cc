@@ -4,27 +4,21 @@
 
 #include "base/check.h"
 #include "sim/cluster.h"
+#include "sim/text.h"
+#include "sim/topology.h"
 
 namespace quorate::sim {
 namespace {
 
-// Milliseconds with as many decimals as needed.
-std::string milliseconds(int64_t nanoseconds) {
-  std::string text = std::to_string(nanoseconds / kMillisecond);
-  if (nanoseconds % kMillisecond == 0) return text;
-  const std::string rest = std::to_string(nanoseconds % kMillisecond);
-  text += "." + std::string(6 - rest.size(), '0') + rest;
-  while (text.back() == '0') text.pop_back();
-  return text;
-}
+std::string milliseconds(int64_t time) { return decimal_of(time, kMillisecond); }
 
 std::string quality_words(const NetworkQuality& quality) {
-  return "network latency_min_us " + std::to_string(quality.latency_min / kMicrosecond) +
-         " latency_max_us " + std::to_string(quality.latency_max / kMicrosecond) + " loss_ppm " +
-         std::to_string(quality.loss) + " duplicate_ppm " + std::to_string(quality.duplicate) +
-         " copies_max " + std::to_string(quality.copies_max) + " late_ppm " +
-         std::to_string(quality.late) + " late_max_ms " +
-         std::to_string(quality.late_max / kMillisecond);
+  const auto microseconds = [](int64_t time) { return decimal_of(time, kMicrosecond); };
+  return "network latency_min_us " + microseconds(quality.latency_min) + " latency_max_us " +
+         microseconds(quality.latency_max) + " loss_ppm " + std::to_string(quality.loss) +
+         " duplicate_ppm " + std::to_string(quality.duplicate) + " copies_max " +
+         std::to_string(quality.copies_max) + " late_ppm " + std::to_string(quality.late) +
+         " late_max_ms " + milliseconds(quality.late_max);
 }
 
 }  // namespace
@@ -205,7 +199,10 @@ void Cluster::light_fuse(uint64_t position, uint64_t turns, uint64_t disk_steps)
 
 // ---- Links.
 
-void Cluster::set_cut(LinkSet cut) {
+void Cluster::set_cut(LinkSet wanted) {
+  LinkSet real = 0;
+  for (uint64_t node = 0; node < size(); ++node) real |= around(size(), node, true, true);
+  const LinkSet cut = wanted & real;
   const auto list = [&](LinkSet links) {
     std::string text;
     for (uint64_t from = 0; from < size(); ++from) {
@@ -234,7 +231,11 @@ void Cluster::set_network(const NetworkQuality& quality) {
 
 void Cluster::disconnect(uint64_t position, uint64_t peer) {
   SimNode& node = nodes_[position];
-  if (!node.alive || node.paused || position == peer) return;
+  if (!node.alive || position == peer || healed_) return;
+  if (node.paused) {  // it will see it when it goes on
+    schedule_for(node, EventKind::disconnect, 0, peer);
+    return;
+  }
   record([&] { return "disconnect " + named(position) + " " + named(peer); });
   step(node, consensus::Disconnected{nodes_[peer].id});
 }

@@ -67,8 +67,8 @@ bool Cluster::may_retire(uint64_t position) const {
 
 void Cluster::retire(uint64_t position) {
   SimNode& node = nodes_[position];
-  record([&] { return "retire n" + std::to_string(position + 1); });
-  die(node);
+  record([&] { return "retire " + named(position); });
+  if (node.alive) die(node);
   if (tracing_) say("n" + std::to_string(position + 1) + " RETIRES");
   node.durable = LogImage(Bytes{});
   node.durable_machine = {};

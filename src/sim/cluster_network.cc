@@ -132,23 +132,30 @@ void Cluster::stop_holding(LinkSet links, std::string_view kind) {
   std::erase_if(holds_, [](const Hold& hold) { return hold.links == 0; });
 }
 
-size_t Cluster::release(LinkSet links, std::string_view kind, bool deliver) {
-  size_t count = 0;
-  std::deque<consensus::Message> rest;
-  rest.swap(kept_);
-  for (consensus::Message& message : rest) {
-    const uint64_t from = message.from.value - 1;
+size_t Cluster::release(LinkSet links, std::string_view kind, Which which, bool deliver) {
+  std::vector<size_t> chosen;
+  for (size_t place = 0; place < kept_.size(); ++place) {
+    const consensus::Message& message = kept_[place];
+    const LinkSet way = link(message.from.value - 1, message.to.value - 1);
     const bool meant =
-        (links & link(from, message.to.value - 1)) != 0 &&
+        (links & way) != 0 &&
         (kind.empty() || kind == consensus::message_kind(options_.protocol, message));
-    if (!meant) {
-      kept_.push_back(std::move(message));
-      continue;
-    }
-    ++count;
-    if (deliver) transmit(nodes_[from], std::move(message));
+    if (meant) chosen.push_back(place);
   }
-  return count;
+  if (chosen.empty()) return 0;
+  if (which == Which::first) chosen = {chosen.front()};
+  if (which == Which::last) chosen = {chosen.back()};
+  std::deque<consensus::Message> kept;
+  kept.swap(kept_);
+  for (size_t place = 0; place < kept.size(); ++place) {
+    consensus::Message& message = kept[place];
+    if (!std::ranges::binary_search(chosen, place)) {
+      kept_.push_back(std::move(message));
+    } else if (deliver) {
+      transmit(nodes_[message.from.value - 1], std::move(message));
+    }
+  }
+  return chosen.size();
 }
 
 }  // namespace quorate::sim

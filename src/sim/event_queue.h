@@ -33,6 +33,7 @@ enum class EventKind : uint8_t {
   heal,     // data: fault number
   recover,  // data: fault number; network or disk becomes ordinary again
   script,   // data: line of the scenario
+  end,      // of the calamity
   check,    // the end phase looks
 };
 

@@ -75,7 +75,7 @@ std::vector<Script> scripts_for(const std::string& mutant) {
   std::error_code absent;
   for (const auto& file : std::filesystem::directory_iterator(QUORATE_SCENARIOS, absent)) {
     const std::string name = file.path().filename().string();
-    if (name.ends_with(".txt") && name.starts_with(mutant)) paths.push_back(file.path().string());
+    if (name.ends_with(".txt")) paths.push_back(file.path().string());
   }
   std::ranges::sort(paths);
   std::vector<Script> scripts;
@@ -87,6 +87,7 @@ std::vector<Script> scripts_for(const std::string& mutant) {
       std::fprintf(stderr, "%s\n", script.error().text.c_str());
       std::exit(2);
     }
+    if (std::ranges::find(script->finds, mutant) == script->finds.end()) continue;
     scripts.push_back(std::move(*script));
   }
   return scripts;

@@ -46,6 +46,7 @@ class Oracles {
   void snapshot_installed(NodeId node, const consensus::SnapshotMeta& meta);
   void applied(NodeId node, Index applied_before, const consensus::Entry& entry, uint64_t chain);
 
+  Fate fate(ProposalId id) const { return fates_[id.sequence - 1]; }
   uint64_t next_proposal() { return fates_.size() + 1; }
   void proposed(ProposalId id);
   void refused(NodeId node, ProposalId id);

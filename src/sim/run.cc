@@ -13,10 +13,29 @@ namespace {
 
 // What the observer of failed CHECKs prints: it gets no other argument than the failure.
 std::string replay_in_progress;
+const Cluster* cluster_in_progress = nullptr;
 
 void print_replay(const char* /*failure*/) {
-  std::fprintf(stderr, "while simulating; replay: %s\n", replay_in_progress.c_str());
+  RunResult result;
+  cluster_in_progress->fill(result);
+  std::fprintf(stderr, "while simulating, at step %llu, %lld us; replay: %s\n",
+               static_cast<unsigned long long>(result.steps),
+               static_cast<long long>(result.simulated_nanoseconds / kMicrosecond),
+               replay_in_progress.c_str());
 }
+
+// While it lives, a failed CHECK names the run it happened in.
+class InProgress {
+ public:
+  InProgress(const Cluster& cluster, std::string replay) {
+    replay_in_progress = std::move(replay);
+    cluster_in_progress = &cluster;
+    set_check_observer(print_replay);
+  }
+  ~InProgress() { set_check_observer(nullptr); }
+  InProgress(const InProgress&) = delete;
+  InProgress& operator=(const InProgress&) = delete;
+};
 
 std::string replay_command(const SimOptions& options, uint64_t seed) {
   std::string command = "quorate sim --protocol raft --seed " + std::to_string(seed);
@@ -24,33 +43,32 @@ std::string replay_command(const SimOptions& options, uint64_t seed) {
   return command + " --trace";
 }
 
-Swarm world_of(const SimOptions& options, uint64_t seed) {
-  Rng rng(mix(seed, 0));
-  Swarm swarm = draw_swarm(rng, options.nodes);
-  if (options.duration_ms != 0) swarm.duration = options.duration_ms * kMillisecond;
-  return swarm;
-}
-
 // The calamity, then the healing.
-void play(Cluster& cluster, uint64_t seed) {
+int64_t play(Cluster& cluster, uint64_t seed) {
   Nemesis nemesis(cluster, Rng(mix(seed, 6)));
   Clients clients(cluster, Rng(mix(seed, 7)));
   cluster.schedule(EventKind::client, 0);
   cluster.schedule(EventKind::fault, cluster.swarm().fault_interval);
-  while (!cluster.failed() && cluster.now() < cluster.swarm().duration) {
+  cluster.schedule(EventKind::end, cluster.swarm().duration);
+  while (!cluster.failed()) {
     const Scheduled event = cluster.advance();
+    if (event.kind == EventKind::end) break;
     if (event.kind == EventKind::client) clients.act();
     if (event.kind == EventKind::fault) nemesis.act();
     if (event.kind == EventKind::heal) nemesis.heal(event.data);
     if (event.kind == EventKind::recover) nemesis.recover(event.data);
   }
+  const int64_t until = cluster.now();
   nemesis.stop();
   require_recovery(cluster);
+  return until;
 }
 
-RunResult finished(const Cluster& cluster, std::string replay) {
+RunResult finished(Cluster& cluster, int64_t until, std::string replay) {
   RunResult result;
   cluster.fill(result);
+  result.until = until;
+  if (cluster.failed()) cluster.show(HappeningKind::violated, kNobody, result.violation);
   result.world = describe(cluster.swarm());
   result.replay = std::move(replay);
   if (!result.violation.empty()) {
@@ -62,24 +80,32 @@ RunResult finished(const Cluster& cluster, std::string replay) {
 
 }  // namespace
 
+Swarm world_of(const SimOptions& options, uint64_t seed) {
+  Rng rng(mix(seed, 0));
+  Swarm swarm = draw_swarm(rng, options.nodes);
+  if (options.duration_ms != 0) swarm.duration = options.duration_ms * kMillisecond;
+  return swarm;
+}
+
 RunResult run_seed(const SimOptions& options, uint64_t seed) {
-  replay_in_progress = replay_command(options, seed);
-  set_check_observer(print_replay);
   Cluster cluster(options, world_of(options, seed), seed);
+  const std::string replay = replay_command(options, seed);
+  const InProgress in_progress(cluster, replay);
   if (cluster.tracing()) cluster.say("WORLD " + describe(cluster.swarm()));
-  play(cluster, seed);
-  set_check_observer(nullptr);
-  return finished(cluster, replay_in_progress);
+  const int64_t until = play(cluster, seed);
+  return finished(cluster, until, replay);
 }
 
 RunResult run_script(const SimOptions& options, const Script& script, uint64_t seed) {
-  replay_in_progress = "scenario " + script.name + " with seed " + std::to_string(seed);
-  set_check_observer(print_replay);
   Cluster cluster(options, script.world, seed);
-  play_script(cluster, script, Rng(mix(seed, 6)));
+  const std::string replay = "scenario " + script.name + " with seed " + std::to_string(seed);
+  const InProgress in_progress(cluster, replay);
+  std::string story = play_script(cluster, script, Rng(mix(seed, 6)));
+  const int64_t until = cluster.now();
   require_recovery(cluster);
-  set_check_observer(nullptr);
-  return finished(cluster, replay_in_progress);
+  RunResult result = finished(cluster, until, replay);
+  result.story = std::move(story);
+  return result;
 }
 
 }  // namespace quorate::sim

@@ -41,6 +41,8 @@ struct RunResult {
   std::string violation;  // empty: all rules held
   std::string replay;     // the command that shows this run again
   std::string world;      // what the seed drew
+  std::string story;      // of a scenario (sim/script.h)
+  int64_t until = 0;      // when the healing began, or the rule broke; simulated nanoseconds
   uint64_t events = 0;
   uint64_t steps = 0;
   int64_t simulated_nanoseconds = 0;
@@ -56,6 +58,7 @@ struct RunResult {
   uint64_t member_changes = 0;
 };
 
+Swarm world_of(const SimOptions& options, uint64_t seed);
 RunResult run_seed(const SimOptions& options, uint64_t seed);
 // A run whose faults are written down instead of drawn (tests/scenarios/README.md); the seed
 // still decides delays and orders.

@@ -1,11 +1,13 @@
 // sim/script.h: scenarios: fault schedules written down (tests/scenarios/README.md).
 //
 // Random runs find most bugs but not all: some need one particular order of three rare events.
-// A scenario names that order; delays and ties still come from a seed, so each is played with
-// several.
+// A scenario names that order, and what must be seen on the way; delays and ties still come from
+// a seed, so most are played with several. A failing random run, shrunk, is written as one too.
+// The text may come from anywhere: parse_script() refuses whatever does not fit, with the line.
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -13,6 +15,14 @@
 #include "sim/cluster.h"
 
 namespace quorate::sim {
+
+inline constexpr size_t kScriptBytesMax = size_t{4} << 20U;  // a long run, written down
+
+enum class StoryDetail : uint8_t {
+  off,    // only whether it passes counts: too much chance for one story
+  roles,  // roles and terms
+  logs,   // and logs and commits
+};
 
 struct ScriptLine {
   uint64_t number = 0;  // in the file
@@ -25,13 +35,26 @@ struct ScriptLine {
 struct Script {
   std::string name;
   Swarm world;
-  uint64_t seeds = 10;  // how many seeds a test plays
+  uint64_t first_seed = 1;
+  uint64_t seeds = 10;  // how many a test plays, from first_seed on
+  int64_t until = 0;    // when the healing begins; 0: `linger` after the last line
+  int64_t linger = 0;   // 0: an election timeout
+  StoryDetail story = StoryDetail::roles;
+  std::vector<std::string> finds;  // planted bugs (base/mutants.def) that it shows
   std::vector<ScriptLine> lines;
 };
 
-Result<Script> parse_script(std::string name, const std::string& text);
+Result<Script> parse_script(std::string name, std::string_view text);
+// What parse_script() would read as the same script.
+std::string text_of(const Script& script);
+std::string text_of(const ScriptLine& line);
+
 // Plays all lines, then heals the cluster. A line that makes no sense now (there is no leader to
-// name) is a violation: the scenario did not test what it says.
-void play_script(Cluster& cluster, const Script& script, Rng rng);
+// name) is a violation: the scenario did not test what it says. Returns the story: each line, and
+// the roles, terms and, if asked for, logs that changed until the next.
+std::string play_script(Cluster& cluster, const Script& script, Rng rng);
+
+// Whether the words are an action, with the right number of arguments.
+bool is_action(const std::vector<std::string>& words);
 
 }  // namespace quorate::sim

@@ -79,6 +79,7 @@ Swarm draw_swarm(Rng& rng, uint64_t nodes) {
   swarm.nodes = nodes == 0 ? drawn : std::min(nodes, kNodesMax);
   swarm.election_timeout = draw(rng, 100, 1000) * kMillisecond;
   swarm.heartbeat_interval = swarm.election_timeout / draw(rng, 5, 10);
+  swarm.start_spread = swarm.heartbeat_interval;
   swarm.duration = swarm.election_timeout * draw(rng, 30, 90);
   swarm.pre_vote = rng.below(4) != 0;
   swarm.check_quorum = rng.below(4) != 0;

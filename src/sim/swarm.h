@@ -34,6 +34,7 @@ struct Swarm {
   int64_t duration = 20 * kSecond;
   int64_t election_timeout = kSecond;
   int64_t heartbeat_interval = 100 * kMillisecond;
+  int64_t start_spread = 30 * kMillisecond;  // the first starts of members lie so far apart
   bool pre_vote = true;
   bool check_quorum = true;
   bool lease_reads = false;    // drift_max is the bound that the members are told
