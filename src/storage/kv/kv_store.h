@@ -66,9 +66,9 @@ class KvStore {
 };
 
 Result<std::unique_ptr<KvStore>> open_rocksdb_store(const std::string& directory);
-// Keeps everything in memory and saves whole images through `disk`: one when flushed, one for
-// each checkpoint, of the same form, so a checkpoint can be opened as a store. Starts empty when
-// the directory is absent. Its durable state advances only at start_flush(), so that the
+// Keeps everything in memory and saves it through `disk`: an image, and beside it the changes of
+// later flushes; a checkpoint is an image, so it can be opened as a store. Starts empty when the
+// directory is absent. Its durable state advances only at start_flush(), so that the
 // simulator exercises replay.
 Result<std::unique_ptr<KvStore>> open_memory_store(world::Disk& disk, const std::string& directory);
 

@@ -1,6 +1,7 @@
 // One suite for both stores: whoever stands above must not be able to tell them apart.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -224,6 +225,74 @@ TEST(MemoryStore, ADamagedImageIsRefused) {
   }
   disk.content("/d/image") = image.substr(0, image.size() / 2);
   EXPECT_FALSE(open_memory_store(disk, "/d"));
+}
+
+std::map<std::string, std::string> everything(const KvStore& store) {
+  std::map<std::string, std::string> rows;
+  EXPECT_TRUE(store.scan("", "", [&](std::string_view key, std::string_view value) {
+    rows.emplace(key, value);
+    return true;
+  }));
+  return rows;
+}
+
+// Flush after flush, with damage anywhere in the changes: what is read back is the state after
+// one of the flushes, and an undamaged file gives the last.
+TEST(MemoryStore, ChangesAreReadBackFlushByFlush) {
+  TestDisk disk;
+  auto store = open_memory_store(disk, "/d");
+  ASSERT_TRUE(store);
+  std::vector<std::map<std::string, std::string>> states(1);
+  for (int flush = 1; flush <= 12; ++flush) {
+    WriteBatch batch;
+    batch.put("k" + std::to_string(flush % 5), std::string(static_cast<size_t>(flush), 'v'));
+    batch.remove("k" + std::to_string((flush + 2) % 5));
+    batch.put("flush", std::to_string(flush));
+    ASSERT_TRUE((*store)->write(batch));
+    (*store)->start_flush();
+    states.push_back(everything(**store));
+  }
+  const std::string changes = disk.content("/d/changes-1");
+  for (size_t place = 0; place <= changes.size(); ++place) {
+    disk.content("/d/changes-1") = changes.substr(0, place);
+    if (place == changes.size()) {
+      disk.content("/d/changes-1") = changes;
+    } else if (place % 2 == 0) {
+      disk.content("/d/changes-1") = changes;
+      disk.content("/d/changes-1")[place] ^= 4;
+    }
+    const auto opened = open_memory_store(disk, "/d");
+    ASSERT_TRUE(opened);
+    const auto found = std::ranges::find(states, everything(**opened));
+    ASSERT_NE(found, states.end()) << place;
+    if (place == changes.size()) EXPECT_EQ(*found, states.back());
+    // It goes on from there.
+    WriteBatch batch;
+    batch.put("more", "x");
+    ASSERT_TRUE((*opened)->write(batch));
+    (*opened)->start_flush();
+    auto expected = *found;
+    expected["more"] = "x";
+    const auto again = open_memory_store(disk, "/d");
+    ASSERT_TRUE(again);
+    EXPECT_EQ(everything(**again), expected);
+  }
+}
+
+TEST(MemoryStore, TheImageIsWrittenAnewWhenTheChangesOutweighIt) {
+  TestDisk disk;
+  for (int life = 0; life < 4; ++life) {
+    auto store = open_memory_store(disk, "/d");
+    ASSERT_TRUE(store);
+    for (int flush = 0; flush < 40; ++flush) {
+      WriteBatch batch;
+      batch.put("key", std::string(1000, static_cast<char>('a' + flush % 26)));
+      ASSERT_TRUE((*store)->write(batch));
+      (*store)->start_flush();
+      EXPECT_EQ(*(*store)->durable_value("key"), *(*store)->get("key"));
+    }
+    EXPECT_LE(disk.list("/d")->size(), 2U) << "an image and its changes, nothing older";
+  }
 }
 
 TEST(MemoryStore, AFailedFlushFailsTheNextWrite) {

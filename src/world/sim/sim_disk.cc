@@ -119,7 +119,9 @@ Result<void> SimDisk::operate(std::string_view what, std::string_view path, uint
 
 void SimDisk::count_used() {
   used_ = 0;
-  for (const auto& [id, inode] : inodes_) used_ += inode.content.size();
+  for (const auto& [id, inode] : inodes_) {
+    if (!inode.removed) used_ += inode.content.size();
+  }
 }
 
 // ---- Names
@@ -147,9 +149,21 @@ Result<SimDisk::Place> SimDisk::find_existing(const std::string& path, const cha
   return *place;
 }
 
+// Its bytes can be used again at once.
+void SimDisk::forget(InodeId id) {
+  Inode& inode = inodes_.at(id);
+  if (!std::exchange(inode.removed, true)) used_ -= inode.content.size();
+}
+
 void SimDisk::change_names(Link link) {
   if (link.from_directory != 0) inodes_.at(link.from_directory).entries.erase(link.from_name);
-  if (link.to_directory != 0) inodes_.at(link.to_directory).entries[link.to_name] = link.inode;
+  if (link.to_directory != 0) {
+    InodeId& place = inodes_.at(link.to_directory).entries[link.to_name];
+    if (place != 0) forget(place);
+    place = link.inode;
+  } else {
+    forget(link.inode);
+  }
   unsynced_links_.push_back(std::move(link));
 }
 
@@ -270,7 +284,8 @@ Result<void> SimDisk::sync_directory(const std::string& path) {
     return keeps_journal() || link.touches(place->inode) ||
            (link.to_directory != 0 && created.contains(link.inode));
   });
-  if (unsynced_links_.empty()) collect_garbage();
+  // Looking at everything takes longer than all the rest, and memory is patient.
+  if (unsynced_links_.empty() && inodes_.size() > 2 * inodes_kept_ + 64) collect_garbage();
   return {};
 }
 
@@ -314,6 +329,7 @@ void SimDisk::collect_garbage() {
   std::erase_if(inodes_, [&](const auto& entry) {
     return entry.second.handles == 0 && !reached.contains(entry.first);
   });
+  inodes_kept_ = inodes_.size();
   count_used();
 }
 

@@ -116,6 +116,7 @@ class SimDisk final : public Disk {
   struct Inode {
     bool directory = false;
     bool locked = false;
+    bool removed = false;  // no name leads here, if the power stays on
     uint32_t handles = 0;  // open files
     Entries entries;       // of a directory, as seen now
     Entries durable_entries;
@@ -154,6 +155,7 @@ class SimDisk final : public Disk {
   void apply_names(const Link& link);  // to the durable entries
   void settle_links(const std::function<bool(const Link&)>& wanted);
   void collect_garbage();
+  void forget(InodeId inode);
   static void apply(const Change& change, std::string& content);
   void apply_torn(const Change& change, std::string& content);
   void change_content(Inode& inode, Change change);
@@ -192,6 +194,7 @@ class SimDisk final : public Disk {
   FileSystem file_system_ = FileSystem::adversarial;
   uint64_t space_ = kAmpleSpace;
   uint64_t used_ = 0;
+  size_t inodes_kept_ = 0;  // after the last collection
   // Handles may outlive the disk when a simulation is torn down.
   std::shared_ptr<SimDisk*> self_;
 };

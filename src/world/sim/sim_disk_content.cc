@@ -52,8 +52,7 @@ Result<void> SimDisk::reserve(const std::string& path, const std::string& conten
 void SimDisk::change_content(Inode& inode, Change change) {
   const uint64_t before = inode.content.size();
   apply(change, inode.content);
-  used_ += inode.content.size();
-  used_ -= before;
+  if (!inode.removed) used_ += inode.content.size() - before;
   inode.unsynced.push_back(std::move(change));
 }
 
@@ -250,6 +249,7 @@ void SimDisk::restart_from_durable() {
   for (auto& [id, inode] : inodes_) {
     inode.entries = inode.durable_entries;
     inode.content = inode.durable;
+    inode.removed = false;
   }
   collect_garbage();  // counts what is used, too
 }
