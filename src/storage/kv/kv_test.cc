@@ -265,7 +265,9 @@ TEST(MemoryStore, ChangesAreReadBackFlushByFlush) {
     ASSERT_TRUE(opened);
     const auto found = std::ranges::find(states, everything(**opened));
     ASSERT_NE(found, states.end()) << place;
-    if (place == changes.size()) EXPECT_EQ(*found, states.back());
+    if (place == changes.size()) {
+      EXPECT_EQ(*found, states.back());
+    }
     // It goes on from there.
     WriteBatch batch;
     batch.put("more", "x");
