@@ -32,7 +32,8 @@ inline constexpr uint64_t kSequencesPerRun = uint64_t{1} << 44U;
 // ---- Reads.
 inline constexpr size_t kReadRoundsMax = 2;                   // as the cores have it
 inline constexpr size_t kReadsWaitingMax = size_t{1} << 16U;  // one batch is one round: cheap
-// A round without an answer is asked again: a lost frame must not cost the whole deadline.
+// A round without an answer is asked again, then after twice as long, and so on: a lost frame
+// must not cost the whole deadline.
 inline constexpr Duration kReadSilenceMax = std::chrono::milliseconds(500);
 
 // ---- Applying. One turn's share: a few milliseconds, so that heartbeats are never late.

@@ -45,9 +45,10 @@ void ReadGate::open_rounds(Time now, const LeaderView& view) {
   const bool changed = view != last_view_;
   last_view_ = view;
   if (changed) paused_until_ = Time::min();
-  // A round asked of a leader that is none any more, or that stays silent, is asked anew.
+  // A round asked of a leader that is none any more is asked anew, of a silent one once more.
   for (auto place = rounds_.begin(); place != rounds_.end();) {
-    if (place->view == view && now < place->asked_at + kReadSilenceMax) {
+    if (place->view == view) {
+      if (now >= place->ask_again) ask_again(now, *place);
       ++place;
       continue;
     }
@@ -57,6 +58,19 @@ void ReadGate::open_rounds(Time now, const LeaderView& view) {
   if (!view.here) refuse_peers(gathering_);
   while (!gathering_.empty() && open_one(now, view)) {
   }
+}
+
+// The answer to an earlier ask still counts: on a slow link it is merely late. Each silence is
+// twice as long as the one before, so that there are few asks whatever the link.
+void ReadGate::ask_again(Time now, Round& round) {
+  const ReadId id{next_id_++};
+  if (!door_.ask_leader(round.view.leader, id)) {
+    round.ask_again = now + kRetryPause;
+    return;
+  }
+  round.ids.push_back(id);
+  round.ask_again =
+      now + kReadSilenceMax * (int64_t{1} << std::min<size_t>(round.ids.size() - 1, 16));
 }
 
 bool ReadGate::open_one(Time now, const LeaderView& view) {
@@ -69,7 +83,8 @@ bool ReadGate::open_one(Time now, const LeaderView& view) {
     paused_until_ = now + kRetryPause;
     return false;
   }
-  rounds_.push_back({id, view, now, std::exchange(gathering_, Batch{})});
+  rounds_.push_back(
+      {{id}, view, view.here ? kNever : now + kReadSilenceMax, std::exchange(gathering_, Batch{})});
   return true;
 }
 
@@ -81,8 +96,14 @@ void ReadGate::gather_again(Batch batch) {
   gathering_ = std::move(batch);
 }
 
+std::vector<ReadGate::Round>::iterator ReadGate::find_round(ReadId id) {
+  return std::ranges::find_if(rounds_, [id](const Round& round) {
+    return std::ranges::find(round.ids, id) != round.ids.end();
+  });
+}
+
 std::optional<ReadGate::Round> ReadGate::take_round(ReadId id) {
-  const auto place = std::ranges::find(rounds_, id, &Round::id);
+  const auto place = find_round(id);
   if (place == rounds_.end()) return std::nullopt;  // given up and asked anew since
   std::optional<Round> round = std::move(*place);
   rounds_.erase(place);
@@ -110,7 +131,7 @@ void ReadGate::on_refused(Time now, ReadId id) {
 }
 
 void ReadGate::on_leader_answer(Time now, NodeId from, ReadId id, std::optional<Index> index) {
-  const auto place = std::ranges::find(rounds_, id, &Round::id);
+  const auto place = find_round(id);
   if (place == rounds_.end() || place->view.here || place->view.leader != from) return;
   if (index) return on_ready(id, *index);
   on_refused(now, id);
@@ -156,7 +177,7 @@ void ReadGate::expire(Time now) {
 Time ReadGate::deadline() const {
   Time next = gathering_.earliest;
   for (const Round& round : rounds_) {
-    next = std::min({next, round.batch.earliest, round.asked_at + kReadSilenceMax});
+    next = std::min({next, round.batch.earliest, round.ask_again});
   }
   for (const auto& [index, batch] : landed_) next = std::min(next, batch.earliest);
   if (!gathering_.empty() && last_view_.leader && paused_until_ > Time::min() &&

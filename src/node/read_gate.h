@@ -62,13 +62,15 @@ class ReadGate {
     bool empty() const { return waiters.empty() && peers.empty(); }
   };
   struct Round {
-    ReadId id;
-    LeaderView view;  // whom it was asked
-    Time asked_at;
+    std::vector<ReadId> ids;  // each asked after the whole batch had come; the last is the newest
+    LeaderView view;          // whom it was asked
+    Time ask_again;           // kNever when the replica here was asked: it forgets nothing
     Batch batch;
   };
 
   bool open_one(Time now, const LeaderView& view);
+  void ask_again(Time now, Round& round);
+  std::vector<Round>::iterator find_round(ReadId id);
   std::optional<Round> take_round(ReadId id);
   void land(Batch batch, Index index);
   void gather_again(Batch batch);

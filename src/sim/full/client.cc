@@ -117,6 +117,9 @@ void Clients::send(const Operation& drawn) {
   operation.floor_revision = truth.model().revision();
   operation.floor_compacted = truth.model().compacted();
   const uint64_t number = operation.number;
+  cluster_.say(NodeId{}, [&] {
+    return std::string(operation.kind == Kind::write ? "write" : "read") + " " + name_of(operation);
+  });
   cluster_.at(cluster_.now() + cluster_.swarm().patience, [this, number] { give_up(number); });
   travel(operation, [this, number] {
     const auto found = open_.find(number);
@@ -178,15 +181,18 @@ void Clients::hear_write(uint64_t number, node::Outcome outcome) {
       ++acknowledged_;
       judge_write(operation, *applied);
     }
+    say(operation, "applied");
     return finish(operation, false);
   }
   if (std::holds_alternative<node::RefusedOutcome>(outcome)) {
     ++refused_;
+    say(operation, "refused");
     if (operation.kind == Kind::write && operation.command_kind != CommandKind::compact) {
       cluster_.truth().surely_not(operation.print, name_of(operation));
     }
   } else {
     ++unknown_;
+    say(operation, "unknown");
   }
   finish(operation, true);
 }
@@ -196,6 +202,7 @@ void Clients::hear_read(uint64_t number, std::optional<node::RefusedWhy> why,
   const auto found = open_.find(number);
   if (found == open_.end()) return;
   const Operation operation = found->second;
+  say(operation, why ? "refused" : "read");
   if (why) {
     ++refused_;
   } else {
@@ -210,7 +217,12 @@ void Clients::give_up(uint64_t number) {
   if (found == open_.end()) return;
   ++unknown_;
   const Operation operation = found->second;
+  say(operation, "no answer");
   finish(operation, true);
+}
+
+void Clients::say(const Operation& operation, const char* answer) const {
+  cluster_.say(NodeId{}, [&] { return std::string(answer) + " to " + name_of(operation); });
 }
 
 void Clients::finish(const Operation& operation, bool change_member) {

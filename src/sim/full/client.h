@@ -79,6 +79,7 @@ class Clients {
   void judge_read(const Operation& operation, const machine::Reply& reply);
   void wrong(const Operation& operation, const std::string& text);
   std::string name_of(const Operation& operation) const;
+  void say(const Operation& operation, const char* answer) const;
 
   Cluster& cluster_;
   Rng rng_;
