@@ -1,13 +1,15 @@
 #include "world/real/connection.h"
 
 #include <linux/sockios.h>
+#include <linux/tcp.h>  // and not the older one of netinet: for the delivery rate
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "base/check.h"
@@ -15,12 +17,16 @@
 namespace quorate::world {
 namespace {
 
-// Unacknowledged bytes in the kernel above which bulk waits: on a 10 MB/s link a heartbeat then
-// stands behind 26 ms of data at most, well within any heartbeat interval.
-constexpr int kUnacknowledgedBytesMax = 256 << 10;
+// Unacknowledged bytes in the kernel above which bulk waits. It grows with what the link was
+// seen to deliver, so that a fast one is filled and a heartbeat on a slow one stands behind some
+// 20 ms of bulk only (and one piece of it, at the least).
+constexpr uint64_t kBulkWindowMin = kPieceBytesMax;
+constexpr uint64_t kBulkWindowMax = uint64_t{4} << 20U;
+constexpr uint64_t kBulkWindowUnknown = uint64_t{256} << 10U;
+constexpr uint64_t kBulkQueueMicroseconds = 20'000;
 // Unsent bytes the kernel holds of any lane: what waits beyond waits with us, where urgent
 // frames can still overtake it.
-constexpr int kUnsentBytesMax = 256 << 10;
+constexpr int kUnsentBytesMax = kPieceBytesMax;
 // No event tells that unacknowledged bytes have drained, so a waiting bulk frame looks again.
 constexpr Duration kBulkRetry = std::chrono::milliseconds(1);
 // Reads of one connection in one turn; the others get their share before it goes on.
@@ -46,6 +52,22 @@ void tune(int descriptor) {
   set_option(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
   set_option(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
   set_option(descriptor, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
+}
+
+// What the link delivers in the time that a byte takes at best, and a little more: then the
+// queue in front of the link stays that short, however slow it is.
+uint64_t bulk_window(int descriptor) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  const bool known = ::getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+                     size >= offsetof(tcp_info, tcpi_delivery_rate) + sizeof(uint64_t);
+  if (!known) return kBulkWindowUnknown;
+  constexpr uint64_t kMicrosecondsPerSecond = 1'000'000;
+  const uint64_t wait = info.tcpi_min_rtt + kBulkQueueMicroseconds;
+  const uint64_t delivered =
+      info.tcpi_delivery_rate / kMicrosecondsPerSecond * wait +
+      info.tcpi_delivery_rate % kMicrosecondsPerSecond * wait / kMicrosecondsPerSecond;
+  return std::clamp(delivered, kBulkWindowMin, kBulkWindowMax);
 }
 
 }  // namespace
@@ -203,7 +225,7 @@ bool Connection::send(Lane lane, Bytes frame) {
 bool Connection::bulk_allowed() const {
   int unacknowledged = 0;
   if (::ioctl(descriptor_, SIOCOUTQ, &unacknowledged) != 0) return true;
-  return unacknowledged < kUnacknowledgedBytesMax;
+  return static_cast<uint64_t>(unacknowledged) < bulk_window(descriptor_);
 }
 
 void Connection::wait_for_bulk() {

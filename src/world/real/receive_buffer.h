@@ -1,10 +1,11 @@
 // world/real/receive_buffer.h: bytes of one socket on their way to becoming frames.
 //
-// Small frames are cut out of one block, each copied once. A frame larger than the block gets a
-// string of its own that grows as its bytes arrive, so that a claimed length alone never makes
-// us allocate; it is handed on without a copy.
+// Pieces are cut out of one block, each copied once. A frame of several grows in a string of its
+// own as they arrive, one for each lane, so that nothing is ever allocated for a claim; it is
+// handed on without another copy.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -30,15 +31,11 @@ class ReceiveBuffer {
 
  private:
   size_t waiting() const { return end_ - begin_; }
-  void begin_large(const FrameHeader& header);
-  std::expected<std::optional<Bytes>, WireFault> take_large();
 
   std::unique_ptr<uint8_t[]> block_;
   size_t begin_ = 0;
   size_t end_ = 0;
-  std::optional<FrameHeader> large_;  // a frame that does not fit into the block
-  std::string large_payload_;
-  size_t large_filled_ = 0;
+  std::array<std::string, 3> begun_;  // by lane: frames of which more is to come
 };
 
 }  // namespace quorate::world

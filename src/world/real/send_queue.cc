@@ -9,14 +9,20 @@ namespace quorate::world {
 bool SendQueue::add(Lane lane_name, Bytes payload) {
   size_t& queued = queued_bytes_[static_cast<size_t>(lane_name)];
   const size_t limit = kQueueBytesMax[static_cast<size_t>(lane_name)];
-  const size_t size = payload.size() + kFrameHeaderBytes;
-  if (queued != 0 && queued + size > limit) return false;
-  queued += size;
-  Frame& frame = lane(lane_name).emplace_back();
-  frame.header = encode_frame_header(lane_name, payload);
-  frame.header_size = kFrameHeaderBytes;
-  frame.lane = lane_name;
-  frame.payload = std::move(payload);
+  CHECK(payload.size() <= kFrameBytesMax, "senders cut what they send to the frame limit");
+  if (queued != 0 && queued + payload.size() + kFrameHeaderBytes > limit) return false;
+  size_t offset = 0;
+  do {
+    const size_t size = std::min(kPieceBytesMax, payload.size() - offset);
+    Frame& piece = lane(lane_name).emplace_back();
+    piece.lane = lane_name;
+    piece.payload = size == payload.size() ? payload : payload.slice(offset, size);
+    offset += size;
+    piece.more = offset < payload.size();
+    piece.header = encode_frame_header(lane_name, piece.more, piece.payload);
+    piece.header_size = kFrameHeaderBytes;
+    queued += piece.size();
+  } while (offset < payload.size());
   return true;
 }
 
@@ -90,8 +96,9 @@ size_t SendQueue::sent(size_t bytes) {
     }
     bytes -= left;
     const Lane name = frame->lane;
+    const bool whole = !frame->more;
     queued_bytes_[static_cast<size_t>(name)] -= frame->size();
-    bulk_frames += name == Lane::bulk ? 1 : 0;
+    bulk_frames += name == Lane::bulk && whole ? 1 : 0;
     if (has_begun_) {
       has_begun_ = false;
       begun_.payload = {};

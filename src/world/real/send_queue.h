@@ -1,7 +1,8 @@
 // world/real/send_queue.h: frames waiting for one socket, in three lanes.
 //
-// A frame once begun is finished; then urgent frames come before normal ones, and those before
-// bulk. Payloads are shared, never copied: the kernel reads them in place.
+// Large frames are cut into pieces. A piece once begun is finished; then urgent ones come before
+// normal ones, and those before bulk. Payloads are shared, never copied: the kernel reads them in
+// place.
 #pragma once
 
 #include <sys/uio.h>
@@ -29,17 +30,18 @@ class SendQueue {
   void add_raw(std::string bytes);
   bool empty() const;
   bool has_bulk() const { return !lane(Lane::bulk).empty(); }
-  // Fills pieces in sending order, at most one bulk frame, and that only if allowed; the number
-  // of pieces filled. Nothing is removed before sent() says how much left.
+  // Fills in sending order, at most one bulk piece, and that only if allowed; how many were
+  // filled. Nothing is removed before sent() says how much left.
   size_t gather(std::span<iovec> pieces, bool bulk_allowed) const;
   // Bulk frames that are complete with these bytes.
   size_t sent(size_t bytes);
 
  private:
-  struct Frame {
+  struct Frame {  // or a piece of one
     FrameHeaderBytes header{};
     uint8_t header_size = 0;
     Lane lane = Lane::urgent;
+    bool more = false;
     Bytes payload;
     size_t size() const { return header_size + payload.size(); }
   };

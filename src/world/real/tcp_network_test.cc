@@ -54,7 +54,7 @@ void raw_send(int descriptor, std::string_view bytes) {
 }
 
 std::string frame_text(Lane lane, std::string_view payload) {
-  const FrameHeaderBytes header = encode_frame_header(lane, Bytes(payload));
+  const FrameHeaderBytes header = encode_frame_header(lane, false, Bytes(payload));
   return std::string(reinterpret_cast<const char*>(header.data()), header.size()) +
          std::string(payload);
 }

@@ -17,8 +17,13 @@ std::string_view as_text(std::span<const uint8_t> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-uint32_t frame_crc(Lane lane, std::span<const uint8_t> payload) {
-  const auto lane_byte = static_cast<uint8_t>(lane);
+constexpr uint8_t kMore = 0x80;  // beside the lane
+
+uint8_t lane_byte_of(Lane lane, bool more) {
+  return static_cast<uint8_t>(static_cast<uint8_t>(lane) | (more ? kMore : 0));
+}
+
+uint32_t frame_crc(uint8_t lane_byte, std::span<const uint8_t> payload) {
   return crc32c(payload, crc32c(std::span(&lane_byte, 1)));
 }
 
@@ -127,17 +132,18 @@ std::expected<IntroductionHeader, WireFault> decode_introduction_header(
   return header;
 }
 
-FrameHeaderBytes encode_frame_header(Lane lane, const Bytes& payload) {
-  CHECK(payload.size() <= kFrameBytesMax, "senders cut what they send to the frame limit");
+FrameHeaderBytes encode_frame_header(Lane lane, bool more, const Bytes& payload) {
+  CHECK(payload.size() <= kPieceBytesMax, "what is larger is cut into pieces first");
   // By hand: this runs for every frame, and an Encoder would allocate.
   FrameHeaderBytes bytes{};
   const auto size = static_cast<uint32_t>(payload.size());
-  const uint32_t crc = frame_crc(lane, payload.span());
+  const uint8_t lane_byte = lane_byte_of(lane, more);
+  const uint32_t crc = frame_crc(lane_byte, payload.span());
   for (unsigned byte = 0; byte < 4; ++byte) {
     bytes[byte] = static_cast<uint8_t>(size >> (8 * byte));
     bytes[5 + byte] = static_cast<uint8_t>(crc >> (8 * byte));
   }
-  bytes[4] = static_cast<uint8_t>(lane);
+  bytes[4] = lane_byte;
   return bytes;
 }
 
@@ -146,16 +152,19 @@ std::expected<FrameHeader, WireFault> decode_frame_header(
   Decoder decoder(as_text(bytes));
   FrameHeader header;
   header.size = decoder.u32();
-  const uint8_t lane = decoder.u8();
+  const uint8_t lane_byte = decoder.u8();
+  const uint8_t lane = lane_byte & ~kMore;
   header.crc = decoder.u32();
-  if (header.size > kFrameBytesMax) return std::unexpected(WireFault::too_long);
+  if (header.size > kPieceBytesMax) return std::unexpected(WireFault::too_long);
   if (lane > static_cast<uint8_t>(Lane::bulk)) return std::unexpected(WireFault::unknown_lane);
   header.lane = static_cast<Lane>(lane);
+  header.more = (lane_byte & kMore) != 0;
   return header;
 }
 
 bool frame_intact(const FrameHeader& header, std::span<const uint8_t> payload) {
-  return payload.size() == header.size && frame_crc(header.lane, payload) == header.crc;
+  return payload.size() == header.size &&
+         frame_crc(lane_byte_of(header.lane, header.more), payload) == header.crc;
 }
 
 }  // namespace quorate::world

@@ -17,9 +17,13 @@
 namespace quorate::world {
 
 inline constexpr uint32_t kWireVersion = 1;
-// One append message (1 MiB) or snapshot chunk fits many times over; a longer claim is damage or
-// an attack, and is refused before anything is allocated for it.
+// One append message (1 MiB) or snapshot chunk fits many times over; what grows beyond is damage
+// or an attack.
 inline constexpr size_t kFrameBytesMax = size_t{64} << 20U;
+// Larger frames travel in pieces of this size, between which frames of other lanes may pass: on
+// a link of 1 MB/s a heartbeat stands behind a piece for 64 ms. A piece that claims to be longer
+// is refused.
+inline constexpr size_t kPieceBytesMax = size_t{64} << 10U;
 inline constexpr size_t kHelloBytes = 37;
 inline constexpr size_t kFrameHeaderBytes = 9;
 
@@ -68,10 +72,11 @@ std::expected<IntroductionHeader, WireFault> decode_introduction_header(
 struct FrameHeader {
   uint32_t size = 0;  // of the payload
   Lane lane = Lane::urgent;
-  uint32_t crc = 0;  // over the lane byte and the payload
+  bool more = false;  // the frame goes on in the next piece of this lane
+  uint32_t crc = 0;   // over the lane byte (with `more` in it) and the payload
 };
 using FrameHeaderBytes = std::array<uint8_t, kFrameHeaderBytes>;
-FrameHeaderBytes encode_frame_header(Lane lane, const Bytes& payload);
+FrameHeaderBytes encode_frame_header(Lane lane, bool more, const Bytes& payload);
 std::expected<FrameHeader, WireFault> decode_frame_header(
     std::span<const uint8_t, kFrameHeaderBytes> bytes);
 bool frame_intact(const FrameHeader& header, std::span<const uint8_t> payload);
