@@ -34,6 +34,9 @@ inline constexpr size_t kLeaseRoundsMax = 16;
 inline constexpr size_t kRepairRunsMax = 64;
 // Requests for lost entries waiting for the disk; who is turned away asks again.
 inline constexpr size_t kRepairRequestsMax = 16;
+// A snapshot must save at least this much against the entries it stands for: it costs a
+// checkpoint, a new store, and a start from it.
+inline constexpr uint64_t kSnapshotHeadStartBytes = uint64_t{1} << 20U;
 // Reads waiting for a round; beyond this they are refused as busy.
 inline constexpr size_t kWaitingReadsMax = size_t{1} << 16U;
 

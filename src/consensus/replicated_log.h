@@ -89,8 +89,9 @@ struct TransferLead {
 struct Fetched {  // answers Ready::fetch; empty: those entries are gone from the log
   std::vector<Entry> entries;
 };
-struct SnapshotTaken {  // the state machine durably covers the log up to `index`, or a little
-  Index index;          // more is kept for slow peers: this prefix may be dropped
+struct SnapshotTaken {       // the state machine durably covers the log up to `index`, or a little
+  Index index;               // more is kept for slow peers: this prefix may be dropped
+  uint64_t store_bytes = 0;  // what a snapshot would weigh about now; 0: unknown
 };
 struct SnapshotArrived {  // a peer's snapshot is whole, verified and durable on our disk
   NodeId from;

@@ -34,7 +34,8 @@ Group::Group(GroupOptions options, GroupWorld world, StoreDirectory directory,
       gate_(*this),
       applier_(options.group, world_.wal, *this),
       trim_(options.snapshot_count, options.catch_up_entries),
-      sender_(options.group, world_.executor, world_.disk, directory_, world_.outbound, *this),
+      sender_(options.group, world_.executor, world_.disk, directory_, world_.outbound, *this,
+              options.snapshot_bytes_per_second),
       receiver_(options.group, world_.executor, world_.disk, directory_, world_.outbound, *this) {
   applier_.set_machine(*machine_);
   set_decided(machine_->durable_position().members, machine_->applied());
@@ -452,7 +453,9 @@ void Group::give_log_back(Time now) {
   if (decision.flush) machine_->start_flush();
   // The store may be ahead of what this node knows to be decided, after a restart.
   if (decision.index && *decision.index <= applier_.committed()) {
-    step(consensus::SnapshotTaken{*decision.index});
+    step(consensus::SnapshotTaken{*decision.index, machine_->store_bytes()});
+    // We have applied this much since the start: nobody is going to send us a snapshot.
+    receiver_.discard_leftover();
   }
 }
 

@@ -46,6 +46,7 @@ struct GroupOptions {
   uint64_t end_sequence = UINT64_MAX;
   uint64_t snapshot_count = 10000;
   uint64_t catch_up_entries = 5000;
+  uint64_t snapshot_bytes_per_second = 0;  // 0: no limit
   size_t learners_max = 1;
   // A leader that is to be removed tries for so long to hand over first.
   Duration hand_over_patience = std::chrono::seconds(1);

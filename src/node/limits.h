@@ -59,6 +59,9 @@ inline constexpr size_t kSnapshotChunkBytes = size_t{64} << 10U;  // urgent fram
 inline constexpr size_t kSnapshotChunksInFlight = 32;
 inline constexpr size_t kSnapshotFilesMax = 8192;  // a store of some terabytes
 inline constexpr size_t kSnapshotNameBytesMax = 255;
+// What a member sends of snapshots in a second, unless told otherwise: half of what a common
+// gigabit link carries, and a part of what a disk writes, so that log and clients keep theirs.
+inline constexpr uint64_t kSnapshotBytesPerSecond = uint64_t{64} << 20U;
 // No progress for so long: the transfer is given up, and may begin again.
 inline constexpr Duration kSnapshotSilenceMax = std::chrono::seconds(30);
 // The log behind a sent snapshot is kept for so long after it arrived, so that the follower

@@ -48,8 +48,9 @@ struct NodeConfig {
   Duration election_timeout = std::chrono::seconds(1);
   Duration heartbeat_interval = std::chrono::milliseconds(100);
   bool pre_vote = true;
-  uint64_t snapshot_count = 10000;   // applied entries between log truncations
-  uint64_t catch_up_entries = 5000;  // kept behind the truncation for slow peers
+  uint64_t snapshot_count = 10000;         // applied entries between log truncations
+  uint64_t catch_up_entries = 5000;        // kept behind the truncation for slow peers
+  uint64_t snapshot_bytes_per_second = 0;  // sent to peers; 0: as limits.h has it
   uint64_t wal_segment_bytes = uint64_t{64} << 20U;
   size_t learners_max = 1;
   uint64_t incarnation = 0;  // a fresh random number; used only when the directory is new

@@ -64,6 +64,9 @@ RunningNode::RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfi
   options.end_sequence = opened.identity.next_sequence;
   options.snapshot_count = config_.snapshot_count;
   options.catch_up_entries = config_.catch_up_entries;
+  options.snapshot_bytes_per_second = config_.snapshot_bytes_per_second != 0
+                                          ? config_.snapshot_bytes_per_second
+                                          : kSnapshotBytesPerSecond;
   options.learners_max = config_.learners_max;
   options.hand_over_patience = config_.election_timeout;
   auto group = std::make_unique<Group>(

@@ -56,6 +56,8 @@ Result<std::vector<SnapshotFile>> describe_files(world::Disk& disk, const std::s
   return files;
 }
 
+uint64_t chunks_of(uint64_t size) { return (size + kSnapshotChunkBytes - 1) / kSnapshotChunkBytes; }
+
 Result<Bytes> read_block(world::Disk& disk, const std::string& path, uint64_t offset, size_t size) {
   auto file = disk.open(path, world::OpenMode::read);
   if (!file) return fail(file.error().kind, file.error().text);
@@ -68,8 +70,11 @@ Result<Bytes> read_block(world::Disk& disk, const std::string& path, uint64_t of
 }
 
 SnapshotWriter::SnapshotWriter(world::Disk& disk, std::string directory,
-                               std::vector<SnapshotFile> files)
-    : disk_(disk), directory_(std::move(directory)), files_(std::move(files)) {}
+                               std::vector<SnapshotFile> files, Bytes manifest)
+    : disk_(disk),
+      directory_(std::move(directory)),
+      files_(std::move(files)),
+      manifest_(std::move(manifest)) {}
 
 Result<void> SnapshotWriter::begin() {
   std::set<std::string_view> names;
@@ -81,14 +86,59 @@ Result<void> SnapshotWriter::begin() {
     if (total + file.size < total) return fail(ErrorKind::invalid, "a snapshot of absurd size");
     total += file.size;
   }
-  if (auto removed = disk_.remove_tree(directory_); !removed) return removed;
-  if (auto made = disk_.make_directory(directory_); !made) return made;
+  const auto known = disk_.exists(manifest_path())
+                         ? read_block(disk_, manifest_path(), 0, manifest_.size())
+                         : Result<Bytes>(Bytes{});
+  const bool leftover = !manifest_.empty() && known && *known == manifest_;
+  if (auto ready = leftover ? adopt_leftover() : start_empty(); !ready) return ready;
+  for (uint64_t done = 0; done < file_; ++done) total -= files_[done].size;
   const auto free = disk_.free_bytes(directory_);
   if (!free) return fail(free.error().kind, free.error().text);
   if (*free < total) {
     return fail(ErrorKind::no_space, "a peer's snapshot needs " + std::to_string(total) +
                                          " bytes in " + directory_ + " but only " +
                                          std::to_string(*free) + " are free");
+  }
+  return {};
+}
+
+Result<void> SnapshotWriter::start_empty() {
+  if (auto removed = disk_.remove_tree(directory_); !removed) return removed;
+  if (auto made = disk_.make_directory(directory_); !made) return made;
+  if (disk_.exists(manifest_path())) {
+    if (auto removed = disk_.remove(manifest_path()); !removed) return removed;
+  }
+  if (manifest_.empty()) return {};
+  // Nothing depends on its being durable: every file it leads us to keep is read and compared.
+  auto file = disk_.open(manifest_path(), world::OpenMode::create);
+  if (!file) return fail(file.error().kind, file.error().text);
+  return (*file)->write_at(0, manifest_.span());
+}
+
+// Whole files are kept; what was under way when the process ended is fetched again.
+Result<void> SnapshotWriter::adopt_leftover() {
+  if (auto made = disk_.make_directory(directory_); !made) return made;
+  bool whole = true;
+  for (const SnapshotFile& file : files_) {
+    const std::string path = directory_ + "/" + file.name;
+    const bool there = disk_.exists(path);
+    if (whole && there) {
+      const auto found = describe_file(disk_, directory_, file.name);
+      whole = found && *found == file;
+    } else {
+      whole = false;
+    }
+    if (!whole) {
+      if (!there) continue;
+      if (auto removed = disk_.remove(path); !removed) return removed;
+      continue;
+    }
+    // It may have been complete but not synced.
+    auto kept = disk_.open(path, world::OpenMode::read_write);
+    if (!kept) return fail(kept.error().kind, kept.error().text);
+    if (auto synced = (*kept)->sync_data(); !synced) return synced;
+    chunks_ += chunks_of(file.size);
+    ++file_;
   }
   return {};
 }
@@ -139,6 +189,7 @@ Result<void> SnapshotWriter::write(uint64_t file, uint64_t offset, const Bytes& 
   if (auto written = open_->write_at(offset, data.span()); !written) return written;
   crc_ = crc32c(data.span(), crc_);
   offset_ += data.size();
+  ++chunks_;
   return {};
 }
 
@@ -146,6 +197,9 @@ Result<void> SnapshotWriter::finish(const std::string& parent, const std::string
   if (auto closed = skip_to(files_.size()); !closed) return closed;
   if (auto synced = disk_.sync_directory(directory_); !synced) return synced;
   if (auto removed = disk_.remove_tree(final_path); !removed) return removed;
+  if (disk_.exists(manifest_path())) {
+    if (auto removed = disk_.remove(manifest_path()); !removed) return removed;
+  }
   if (auto renamed = disk_.rename(directory_, final_path); !renamed) return renamed;
   return disk_.sync_directory(parent);
 }

@@ -48,10 +48,18 @@ void SnapshotReceiver::run(std::function<Result<void>(SnapshotWriter&)> step,
 
 void SnapshotReceiver::on_header(NodeId from, const SnapshotHeader& header) {
   const Time now = executor_.now();
-  const bool busy =
-      incoming_ && incoming_->from != from && now < incoming_->heard_at + kSnapshotSilenceMax;
+  const bool busy = incoming_ && !incoming_->broken && incoming_->from != from &&
+                    now < incoming_->heard_at + kSnapshotSilenceMax;
   if (busy || !header.meta.index || !owner_.wants_snapshot(header.meta)) {
     return answer(from, header.transfer, 0, SnapshotState::refused);
+  }
+  if (goes_on(from, header)) {
+    incoming_->transfer = header.transfer;
+    incoming_->broken = false;
+    incoming_->agreed = false;
+    incoming_->heard_at = now;
+    // Behind the chunks that still wait to be written.
+    return run([](SnapshotWriter&) { return Result<void>{}; }, [this] { agree(); });
   }
   incoming_ = Incoming{};
   incoming_->from = from;
@@ -59,15 +67,34 @@ void SnapshotReceiver::on_header(NodeId from, const SnapshotHeader& header) {
   incoming_->meta = header.meta;
   incoming_->meta.members = Bytes(header.meta.members.view());  // lets go of the frame
   incoming_->heard_at = now;
-  incoming_->work =
-      std::make_shared<Work>(SnapshotWriter(disk_, directory_.incoming_path(), header.files));
-  run([](SnapshotWriter& writer) { return writer.begin(); }, [] {});
+  incoming_->files = header.files;
+  const Bytes manifest = encode(group_, SnapshotHeader{0, header.meta, header.files});
+  incoming_->work = std::make_shared<Work>(
+      SnapshotWriter(disk_, directory_.incoming_path(), header.files, manifest));
+  run([](SnapshotWriter& writer) { return writer.begin(); }, [this] { agree(); });
+}
+
+bool SnapshotReceiver::goes_on(NodeId from, const SnapshotHeader& header) const {
+  return incoming_ && incoming_->broken && !incoming_->ended && incoming_->from == from &&
+         incoming_->meta == header.meta && incoming_->files == header.files;
+}
+
+// Tells the sender where to begin.
+void SnapshotReceiver::agree() {
+  const uint64_t there = incoming_->work->writer.chunks();
+  if (there != 0) {
+    log(LogLevel::info,
+        "a snapshot goes on behind " + std::to_string(there) + " chunks that are here already");
+  }
+  incoming_->agreed = true;
+  incoming_->chunks_taken = incoming_->chunks_written = there;
+  answer(incoming_->from, incoming_->transfer, there, SnapshotState::receiving);
 }
 
 void SnapshotReceiver::on_chunk(NodeId from, const SnapshotChunk& chunk) {
   Incoming* incoming = current(from, chunk.transfer);
   if (incoming == nullptr) return;
-  if (incoming->ended ||
+  if (incoming->ended || !incoming->agreed ||
       incoming->chunks_taken - incoming->chunks_written >= kSnapshotChunksInFlight) {
     return refuse("more chunks at once than agreed");
   }
@@ -99,7 +126,21 @@ void SnapshotReceiver::on_end(NodeId from, const SnapshotEnd& end) {
 }
 
 void SnapshotReceiver::on_disconnected(NodeId peer) {
-  if (incoming_ && incoming_->from == peer) incoming_.reset();
+  if (incoming_ && incoming_->from == peer) incoming_->broken = true;
+}
+
+void SnapshotReceiver::discard_leftover() {
+  if (incoming_ && !incoming_->broken) return;
+  incoming_.reset();
+  executor_.run_blocking(
+      world::DiskLane::background,
+      [&disk = disk_, path = directory_.incoming_path()] {
+        // Space only: whatever fails here is tried again by the next transfer.
+        if (disk.exists(path)) static_cast<void>(disk.remove_tree(path));
+        const std::string manifest = path + ".manifest";
+        if (disk.exists(manifest)) static_cast<void>(disk.remove(manifest));
+      },
+      [] {});
 }
 
 }  // namespace quorate::node

@@ -1,5 +1,7 @@
 // node/snapshot_receiver.h: takes in a peer's snapshot, one at a time.
 //
+// A transfer that broke goes on where it stood when the same sender offers the same snapshot
+// again, also after a restart (whole files only).
 // Chunks go to snapshots/incoming on the background lane; when the last byte fits its checksum
 // the directory is durable under its final name and the owner hears of it. Invariant: nothing a
 // peer sends can name a path outside that directory, or make this node hold more than a bounded
@@ -35,6 +37,8 @@ class SnapshotReceiver {
   void on_chunk(NodeId from, const SnapshotChunk& chunk);
   void on_end(NodeId from, const SnapshotEnd& end);
   void on_disconnected(NodeId peer);
+  // No transfer is wanted any more: what an earlier one left may go.
+  void discard_leftover();
 
  private:
   struct Work {  // touched by background jobs only
@@ -46,13 +50,18 @@ class SnapshotReceiver {
     NodeId from;
     uint64_t transfer = 0;
     consensus::SnapshotMeta meta;
+    std::vector<SnapshotFile> files;
     std::shared_ptr<Work> work;
     uint64_t chunks_taken = 0;
     uint64_t chunks_written = 0;
+    bool agreed = false;  // the sender was told where to begin
+    bool broken = false;  // the connection is gone; the sender may take it up again
     bool ended = false;
     Time heard_at;
   };
 
+  bool goes_on(NodeId from, const SnapshotHeader& header) const;
+  void agree();
   Incoming* current(NodeId from, uint64_t transfer);
   void answer(NodeId to, uint64_t transfer, uint64_t chunks, SnapshotState state);
   void refuse(const std::string& why);

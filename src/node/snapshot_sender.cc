@@ -1,6 +1,7 @@
 #include "node/snapshot_sender.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "node/limits.h"
@@ -17,13 +18,15 @@ constexpr size_t kChunksPerRead = 8;  // one job of half a megabyte
 }  // namespace
 
 SnapshotSender::SnapshotSender(GroupId group, world::Executor& executor, world::Disk& disk,
-                               const StoreDirectory& directory, Outbound& outbound, Owner& owner)
+                               const StoreDirectory& directory, Outbound& outbound, Owner& owner,
+                               uint64_t bytes_per_second)
     : group_(group),
       executor_(executor),
       disk_(disk),
       directory_(directory),
       outbound_(outbound),
-      owner_(owner) {}
+      owner_(owner),
+      bytes_per_second_(bytes_per_second) {}
 
 void SnapshotSender::start(NodeId to) {
   if (transfers_.contains(to)) return;  // that one's end answers both
@@ -109,11 +112,40 @@ void SnapshotSender::begin(NodeId to, Transfer& transfer) {
   log(LogLevel::info, "sending a snapshot of index " +
                           std::to_string(checkpoint_->meta.index.value) + " to a lagging member");
   if (!outbound_.send(to, world::Lane::bulk, encode(group_, header))) return finish(to, false);
-  pump(to, transfer);
+}
+
+// To behind so many chunks; false if there are not so many.
+bool SnapshotSender::seek(Transfer& transfer, uint64_t chunks) {
+  transfer.agreed = true;
+  transfer.chunks_sent = transfer.chunks_written = chunks;
+  for (const SnapshotFile& file : transfer.checkpoint->files) {
+    const uint64_t here = chunks_of(file.size);
+    if (chunks < here) {
+      transfer.offset = chunks * kSnapshotChunkBytes;
+      return true;
+    }
+    chunks -= here;
+    ++transfer.file;
+  }
+  return chunks == 0;
+}
+
+// Snapshots take what is left: the log and the clients need the same disk and network.
+bool SnapshotSender::too_fast(Transfer& transfer) {
+  if (bytes_per_second_ == 0) return false;
+  const Time now = executor_.now();
+  transfer.paced = now < next_read_at_;
+  if (transfer.paced) return true;
+  constexpr uint64_t kNanosecondsPerSecond = 1'000'000'000;
+  constexpr uint64_t kBytes = kChunksPerRead * kSnapshotChunkBytes;
+  next_read_at_ =
+      std::max(next_read_at_, now) +
+      Duration{static_cast<int64_t>(kBytes * kNanosecondsPerSecond / bytes_per_second_)};
+  return false;
 }
 
 void SnapshotSender::pump(NodeId to, Transfer& transfer) {
-  if (transfer.reading || transfer.ended) return;
+  if (transfer.reading || transfer.ended || !transfer.agreed) return;
   const std::vector<SnapshotFile>& files = transfer.checkpoint->files;
   while (transfer.file < files.size() && transfer.offset >= files[transfer.file].size) {
     ++transfer.file;  // empty files need no chunk
@@ -126,7 +158,7 @@ void SnapshotSender::pump(NodeId to, Transfer& transfer) {
     return;
   }
   const uint64_t ahead = transfer.chunks_sent - transfer.chunks_written;
-  if (ahead + kChunksPerRead > kSnapshotChunksInFlight) return;
+  if (ahead + kChunksPerRead > kSnapshotChunksInFlight || too_fast(transfer)) return;
   transfer.reading = true;
   auto reading = std::make_shared<Reading>();
   reading->file = transfer.file;
@@ -189,9 +221,14 @@ void SnapshotSender::on_progress(NodeId from, const SnapshotProgress& progress) 
     case SnapshotState::receiving:
       break;
   }
+  if (transfer.checkpoint == nullptr) return;
+  if (!transfer.agreed) {
+    if (!seek(transfer, progress.chunks)) return finish(from, false);
+    return pump(from, transfer);
+  }
   if (progress.chunks > transfer.chunks_sent) return finish(from, false);  // absurd
   transfer.chunks_written = std::max(transfer.chunks_written, progress.chunks);
-  if (transfer.checkpoint != nullptr) pump(from, transfer);
+  pump(from, transfer);
 }
 
 void SnapshotSender::finish(NodeId to, bool ok) {
@@ -207,12 +244,13 @@ void SnapshotSender::finish(NodeId to, bool ok) {
         [checkpoint] { static_cast<void>(checkpoint->disk->remove_tree(checkpoint->path)); },
         [] {});
   }
+  // Whether it arrived or will be taken up again: what follows it must still be in the log.
+  if (checkpoint != nullptr) pin_after_ = {index, now + kSnapshotPinAfter};
   if (!ok) {
     failures_.emplace(now + kFailurePause, Report{to, index});
     // Nothing the replica does depends on the moment; the timer is set by whoever asks.
     return;
   }
-  pin_after_ = {index, now + kSnapshotPinAfter};
   owner_.on_snapshot_sent(to, index, true);
 }
 
@@ -226,6 +264,11 @@ void SnapshotSender::expire(Time now) {
     }
   }
   for (const NodeId to : silent) finish(to, false);
+  if (now >= next_read_at_) {
+    for (auto& [to, transfer] : transfers_) {
+      if (std::exchange(transfer.paced, false)) pump(to, transfer);
+    }
+  }
   while (!failures_.empty() && failures_.begin()->first <= now) {
     const Report report = failures_.begin()->second;
     failures_.erase(failures_.begin());
@@ -239,6 +282,7 @@ Time SnapshotSender::deadline() const {
     if (transfer.checkpoint != nullptr) {
       next = std::min(next, transfer.heard_at + kSnapshotSilenceMax);
     }
+    if (transfer.paced) next = std::min(next, next_read_at_);
   }
   return next;
 }

@@ -31,8 +31,10 @@ class SnapshotSender {
     virtual Index log_first() const = 0;  // oldest entry a receiver could be sent afterwards
   };
 
+  // `bytes_per_second`: over all receivers; 0: as fast as the disk and the network allow.
   SnapshotSender(GroupId group, world::Executor& executor, world::Disk& disk,
-                 const StoreDirectory& directory, Outbound& outbound, Owner& owner);
+                 const StoreDirectory& directory, Outbound& outbound, Owner& owner,
+                 uint64_t bytes_per_second = 0);
 
   void start(NodeId to);
   void on_progress(NodeId from, const SnapshotProgress& progress);
@@ -58,7 +60,9 @@ class SnapshotSender {
     uint64_t offset = 0;
     uint64_t chunks_sent = 0;
     uint64_t chunks_written = 0;
+    bool agreed = false;  // the receiver said where to begin
     bool reading = false;
+    bool paced = false;  // waits for its turn within the rate
     bool ended = false;  // the end frame left
     Time heard_at;
   };
@@ -74,6 +78,8 @@ class SnapshotSender {
   void begin(NodeId to, Transfer& transfer);
   void pump(NodeId to, Transfer& transfer);
   void on_read(NodeId to, uint64_t number, Reading& reading);
+  bool seek(Transfer& transfer, uint64_t chunks);
+  bool too_fast(Transfer& transfer);
   void finish(NodeId to, bool ok);
   void drop_old_checkpoint();
 
@@ -83,6 +89,8 @@ class SnapshotSender {
   StoreDirectory directory_;
   Outbound& outbound_;
   Owner& owner_;
+  const uint64_t bytes_per_second_;
+  Time next_read_at_ = Time::min();
   std::shared_ptr<Checkpoint> checkpoint_;
   bool making_ = false;
   std::map<NodeId, Transfer> transfers_;

@@ -161,7 +161,7 @@ class TransferTest : public ::testing::Test,
         receiver_.on_end(kFrom, *end);
       } else if (const auto* progress = std::get_if<SnapshotProgress>(&decoded->body)) {
         EXPECT_FALSE(to_receiver);
-        sender_.on_progress(kTo, *progress);
+        active_->on_progress(kTo, *progress);
       }
     });
   }
@@ -195,6 +195,7 @@ class TransferTest : public ::testing::Test,
   Wire out_{*this, true};
   Wire back_{*this, false};
   SnapshotSender sender_{kGroup, executor_, *disk_, source_, out_, *this};
+  SnapshotSender* active_ = &sender_;  // hears what the receiver answers
   SnapshotReceiver receiver_{kGroup, executor_, *disk_, target_, back_, *this};
   bool connected_ = true;
   bool wanted_ = true;
@@ -257,6 +258,103 @@ TEST_F(TransferTest, ABrokenConnectionEndsIt) {
   ASSERT_EQ(reports_.size(), 1U);
   EXPECT_FALSE(reports_[0].second);
   EXPECT_TRUE(whole_.empty());
+}
+
+TEST_F(TransferTest, ABrokenOneGoesOnWhereItStood) {
+  run(0);
+  sender_.start(kTo);
+  while (chunks_ < 40) clock_.run_for(std::chrono::milliseconds(1));
+  connected_ = false;
+  sender_.on_disconnected(kTo);
+  receiver_.on_disconnected(kFrom);
+  run(3);
+  ASSERT_EQ(reports_.size(), 1U);
+  EXPECT_EQ(sender_.pinned(clock_.now()), Index{100}) << "what follows is kept for the next try";
+  connected_ = true;
+  sender_.start(kTo);
+  run(3);
+  ASSERT_EQ(whole_.size(), 1U);
+  uint64_t all = 0;
+  const auto files = describe_files(*disk_, target_.arrived_path(Index{100}));
+  ASSERT_TRUE(files);
+  for (const SnapshotFile& file : *files) {
+    all += chunks_of(file.size);
+  }
+  EXPECT_LE(chunks_, all + kSnapshotChunksInFlight) << "only what was under way is sent twice";
+  auto copy = TestMachine::open(*disk_, target_.arrived_path(Index{100}));
+  ASSERT_TRUE(copy);
+  EXPECT_EQ((*copy)->state_hash(), machine_->state_hash());
+}
+
+TEST_F(TransferTest, AnotherSenderNeedNotWaitForABrokenOne) {
+  sender_.start(kTo);
+  while (chunks_ < 40) clock_.run_for(std::chrono::milliseconds(1));
+  receiver_.on_disconnected(kFrom);
+  sender_.on_disconnected(kTo);
+  run(2);
+  receiver_.on_header(NodeId{3}, {9, {Index{200}, {1, NodeId{}}, {}}, {described("a", "x")}});
+  run(1);
+  EXPECT_TRUE(disk_->list(target_.incoming_path())->empty()) << "it begins anew";
+}
+
+TEST_F(TransferTest, ItKeepsToItsRate) {
+  SnapshotSender slow(kGroup, executor_, *disk_, source_, out_, *this, 1'000'000);
+  active_ = &slow;
+  slow.start(kTo);
+  // Five megabytes, one a second.
+  for (int step = 0; step < 25; ++step) {
+    clock_.run_for(std::chrono::milliseconds(100));
+    slow.expire(clock_.now());
+  }
+  EXPECT_LT(chunks_, 60U);
+  EXPECT_GT(chunks_, 30U);
+}
+
+TEST_F(SnapshotWriterTest, WholeFilesOfAnEarlierProcessAreKept) {
+  const std::vector<SnapshotFile> files = {described("a", "hello world"), described("b", ""),
+                                           described("c", "more"), described("d", "rest")};
+  const Bytes manifest("this very snapshot");
+  const std::string place = directory_.path() + "/in";
+  {
+    SnapshotWriter first(*disk_, place, files, manifest);
+    ASSERT_TRUE(first.begin());
+    EXPECT_TRUE(first.write(0, 0, Bytes("hello world")));
+    EXPECT_TRUE(first.write(2, 0, Bytes("mo")));
+  }
+  SnapshotWriter second(*disk_, place, files, manifest);
+  ASSERT_TRUE(second.begin());
+  EXPECT_EQ(second.chunks(), 1U);
+  EXPECT_TRUE(second.write(2, 0, Bytes("more")));
+  EXPECT_TRUE(second.write(3, 0, Bytes("rest")));
+  ASSERT_TRUE(finish(second));
+  EXPECT_EQ(text_of(*disk_, directory_.path() + "/out/a"), "hello world");
+  EXPECT_EQ(text_of(*disk_, directory_.path() + "/out/c"), "more");
+  EXPECT_FALSE(disk_->exists(place + ".manifest"));
+}
+
+TEST_F(SnapshotWriterTest, NothingOfAnotherSnapshotAndNothingDamagedIsKept) {
+  const std::vector<SnapshotFile> files = {described("a", "hello"), described("b", "more")};
+  const std::string place = directory_.path() + "/in";
+  {
+    SnapshotWriter first(*disk_, place, files, Bytes("one"));
+    ASSERT_TRUE(first.begin());
+    EXPECT_TRUE(first.write(0, 0, Bytes("hello")));
+    EXPECT_TRUE(first.write(1, 0, Bytes("mo")));
+  }
+  {
+    SnapshotWriter other(*disk_, place, files, Bytes("two"));
+    ASSERT_TRUE(other.begin());
+    EXPECT_EQ(other.chunks(), 0U);
+    EXPECT_TRUE(disk_->list(place)->empty());
+    EXPECT_TRUE(other.write(0, 0, Bytes("hello")));
+    EXPECT_TRUE(other.write(1, 0, Bytes("mo")));
+  }
+  auto file = disk_->open(place + "/a", world::OpenMode::read_write);
+  const uint8_t letter = 'j';
+  ASSERT_TRUE((*file)->write_at(0, {&letter, 1}));
+  SnapshotWriter damaged(*disk_, place, files, Bytes("two"));
+  ASSERT_TRUE(damaged.begin());
+  EXPECT_EQ(damaged.chunks(), 0U);
 }
 
 TEST_F(TransferTest, AReceiverThatDoesNotWantItSaysSo) {

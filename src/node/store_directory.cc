@@ -6,6 +6,8 @@
 namespace quorate::node {
 namespace {
 
+constexpr std::string_view kIncoming = "incoming";  // and its manifest
+
 std::optional<Index> generation_named(const std::string& name) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), value);
@@ -68,6 +70,7 @@ void StoreDirectory::clear_snapshots() {
   const auto names = disk_.list(snapshots_);
   if (!names) return;
   for (const std::string& name : *names) {
+    if (name.starts_with(kIncoming)) continue;  // a transfer may go on where it stood
     if (const auto removed = disk_.remove_tree(snapshots_ + "/" + name); !removed) return;
   }
 }

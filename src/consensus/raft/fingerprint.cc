@@ -76,6 +76,7 @@ void Replica::fingerprint_writes(Fingerprint& into, WriteId durable) const {
   into.add(written_state_);
   into.add(written_last_);
   into.add(durable_);
+  into.add(snapshot_bytes_);
   into.add(writes_.size());
   for (const WriteOnItsWay& write : writes_) {
     into.add(write.id.value - durable.value);  // wraps for a letter that is late: still unique

@@ -177,6 +177,7 @@ class Replica final : public ReplicatedLog {
 
   // snapshot.cc
   void need_snapshot(Progress& peer);
+  bool snapshot_is_cheaper(const Progress& peer) const;
   void install(const SnapshotMeta& meta);
   void install_prefix(const SnapshotMeta& meta);
   Index droppable(Index wanted) const;
@@ -253,6 +254,7 @@ class Replica final : public ReplicatedLog {
   HardState written_state_;
   Index written_last_;  // end of the log in the writes handed out
   Index durable_;       // our log is durable up to here
+  uint64_t snapshot_bytes_ = 0;  // what one would weigh; 0: unknown
   Ring<WriteOnItsWay> writes_;
 
   // Elections.

@@ -79,7 +79,7 @@ void Replica::fill(Progress& peer) {
   for (size_t sent = 0; sent < kAppendsPerTurnMax && room_in_window(peer); ++sent) {
     const bool probing = peer.flow == Flow::probing;
     if (peer.next > log_.last() && !probing) return;
-    if (!log_.knows(peer.next.previous())) return need_snapshot(peer);
+    if (!log_.knows(peer.next.previous()) || snapshot_is_cheaper(peer)) return need_snapshot(peer);
     std::vector<Entry> entries;
     size_t bytes = 0;
     if (peer.next <= log_.last()) gather(peer, entries, bytes);

@@ -184,6 +184,32 @@ TEST(RaftWindows, TooMuchUncommittedIsRefused) {
   EXPECT_EQ(cluster.node(leader).refused.back().why, Refusal::busy);
 }
 
+// How a member that was away for long is helped: by the log, or by what the log led to.
+size_t installs_of_a_late_comer(uint64_t store_bytes) {
+  TestCluster cluster;
+  const uint64_t leader = cluster.elect();
+  const uint64_t away = other_than(leader);
+  cluster.crash(away);
+  for (int number = 0; number < 200; ++number) {
+    cluster.propose(leader, std::string(size_t{64} << 10U, 'x'));
+    cluster.settle();
+  }
+  cluster.step(leader, SnapshotTaken{Index{1}, store_bytes});
+  cluster.restart(away);
+  cluster.advance(3 * cluster.election_timeout());
+  EXPECT_EQ(cluster.texts(away).size(), 200U);
+  return cluster.node(away).installs;
+}
+
+TEST(RaftSnapshot, IsSentWhereItWeighsLessThanTheLog) {
+  EXPECT_EQ(installs_of_a_late_comer(10'000), 1U);
+}
+
+TEST(RaftSnapshot, IsNotSentWhereTheLogWeighsLess) {
+  EXPECT_EQ(installs_of_a_late_comer(100'000'000), 0U);
+  EXPECT_EQ(installs_of_a_late_comer(0), 0U) << "nobody knows what it weighs";
+}
+
 TEST(RaftMembers, OneChangeAtATimeAndOnlyWhenEstablished) {
   TestCluster cluster;
   const uint64_t leader = cluster.elect();

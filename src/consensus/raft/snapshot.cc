@@ -20,6 +20,17 @@ void Replica::need_snapshot(Progress& peer) {
   ready_.snapshots.push_back(peer.id);
 }
 
+// Entries that have left our memory cost the reading, the sending and the applying of each; at
+// some length the state they lead to is less. By the weight of those that are in memory.
+bool Replica::snapshot_is_cheaper(const Progress& peer) const {
+  const Index oldest = log_.tail_first();
+  if (snapshot_bytes_ == 0 || peer.flow != Flow::replicating || peer.next >= oldest) return false;
+  const uint64_t held = log_.last().next() - oldest;
+  if (held == 0) return false;
+  const uint64_t each = log_.tail_bytes() / held + 1;
+  return (oldest - peer.next) * each > snapshot_bytes_ + kSnapshotHeadStartBytes;
+}
+
 void Replica::on(const SnapshotSent& event) {
   std::erase(repair_.lending, event.to);
   Progress* peer = stage_ == Stage::leader ? progress_of(event.to) : nullptr;
@@ -56,6 +67,7 @@ Index Replica::droppable(Index wanted) const {
 }
 
 void Replica::on(const SnapshotTaken& event) {
+  snapshot_bytes_ = event.store_bytes;
   const Index index = droppable(event.index);
   if (index <= log_.snapshot_index() || upcoming_.install) return;
   upcoming_write();
