@@ -252,8 +252,8 @@ class Replica final : public ReplicatedLog {
   WriteId durable_write_;  // newest we have a letter for
   WriteId promise_write_;  // carries the newest change of term or vote
   HardState written_state_;
-  Index written_last_;  // end of the log in the writes handed out
-  Index durable_;       // our log is durable up to here
+  Index written_last_;           // end of the log in the writes handed out
+  Index durable_;                // our log is durable up to here
   uint64_t snapshot_bytes_ = 0;  // what one would weigh; 0: unknown
   Ring<WriteOnItsWay> writes_;
 
