@@ -26,6 +26,7 @@ TEST(Session, OnlyWhatIsSureCountsAsNotApplied) {
       {{Fate::answered, 8, "etcdserver: too many requests", ""}, Verdict::unavailable},
       {{Fate::answered, 8, "etcdserver: mvcc: database space exceeded", ""}, Verdict::refused},
       {{Fate::answered, 14, "etcdserver: unhealthy cluster", ""}, Verdict::unavailable},
+      {{Fate::answered, 9, "etcdserver: rpc not supported for learner", ""}, Verdict::unavailable},
       {{Fate::answered, 2, "etcdserver: re-configuration failed due to not enough started members",
         ""},
        Verdict::refused},

@@ -24,8 +24,10 @@ constexpr int kDeadlineExceeded = 4;
 constexpr int kInternal = 13;
 constexpr int kUnavailable = 14;
 
-bool is_overload(const Answer& answer) {
-  return answer.message.find("too many requests") != std::string::npos;
+// Surely nothing happened, and another endpoint or a later time may do better.
+bool is_worth_another_try(const Answer& answer) {
+  return answer.message.find("too many requests") != std::string::npos ||
+         answer.message.ends_with("rpc not supported for learner");
 }
 
 }  // namespace
@@ -34,7 +36,7 @@ Verdict judge_write(const Answer& answer) {
   if (answer.fate == Fate::not_sent) return Verdict::unavailable;
   if (answer.fate == Fate::lost) return Verdict::unknown;
   if (answer.status == 0) return Verdict::done;
-  if (is_overload(answer)) return Verdict::unavailable;
+  if (is_worth_another_try(answer)) return Verdict::unavailable;
   if (answer.message.ends_with("not enough started members")) return Verdict::refused;
   switch (answer.status) {
     case kUnavailable: {
@@ -59,7 +61,7 @@ Verdict judge_read(const Answer& answer) {
   if (answer.fate != Fate::answered) return Verdict::unavailable;
   if (answer.status == 0) return Verdict::done;
   const bool later = answer.status == kUnavailable || answer.status == kDeadlineExceeded ||
-                     answer.status == kCanceled || is_overload(answer);
+                     answer.status == kCanceled || is_worth_another_try(answer);
   return later ? Verdict::unavailable : Verdict::refused;
 }
 

@@ -143,13 +143,14 @@ class Cluster:
         self.directory = keep_directory or tempfile.mkdtemp(prefix='quorate-e2e-')
         self.token = 'e2e-' + os.path.basename(self.directory)
         self.nodes = [self.make_node(number) for number in range(size)]
+        self.founders = list(self.nodes)  # flags stay what they were, whoever comes and goes
         self.client = self.command[0]
 
     def make_node(self, number):
         return Node(self, number)
 
     def initial_cluster(self):
-        return ','.join(f'{node.name}={node.advertised_peer_url}' for node in self.nodes)
+        return ','.join(f'{node.name}={node.advertised_peer_url}' for node in self.founders)
 
     def __enter__(self):
         for node in self.nodes:
