@@ -1,7 +1,7 @@
 // app/joining.h: how a machine that was added to a running cluster learns who it is there.
 //
 // It asks the members named on the command line, one after the other, until one of them knows a
-// member with this machine's peer URLs (docs/decisions/0014). Ends in bounded time.
+// member with this machine's peer URLs (docs/decisions/0015). Ends in bounded time.
 #pragma once
 
 #include <functional>

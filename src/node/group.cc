@@ -140,19 +140,8 @@ std::optional<ForwardRefusal> Group::change_here(ProposalId id, const Bytes& enc
   const auto target =
       changed(decided_members_, *change, {options_.learners_max, status.progress, status.last});
   if (!target) return forward_refusal(target.error());
-  if (removes(*change, options_.self) && hands_over_first(world_.executor.now())) {
-    return ForwardRefusal::later;
-  }
   step(consensus::Propose{id, consensus::EntryKind::members, consensus::encode_members(*target)});
   return std::nullopt;
-}
-
-// A leader that is removed while it leads leaves the others without one for an election.
-bool Group::hands_over_first(Time now) {
-  if (!leaves_since_) leaves_since_ = now;
-  if (now - *leaves_since_ >= options_.hand_over_patience) return false;
-  step(consensus::TransferLead{});
-  return true;
 }
 
 bool Group::forward(NodeId leader, const Forward& forward) {
@@ -422,7 +411,6 @@ bool Group::drain(Time now) {
 void Group::settle(Time now) {
   if (replica_ == nullptr) return;
   status_ = replica_->status();
-  if (status_.role != consensus::Role::leader) leaves_since_.reset();
   plan_promotion(now);
   if (status_.leader && status_.leader != last_leader_) {
     last_leader_ = status_.leader;

@@ -48,8 +48,6 @@ struct GroupOptions {
   uint64_t catch_up_entries = 5000;
   uint64_t snapshot_bytes_per_second = 0;  // 0: no limit
   size_t learners_max = 1;
-  // A leader that is to be removed tries for so long to hand over first.
-  Duration hand_over_patience = std::chrono::seconds(1);
 };
 
 class Group : private Proposals::Door,
@@ -143,7 +141,6 @@ class Group : private Proposals::Door,
   void discard_arrived();
   bool take_forward(NodeId peer, Forward& forward);
   std::optional<ForwardRefusal> take_forwarded(const LeaderView& view, Forward& forward);
-  bool hands_over_first(Time now);
   void promote(Time now);
   void plan_promotion(Time now);
   void set_decided(const Bytes& encoded, Index index);
@@ -174,7 +171,6 @@ class Group : private Proposals::Door,
   bool promotion_wanted_ = false;  // by a learner of the decided configuration
   Time promotion_at_ = kNever;
   Promotion promotion_;
-  std::optional<Time> leaves_since_;  // a leader that tries to hand over before it is removed
   NodeId last_leader_;
   uint64_t leader_changes_ = 0;
   bool dirty_ = false;

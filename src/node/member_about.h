@@ -15,7 +15,7 @@ namespace quorate::node {
 struct MemberAbout {
   std::string name;               // of founders; who is added later says it when it starts
   std::vector<std::string> urls;  // for people and other members, as configured
-  // A learner that the leader makes a voter as soon as it has caught up (docs/decisions/0014).
+  // A learner that the leader makes a voter as soon as it has caught up (docs/decisions/0015).
   bool voter_wanted = false;
   bool operator==(const MemberAbout&) const = default;
 };

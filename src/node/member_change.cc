@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/codec.h"
+#include "base/mutant.h"
 #include "node/limits.h"
 #include "node/member_about.h"
 
@@ -54,8 +55,8 @@ bool urls_taken(const Members& members, NodeId except, const std::vector<std::st
 }
 
 bool in_sync(const Member& member, const ChangeRules& rules) {
-  // An incarnation of zero: it has not been started yet (docs/decisions/0014).
-  if (member.incarnation == 0) return false;
+  // An incarnation of zero: it has not been started yet (docs/decisions/0015).
+  if (member.incarnation == 0 && !QRT_MUTANT(JOIN_LIFE)) return false;
   const auto found = std::ranges::find(rules.progress, member.id, &std::pair<NodeId, Index>::first);
   const uint64_t match = found == rules.progress.end() ? 0 : found->second.value;
   return match * 100 >= rules.last.value * kReadyPercent;
@@ -75,7 +76,8 @@ Changed add(const Members& base, const MemberChange& change, const ChangeRules& 
     }
   }
   Members target = base;
-  put(target.learners, {change.member, 0, encode_member_about(about)});
+  auto& list = about.voter_wanted && QRT_MUTANT(JOIN_VOTER) ? target.voters : target.learners;
+  put(list, {change.member, 0, encode_member_about(about)});
   return target;
 }
 
@@ -120,6 +122,8 @@ Changed update(const Members& base, const MemberChange& change) {
       member.about = encode_member_about(about);
     }
   }
+  if (QRT_MUTANT(JOIN_UPDATE) && target.is_learner(change.member))
+    make_voter(target, change.member);
   return target;
 }
 
@@ -206,7 +210,8 @@ std::optional<Members> Promotion::look(const Members& decided, const consensus::
     if (!about_of(learner).voter_wanted || learner.incarnation == 0) continue;
     const auto found =
         std::ranges::find(status.progress, learner.id, &std::pair<NodeId, Index>::first);
-    if (found == status.progress.end() || found->second < before) continue;
+    if (found == status.progress.end()) continue;
+    if (found->second < before && !QRT_MUTANT(JOIN_EARLY)) continue;
     Members target = decided;
     make_voter(target, learner.id);
     return target;

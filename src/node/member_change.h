@@ -2,7 +2,7 @@
 // configuration. Pure.
 //
 // A new voter comes as a learner first and is made a voter by the leader once it has caught up
-// (docs/decisions/0014), so a change never waits for a machine that is not there. Who is new has
+// (docs/decisions/0015), so a change never waits for a machine that is not there. Who is new has
 // an id that whoever proposes the change has chosen. Invariant: a change that `changed()`
 // accepts leaves at least one voter, no two members with one id or one peer URL.
 #pragma once

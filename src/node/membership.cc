@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mutant.h"
 #include "node/member_about.h"
 
 namespace quorate::node {
@@ -32,7 +33,7 @@ void Membership::judge(const consensus::Members& members, Index index) {
   if (members.voters.empty()) return;
   if (members.contains(self_)) {
     belonged_at_ = std::max(belonged_at_, index);
-  } else if (index > belonged_at_) {
+  } else if (index > belonged_at_ || QRT_MUTANT(JOIN_REPLAY)) {
     removed_ = true;
   }
 }
@@ -45,6 +46,7 @@ void Membership::set_decided(const consensus::Members& members, Index index) {
 
 void Membership::heard(const Introduction& introduction) {
   if (introduction.members.voters.empty()) return;
+  if (QRT_MUTANT(JOIN_LAGGARD)) removed_ |= !introduction.members.contains(self_);
   judge(introduction.members, introduction.index);
   if (introduction.index <= decided_at_) return;
   if (!told_ || told_->index < introduction.index) told_ = introduction;
@@ -55,7 +57,7 @@ Membership::Addresses Membership::peers() const {
   // The newest source first: its addresses are the ones that count.
   if (is_behind()) add(addresses, self_, told_->members);
   add(addresses, self_, in_force_);
-  add(addresses, self_, decided_);
+  if (!QRT_MUTANT(JOIN_FORGET)) add(addresses, self_, decided_);
   if (decided_.voters.empty()) {
     for (const PeerConfig& peer : configured_) {
       if (peer.id != self_ && addresses[peer.id].empty()) addresses[peer.id] = peer.addresses;

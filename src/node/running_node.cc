@@ -68,7 +68,6 @@ RunningNode::RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfi
                                           ? config_.snapshot_bytes_per_second
                                           : kSnapshotBytesPerSecond;
   options.learners_max = config_.learners_max;
-  options.hand_over_patience = config_.election_timeout;
   auto group = std::make_unique<Group>(
       options,
       GroupWorld{executor_, disk_, peers_, *wal_, make_machine_,

@@ -56,8 +56,8 @@ void RunningNode::leave_cluster() {
           config_.directory +
           " must be removed before this machine can join again, under a new member id");
   group_->leave();
-  // Nobody talks to it any more, but a leader may still have to tell how it ended.
-  if (leader() != config_.self) peers_.follow({});
+  // Who learns it from others is cut off already; a leader has still to tell how it ended.
+  if (group_->decided_members().contains(config_.self)) peers_.follow({});
   executor_.post(lifeline_.guard([this] {
     if (removed_handler_) removed_handler_();
   }));

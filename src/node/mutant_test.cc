@@ -1,0 +1,121 @@
+// Each planted bug in what decides about members must be found by a rule that holds without it.
+#include "base/mutant.h"
+
+#include <gtest/gtest.h>
+
+#include "node/member_about.h"
+#include "node/member_change.h"
+#include "node/membership.h"
+
+namespace quorate {
+
+Mutant active_mutant = Mutant::none;
+
+namespace node {
+namespace {
+
+using consensus::Member;
+using consensus::Members;
+
+Member member(uint64_t id, uint64_t incarnation, bool voter_wanted = false) {
+  const std::string name = "m" + std::to_string(id);
+  return {NodeId{id}, incarnation, encode_member_about({name, {"http://" + name}, voter_wanted})};
+}
+Members voters(std::vector<uint64_t> ids) {
+  Members members;
+  for (const uint64_t id : ids) members.voters.push_back(member(id, 0));
+  return members;
+}
+MemberChange wish(ChangeKind kind, uint64_t id, std::vector<std::string> urls = {}) {
+  return {kind, NodeId{id}, {}, std::move(urls)};
+}
+
+// A cluster of one must not need a second machine that may never come.
+bool adding_leaves_the_majority_alone() {
+  const auto target =
+      changed(voters({1}), wish(ChangeKind::add_voter, 2, {"http://x:1"}), ChangeRules{});
+  return target && target->voters == voters({1}).voters && target->contains(NodeId{2});
+}
+
+// The majority after a promotion must be able to go on at once.
+bool only_who_has_caught_up_becomes_a_voter() {
+  Members base = voters({1});
+  base.learners = {member(2, 7, true)};
+  consensus::Status status;
+  status.ballot.round = 1;
+  status.last = Index{1000};
+  status.progress = {{NodeId{2}, Index{3}}};
+  Promotion promotion;
+  promotion.look(base, status);
+  return !promotion.look(base, status);
+}
+
+bool only_who_was_started_can_be_in_sync() {
+  Members base = voters({1});
+  base.learners = {member(2, 0)};
+  // As good as nothing in the log: even one that never spoke has nearly all of it.
+  return !changed(base, wish(ChangeKind::promote, 2), {1, {{NodeId{2}, Index{0}}}, Index{0}});
+}
+
+bool an_update_changes_urls_only() {
+  Members base = voters({1});
+  base.learners = {member(2, 7)};
+  const auto target = changed(base, wish(ChangeKind::update, 2, {"http://y:1"}), ChangeRules{});
+  return target && target->is_learner(NodeId{2}) && !target->is_voter(NodeId{2});
+}
+
+// A joiner replays configurations from before it came.
+bool the_past_removes_nobody() {
+  Membership membership(NodeId{4}, {}, {}, Index{50});
+  membership.set_decided(voters({1, 2, 3}), Index{1});
+  const bool stayed = !membership.removed();
+  membership.set_decided(voters({1, 2, 3, 4}), Index{50});
+  membership.set_decided(voters({1, 2, 3}), Index{60});
+  return stayed && membership.removed();
+}
+
+bool a_laggard_is_not_believed() {
+  Membership membership(NodeId{4}, {}, {}, Index{50});
+  membership.heard({1, GroupId{1}, Index{20}, voters({1, 2, 3})});
+  const bool stayed = !membership.removed();
+  membership.heard({1, GroupId{1}, Index{60}, voters({1, 2, 3})});
+  return stayed && membership.removed();
+}
+
+// An appended removal may be truncated; then the member must still be there.
+bool the_undecided_forgets_nobody() {
+  Membership membership(NodeId{4}, {}, {}, Index{});
+  membership.set_decided(voters({1, 2, 4}), Index{1});
+  membership.set_in_force(voters({2, 4}));
+  return membership.peers().contains(NodeId{1});
+}
+
+struct Case {
+  Mutant mutant;
+  bool (*holds)();
+};
+constexpr Case kCases[] = {
+    {Mutant::JOIN_VOTER, adding_leaves_the_majority_alone},
+    {Mutant::JOIN_EARLY, only_who_has_caught_up_becomes_a_voter},
+    {Mutant::JOIN_LIFE, only_who_was_started_can_be_in_sync},
+    {Mutant::JOIN_UPDATE, an_update_changes_urls_only},
+    {Mutant::JOIN_REPLAY, the_past_removes_nobody},
+    {Mutant::JOIN_LAGGARD, a_laggard_is_not_believed},
+    {Mutant::JOIN_FORGET, the_undecided_forgets_nobody},
+};
+
+TEST(NodeMutants, NoneIsQuiet) {
+  for (const Case& each : kCases) EXPECT_TRUE(each.holds());
+}
+
+TEST(NodeMutants, EachIsFound) {
+  for (const Case& each : kCases) {
+    active_mutant = each.mutant;
+    EXPECT_FALSE(each.holds()) << static_cast<int>(each.mutant);
+    active_mutant = Mutant::none;
+  }
+}
+
+}  // namespace
+}  // namespace node
+}  // namespace quorate
