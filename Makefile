@@ -1,6 +1,6 @@
 # Two commands matter: `make run` (a three-node cluster on this machine) and `make test`.
 # Both start from a clean clone: they install the Debian packages that are missing and build.
-.PHONY: help run test bench failover soak compat format packages release dev clean
+.PHONY: help run test bench failover fuzz soak compat format packages release dev clean
 
 help:
 	@echo "make run      build, start three nodes on 127.0.0.1:2379, :22379, :32379"
@@ -8,6 +8,7 @@ help:
 	@echo "make bench    side by side with Debian's etcd; writes docs/benchmarks.md (about 25 min)"
 	@echo "make failover the part of it that kills, freezes and stops leaders (about 12 min)"
 	@echo "make soak     random seeds, faults and bytes until stopped, or MINUTES=n"
+	@echo "make fuzz     libFuzzer on every decoder until stopped, or MINUTES=n in all"
 	@echo "make compat   etcdctl against quorate and etcd, answers compared"
 	@echo "make format   clang-format over src/"
 
@@ -32,6 +33,9 @@ bench: release
 
 failover: release
 	@python3 bench/failover.py --binary build/release/bin/quorate
+
+fuzz: packages
+	@tools/fuzz $(if $(MINUTES),--seconds $$(( $(MINUTES) * 60 / 16 ))) $(TARGETS)
 
 soak: release
 	@tools/soak $(if $(MINUTES),--minutes $(MINUTES)) $(PARTS)

@@ -372,7 +372,9 @@ Recovery::Step Recovery::apply_checkpoint(Segment& segment, const Record& record
 Recovery::Step Recovery::apply_write(Segment& segment, const Record& record, uint64_t offset,
                                      const Bytes& content) {
   auto stored = decode_write(record, content);
-  if (!stored) return corrupt(segment, offset, "its record makes no sense");
+  if (!stored || !record.header.group) {
+    return corrupt(segment, offset, "its record makes no sense");
+  }
   consensus::Write& write = stored->write;
   RecoveredGroup& recovered = group(record.header.group);
   if (const char* rule = recovered.state.broken_rule(write, stored->keep_rest)) {

@@ -232,6 +232,7 @@ std::optional<Checkpoint> decode_checkpoint(std::string_view payload) {
     stored.last = Index{in.varint()};
     stored.hard_state = consensus::decode_hard_state(in);
     stored.snapshot = consensus::decode_snapshot_meta(in);
+    if (!stored.group) return std::nullopt;  // no group is numbered zero
     checkpoint.groups.push_back(std::move(stored));
   }
   if (!in.finished()) return std::nullopt;
