@@ -20,6 +20,7 @@ struct Line {
   DeleteOptions del;
   MemberOptions member;
   SimOptions sim;
+  CheckOptions check;
   int64_t compact_revision = 0;
   bool physical = false;
   int code = kExitOk;
@@ -201,6 +202,22 @@ void add_sim(CLI::App& app, Line& line) {
   sim->callback([&line] { line.code = run_sim(line.sim); });
 }
 
+void add_check(CLI::App& app, Line& line) {
+  CLI::App* check = app.add_subcommand(
+      "check",
+      "judge a recorded history: exit 0 linearizable, 1 violation, 2 unreadable, 3 cannot tell");
+  check->add_option("file", line.check.path, "history (docs/formats/history.md); - is stdin")
+      ->required();
+  check->add_option("--model", line.check.model, "auto, register, kv or etcd");
+  check->add_option("--html", line.check.html, "write a picture of the timelines to this file");
+  check->add_option("--memory", line.check.memory_mebibytes, "MiB that the search of a key may use")
+      ->check(CLI::Range(1, 1 << 20));
+  check->callback([&line] {
+    line.check.json = line.json;
+    line.code = run_check(line.check);
+  });
+}
+
 }  // namespace
 
 int command_line(int argument_total, char** arguments) {
@@ -224,6 +241,7 @@ int command_line(int argument_total, char** arguments) {
   add_others(app, line);
   add_members(app, line);
   add_sim(app, line);
+  add_check(app, line);
   try {  // CLI11 reports by exceptions; they end here
     app.parse(argument_total, arguments);
   } catch (const CLI::ParseError& problem) {

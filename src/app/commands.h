@@ -74,6 +74,14 @@ struct SimOptions {
   bool accept = false;   // the story a scenario tells now is the expected one
 };
 
+struct CheckOptions {
+  std::string path;  // "-": stdin
+  std::string model = "auto";
+  std::string html;  // where the picture goes; empty: nowhere
+  uint64_t memory_mebibytes = 1024;
+  bool json = false;
+};
+
 int run_put(const Common& common, const PutOptions& options);
 int run_load(const Common& common, const LoadOptions& options);
 int run_get(const Common& common, const GetOptions& options);
@@ -89,6 +97,7 @@ int run_member_promote(const Common& common, const MemberOptions& options);
 int run_member_replace(const Common& common, const MemberOptions& options);
 int run_move_leader(const Common& common, const MemberOptions& options);
 int run_sim(const SimOptions& options);
+int run_check(const CheckOptions& options);
 
 void print_members(const Common& common, const std::vector<MemberEntry>& members);
 

@@ -11,6 +11,7 @@ inline constexpr int kExitRefused = 1;      // the server or the configuration s
 inline constexpr int kExitUsage = 2;        // the command line cannot be understood
 inline constexpr int kExitUnavailable = 3;  // nobody could serve it; surely not applied
 inline constexpr int kExitUnknown = 4;      // may or may not have been applied
+inline constexpr int kExitCannotTell = 3;   // check: the search met its bound
 inline constexpr int kExitFailed = 5;       // serve: the disk or the data failed, the node stopped
 
 }  // namespace quorate::app

@@ -20,9 +20,7 @@ void check_hashes(const History& history, std::vector<Finding>& findings) {
                                  show_time(history, note.at) + "), that of member " +
                                  std::to_string(other.member) + " to " +
                                  std::to_string(other.hash) + " (at " +
-                                 show_time(history, known->second->at) + ").",
-                        .operations = {},
-                        .watch_replies = {}});
+                                 show_time(history, known->second->at) + ")."});
     return;  // one difference at the lowest sample; the rest follows from it
   }
 }
@@ -37,9 +35,7 @@ void check_queues(const History& history, std::vector<Finding>& findings) {
         {.rule = "queue longer than its limit",
          .words = "Queue " + sample.name + " of member " + std::to_string(sample.member) +
                   " held " + std::to_string(sample.size) + " at " + show_time(history, note.at) +
-                  "; its limit is " + std::to_string(sample.limit) + ".",
-         .operations = {},
-         .watch_replies = {}});
+                  "; its limit is " + std::to_string(sample.limit) + "."});
   }
 }
 

@@ -83,14 +83,27 @@ void FailureWords::describe_answer(const Failure& failure, Finding& finding) con
   finding.words = show_operation(history_, history_.operations()[failure.operation]) +
                   " cannot be. " + explain(history_, mismatch);
   add(finding, failure.operation);
+  finding.wrong = failure.operation;
   if (mismatch.correct) name_maker(mismatch.correct->mod, finding);
   if (mismatch.shown) name_maker(mismatch.shown->mod, finding);
   if (mismatch.difference == Difference::extra) name_deletion(failure, finding);
   if (mismatch.difference == Difference::changed) name_maker(failure.revision, finding);
+  if (finding.rule == "wrong row" && mismatch.shown->value != mismatch.correct->value &&
+      mismatch.shown->value != kNoText) {
+    finding.rule = written_by_anybody(*mismatch.shown) ? "wrong value" : "value from nowhere";
+    return;
+  }
   if (finding.rule == "value from nowhere" && mismatch.shown) {
     const Glimpse glimpse{.rank = failure.rank, .item = *mismatch.shown};
     name_suspects(mismatch.shown->mod, glimpse, finding);
   }
+}
+
+bool FailureWords::written_by_anybody(const Item& item) const {
+  const std::span<const Operation> operations = history_.operations();
+  const Glimpse glimpse{.rank = keys_.rank(item.key), .item = item};
+  return std::any_of(operations.begin(), operations.end(),
+                     [&](const Operation& operation) { return writes(operation, glimpse); });
 }
 
 // The last deletion before the key was shown nevertheless.

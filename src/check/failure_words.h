@@ -21,6 +21,7 @@ class FailureWords {
  private:
   void describe_answer(const Failure& failure, Finding& finding) const;
   void describe_gap(const Failure& failure, Finding& finding) const;
+  bool written_by_anybody(const Item& item) const;
   void name_deletion(const Failure& failure, Finding& finding) const;
   void name_maker(int64_t revision, Finding& finding) const;
   // Who wrote this row or would have, though it cannot have made the revision.

@@ -180,7 +180,8 @@ GapMakers::Candidates GapMakers::candidates(int64_t revision) {
   const std::span<const uint32_t> all = revisions_.unknown_writes();
   for (const uint32_t place : worth_trying(gap)) {
     if (used_[place] || history_.operations()[all[place]].invoked > gap.known.place) continue;
-    if (tried.insert(classes_[place]).second) consider({.operation = all[place]});
+    if (!tried.insert(classes_[place]).second || rested(all[place], revision)) continue;
+    consider({.operation = all[place]});
   }
   const bool only_puts_fit = !gap.seen.empty() && !gap.seen.front().erased;
   if (gap.made_by == kNobody && !only_puts_fit) {
@@ -189,6 +190,14 @@ GapMakers::Candidates GapMakers::candidates(int64_t revision) {
     }
   }
   return result;
+}
+
+// Cheaper than trying it out: a plain put of a key that was seen not to change here.
+bool GapMakers::rested(uint32_t number, int64_t revision) const {
+  const Operation& operation = history_.operations()[number];
+  if (operation.transaction) return false;
+  const Step& step = history_.steps(operation.then)[0];
+  return step.verb == Verb::put && revisions_.rest(keys_.rank(step.key), revision) != nullptr;
 }
 
 bool GapMakers::fits(const Maker& maker, int64_t revision, const Gap& gap, bool& denied) {

@@ -76,6 +76,7 @@ class GapMakers {
   void index_leases();
   // Places in unknown_writes(), the last invoked first.
   std::vector<uint32_t> worth_trying(const Gap& gap) const;
+  bool rested(uint32_t number, int64_t revision) const;
   // Tries it out and takes it back.
   bool fits(const Maker& maker, int64_t revision, const Gap& gap, bool& denied);
   bool agrees_with(const Gap& gap, int64_t revision) const;

@@ -100,6 +100,7 @@ class KeyCheck {
                      Finding& finding) {
     const Operation& operation = history_.operations()[entry.operation];
     finding.rule = "value from nowhere";
+    finding.wrong = entry.operation;
     finding.words = show_operation(history_, operation) + " is impossible by itself: key " +
                     show_text(history_, key) + " held " + initial(key) +
                     " at the start, and nothing that could have been applied by then explains it.";
@@ -159,6 +160,7 @@ class KeyCheck {
         const Operation& earlier = history_.operations()[other];
         return other != each.operation && writes(earlier, seen) && !left_over.precedes(earlier);
       });
+      finding.wrong = each.operation;
       if (was_there || seen == kNoText) finding.rule = "stale read or lost write";
       finding.words += " Left over is " + show_operation(history_, left_over) + ".";
       break;

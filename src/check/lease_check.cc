@@ -208,8 +208,7 @@ class LeaseCheck {
   }
 
   void find(const char* rule, std::string words, const End& end, uint32_t number) {
-    Finding finding{
-        .rule = rule, .words = std::move(words), .operations = {number}, .watch_replies = {}};
+    Finding finding{.rule = rule, .words = std::move(words), .operations = {number}};
     if (end.operation != kNobody && end.operation != number) {
       finding.operations.push_back(end.operation);
     }

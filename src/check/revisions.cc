@@ -102,9 +102,7 @@ bool Revisions::too_many_missing() {
   Finding finding{.rule = "revision from nowhere",
                   .words = "Revision " + std::to_string(last_) + " was seen, but from revision " +
                            std::to_string(first_) + " on at most " + counted(makers, "write") +
-                           " can have been made.",
-                  .operations = {},
-                  .watch_replies = {}};
+                           " can have been made."};
   if (last_seen_by_ != kNobody) {
     finding.words +=
         " It was seen by " + show_operation(history_, history_.operations()[last_seen_by_]) + ".";
@@ -133,8 +131,7 @@ void Revisions::place_writers() {
                          .words = show_operation(history_, operations[writer]) + " and " +
                                   show_operation(history_, operation) +
                                   " both say that they made this revision.",
-                         .operations = {writer, i},
-                         .watch_replies = {}});
+                         .operations = {writer, i}});
     roles_[i] = Role::none;
   }
 }
@@ -209,7 +206,7 @@ void Revisions::judge_start(uint32_t number) {
   Finding finding{.rule = role == Role::writer ? "revisions against time" : "stale read",
                   .words = {},
                   .operations = {number},
-                  .watch_replies = {}};
+                  .wrong = number};
   const std::string known = std::to_string(latest_.key / 2);
   if (latest_.operation != kNobody) {
     finding.operations.insert(finding.operations.begin(), latest_.operation);
@@ -298,8 +295,7 @@ void Revisions::take_notes() {
     findings_.push_back({.rule = failed ? "effect of a failed write" : "revision of another write",
                          .words = show_operation(history_, operation) + " in truth made revision " +
                                   std::to_string(note.revision) + ".",
-                         .operations = {*found},
-                         .watch_replies = {}});
+                         .operations = {*found}});
   }
 }
 

@@ -18,7 +18,6 @@
 
 namespace quorate::check {
 
-inline constexpr uint32_t kNobody = ~uint32_t{0};
 // Revisions above are judged as this one, so that doubling them cannot overflow.
 inline constexpr int64_t kRevisionMax = int64_t{1} << 61;
 

@@ -1,6 +1,7 @@
 #include "check/test_histories.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 #include <utility>
 
@@ -20,8 +21,10 @@ class Store {
 
   std::vector<Row> found(const std::string& key, const std::string& end) const {
     std::vector<Row> result;
-    for (const auto& [name, row] : rows) {
-      if (end.empty() ? name == key : name >= key && name < end) result.push_back(row);
+    const auto last = end.empty() ? rows.upper_bound(key) : rows.lower_bound(end);
+    for (auto row = rows.lower_bound(key); row != rows.end() && row != last; ++row) {
+      if (!end.empty() && row->first >= end) break;
+      result.push_back(row->second);
     }
     return result;
   }
@@ -184,7 +187,18 @@ class Maker {
   }
 
   // ---- Calls.
-  std::string random_key() { return std::string("k") + std::to_string(rng_.below(world_.keys)); }
+  std::string random_key() {
+    const uint64_t number = rng_.below(world_.keys);
+    return world_.range_keys == 0 ? "k" + std::to_string(number) : wide_key(number);
+  }
+  // Keys are fixed-width then, so that their order is that of their numbers.
+  std::string end_of_range(const std::string& key) const {
+    return wide_key(std::strtoull(key.c_str() + 1, nullptr, 10) + world_.range_keys);
+  }
+  static std::string wide_key(uint64_t number) {
+    const std::string digits = std::to_string(number);
+    return "k" + std::string(8 - std::min<size_t>(digits.size(), 8), '0') + digits;
+  }
   std::string random_value() {
     if (rng_.chance_per_million(world_.few_values_per_million)) {
       return "few" + std::to_string(rng_.below(3));
@@ -203,11 +217,11 @@ class Maker {
     request.key = random_key();
     if (world_.plain) return request;
     if (one_in(3)) {
-      request.end = "k~";
+      request.end = world_.range_keys == 0 ? "k~" : end_of_range(request.key);
       if (one_in(4)) request.limit = static_cast<int64_t>(1 + rng_.below(3));
     }
     request.count_only = one_in(10);
-    if (one_in(8))
+    if (world_.old_reads && one_in(8))
       request.revision =
           static_cast<int64_t>(1 + rng_.below(static_cast<uint64_t>(store_.revision)));
     return request;
@@ -227,7 +241,9 @@ class Maker {
     request.verb = Verb::erase;
     request.key = random_key();
     request.previous = one_in(4);
-    if (!world_.plain && one_in(5)) request.end = "k~";
+    if (!world_.plain && one_in(5)) {
+      request.end = world_.range_keys == 0 ? "k~" : end_of_range(request.key);
+    }
     return request;
   }
   Call random_transaction() {

@@ -23,6 +23,7 @@ struct TestWorld {
   uint64_t calls = 100;
   uint32_t processes = 5;
   uint64_t keys = 4;
+  uint64_t range_keys = 0;  // ranges cover about so many keys; 0: all of them
   uint64_t unknown_per_million = 0;
   uint64_t failed_per_million = 0;
   uint64_t few_values_per_million = 200'000;  // puts that repeat one of few values

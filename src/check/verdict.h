@@ -12,11 +12,14 @@
 
 namespace quorate::check {
 
+inline constexpr uint32_t kNobody = ~uint32_t{0};
+
 struct Finding {
-  std::string rule;                     // which promise is broken, in a few words
-  std::string words;                    // why, in sentences
-  std::vector<uint32_t> operations;     // in the order of invocation
-  std::vector<uint32_t> watch_replies;  // likewise
+  std::string rule;                          // which promise is broken, in a few words
+  std::string words;                         // why, in sentences
+  std::vector<uint32_t> operations = {};     // in the order of invocation
+  std::vector<uint32_t> watch_replies = {};  // likewise
+  uint32_t wrong = kNobody;  // of the operations, the one whose answer cannot be; kNobody: open
 };
 
 struct Verdict {

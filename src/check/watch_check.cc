@@ -41,6 +41,10 @@ class TrueChanges {
     return revision > revisions_.first() && revision <= replay_.settled() &&
            replay_.maker(revision).known();
   }
+  // The operation that made it, kNobody if none did or it is not known.
+  uint32_t made_by(int64_t revision) const {
+    return settled(revision) ? replay_.maker(revision).operation : kNobody;
+  }
   // The changes of revisions from `first` up to and with `last`.
   std::span<const TrueChange> between(int64_t first, int64_t last) const {
     const auto low = std::partition_point(changes_.begin(), changes_.end(),
@@ -214,7 +218,7 @@ class WatchCheck {
         continue;
       }
       find_reply(same_revision ? "revision shown in part" : "missing event",
-                 "It did not show " + show(each) + ", " + when + ".");
+                 "It did not show " + show(each) + ", " + when + ".", each.revision);
       return;
     }
   }
@@ -226,17 +230,21 @@ class WatchCheck {
     return "the write of " + key + " = " + show_text(history_, change.version->value) + at;
   }
   void find(const char* rule, const std::string& more, const Change& change) {
-    find_reply(rule, std::string("It showed ") +
-                         (change.erased ? "the deletion of " : "the write of ") +
-                         show_item(history_, change.item) + "." + more);
+    find_reply(rule,
+               std::string("It showed ") + (change.erased ? "the deletion of " : "the write of ") +
+                   show_item(history_, change.item) + "." + more,
+               change.item.mod);
   }
-  void find_reply(const char* rule, const std::string& words) {
-    Finding finding{.rule = rule, .words = {}, .operations = {}, .watch_replies = {}};
+  void find_reply(const char* rule, const std::string& words, int64_t revision = kNotRecorded) {
+    Finding finding{.rule = rule, .words = {}};
     finding.words =
         "Watch " + std::to_string(watch_.number) + " of process " + std::to_string(watch_.process);
     if (!watch_.replies.empty()) {
       finding.words += ", at " + show_time(history_, history_.watch_replies()[reply_].at);
       finding.watch_replies.push_back(reply_);
+    }
+    if (const uint32_t maker = truth_.made_by(revision); maker != kNobody) {
+      finding.operations.push_back(maker);
     }
     finding.words += ": " + words;
     findings_.push_back(std::move(finding));

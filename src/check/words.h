@@ -31,7 +31,7 @@ std::optional<Kind> kind_of(const std::array<std::string_view, count>& words,
   return std::nullopt;
 }
 
-// In double quotes; what could break a line or a quote is escaped, other bytes stay as they are.
+// In double quotes, one line of well-formed UTF-8 whatever the bytes are.
 std::string quoted(std::string_view text);
 
 }  // namespace quorate::check

@@ -236,9 +236,8 @@ class Load:
                     self.cluster.endpoints, '--history', self.path], timeout=120)
         expect(done.returncode == 0, f'verify: {done.stdout[-2000:]}{done.stderr[-500:]}')
         rig.say(f'{self.summary}; {done.stdout.strip().splitlines()[-1]}')
-        if rig.checks_histories:
-            done = run([rig.binary, 'check', self.path], timeout=300)
-            expect(done.returncode == 0, f'quorate check: {done.stdout[-3000:]}{done.stderr[-500:]}')
+        done = run([rig.binary, 'check', self.path], timeout=300)
+        expect(done.returncode == 0, f'quorate check: {done.stdout[-3000:]}{done.stderr[-500:]}')
 
 
 def acknowledgements(path):
@@ -362,8 +361,6 @@ class Rig:
         self.folder = folder
         self.scale = scale
         self.random = random.Random(f'{name} {seed}')
-        self.checks_histories = b'check' in subprocess.run(
-            [binary, '--help'], capture_output=True).stdout
         self.notes = []
 
     def program(self, name):
