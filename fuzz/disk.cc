@@ -76,8 +76,12 @@ void add_record(Bits& bits, Encoder& out, uint64_t generation, uint64_t& number,
   header.write = WriteId{bits.byte()};
   header.following = bits.byte() % 4U;
   header.batch_begin = static_cast<uint32_t>(batch_begin);
+  if ((shape & 0x40U) != 0) header.format = 0;  // as in format 1
+  const size_t front = (shape & 0x08U) != 0 && header.format != 0 ? bits.pair() : 0;
   const size_t start = begin_record(out);
-  out.raw(bits.piece());
+  const std::string_view payload = bits.piece();
+  out.raw(payload);
+  header.front = static_cast<uint32_t>(std::min(front, payload.size()));
   finish_record(out, start, header, start);
   while (out.size() % kRecordAlignment != 0) out.u8(0);
   ++number;

@@ -20,7 +20,8 @@
 #include "node/member_change.h"
 #include "node/wire.h"
 #include "storage/wal/fake_world.h"
-#include "storage/wal/segment_format.h"
+#include "storage/wal/stored_state.h"
+#include "storage/wal/stored_write.h"
 #include "storage/wal/wal.h"
 #include "target.h"
 #include "world/real/wire.h"
@@ -155,7 +156,8 @@ void add_log(Seeds& seeds) {
       consensus::SnapshotMeta{Index{1}, {1, {}}, consensus::encode_members(three_members())};
   write.entries = some_entries();
   Encoder encoded;
-  storage::wal::encode_write(encoded, write, false, nullptr);
+  storage::wal::EncodedWrite layout;
+  storage::wal::encode_write(encoded, write, false, layout);
   (*wal)->append(group, std::move(write));
   (*wal)->flush();
   executor.settle();
@@ -165,15 +167,24 @@ void add_log(Seeds& seeds) {
     pieces += piece_of(content);
   }
   seeds.add("log_segments", "one-write", pieces);
-  storage::wal::Checkpoint checkpoint;
+  storage::wal::StoredState checkpoint;
   checkpoint.oldest_needed = 1;
-  checkpoint.groups.push_back({group, {}, {}, {}, {}});
+  storage::wal::StoredGroup stored;
+  stored.group = group;
+  stored.since = Index{1};
+  checkpoint.groups.push_back(stored);
   Encoder first;
-  storage::wal::encode_checkpoint(first, checkpoint);
-  // Shapes: 0xa0 begins a batch; the low bits are the type less one.
+  storage::wal::encode_state(first, checkpoint);
+  // Shapes: 0xa0 begins a batch, 8 has a front; the low bits are the type less one.
+  const auto front = static_cast<uint8_t>(layout.front);
   const std::string records = bytes({0, 0x80, 0, 0}) + piece_of(first.text()) +
-                              bytes({0x81, 1, 0}) + piece_of(encoded.text());
+                              bytes({0x89, 1, 0, front, 0}) + piece_of(encoded.text());
   seeds.add("log_records", "one-write", piece_of(records));
+  checkpoint.groups.front().group = GroupId{};
+  Encoder of_nobody;
+  storage::wal::encode_state(of_nobody, checkpoint);
+  seeds.add("log_records", "no-group",
+            piece_of(bytes({0, 0x80, 0, 0}) + piece_of(of_nobody.text())));
 }
 
 std::string encoded(const auto& request) {

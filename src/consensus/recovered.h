@@ -20,7 +20,7 @@ struct Recovered {
   std::vector<Entry> members_entries;  // every `members` entry after the snapshot, in order
   std::vector<Entry> tail;             // the newest entries with payload, ending at `last`
   // Entries that were stored and are lost to damage. `runs` and `last` cover them: which entry
-  // stood there is known for certain, only its content is not (docs/decisions/0012).
+  // stood there is known for certain, only its content is not (docs/decisions/0013).
   std::vector<IndexRange> damaged;
   std::vector<Index> damaged_members;  // which of them are `members` entries
   bool store_lost = false;             // see StoreLost; the runtime knows

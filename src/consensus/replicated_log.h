@@ -105,7 +105,7 @@ struct SnapshotSent {  // answers Ready::snapshots; index: what was sent, if ok
 struct Disconnected {  // the connection to a peer broke: it may be dead (a hint, not a proof)
   NodeId peer;
 };
-struct Damaged {  // our disk no longer gives these entries back (docs/decisions/0012)
+struct Damaged {  // our disk no longer gives these entries back (docs/decisions/0013)
   std::vector<IndexRange> ranges;
 };
 struct StoreLost {};  // nor the state that stands for the prefix which the log has given back

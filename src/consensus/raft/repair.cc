@@ -1,4 +1,4 @@
-// Entries that our disk has lost come back from others (docs/decisions/0012).
+// Entries that our disk has lost come back from others (docs/decisions/0013).
 //
 // Position and term of every entry stay known, so elections, log matching and commitment go on
 // as if the log were whole; only what rests on content waits: acknowledgements and our own count

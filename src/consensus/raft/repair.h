@@ -1,5 +1,5 @@
 // consensus/raft/repair.h: what a replica knows of entries its disk has lost, and what it does
-// about them (docs/decisions/0012).
+// about them (docs/decisions/0013).
 //
 // Damage takes content, never identity: position and term of every entry of the log stay known.
 // Invariant: everything in `filling` is in `holes`; a hole is closed only when the write that

@@ -16,14 +16,15 @@ uint64_t LiveEntries::oldest(uint64_t otherwise) const {
 
 void EntryPositions::apply(const consensus::Write& write, bool keep_rest,
                            const std::vector<Position>& positions) {
-  CHECK(positions.size() == write.entries.size(), "every entry has a place");
+  CHECK(positions.size() == write.entries.size() + write.repairs.size(), "every entry has a place");
   if (write.truncate_from) truncate_from(*write.truncate_from);
   if (write.snapshot) {
     if (write.install && !keep_rest) truncate_from(first_);
     drop_through(write.snapshot->index);
   }
-  for (size_t entry = 0; entry < positions.size(); ++entry) {
-    put(write.entries[entry].index, positions[entry]);
+  size_t place = 0;
+  for (const auto* list : {&write.entries, &write.repairs}) {
+    for (const consensus::Entry& entry : *list) put(entry.index, positions[place++]);
   }
 }
 
@@ -60,7 +61,25 @@ void EntryPositions::put(Index index, const Position& position) {
   Position& place = entries_[index - first_];
   if (place) live_->remove(place.generation);
   place = position;
-  live_->add(position.generation);
+  if (position) live_->add(position.generation);
+}
+
+void EntryPositions::forget(Index index) {
+  if (find(index) == nullptr) return;
+  Position& place = entries_[index - first_];
+  live_->remove(place.generation);
+  place = {};
+}
+
+std::vector<Index> EntryPositions::within(uint64_t generation, uint64_t begin, uint64_t end) const {
+  std::vector<Index> found;
+  for (size_t place = 0; place < entries_.size(); ++place) {
+    const Position& position = entries_[place];
+    const bool inside = position && position.generation == generation && position.offset < end &&
+                        uint64_t{position.offset} + position.size > begin;
+    if (inside) found.push_back(first_ + place);
+  }
+  return found;
 }
 
 }  // namespace quorate::storage::wal

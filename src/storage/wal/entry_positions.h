@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 
+#include "consensus/replicated_log.h"
 #include "storage/wal/segment_format.h"
 
 namespace quorate::storage::wal {
@@ -28,18 +29,21 @@ class EntryPositions {
  public:
   explicit EntryPositions(LiveEntries& live) : live_(&live) {}
   void apply(const consensus::Write& write, bool keep_rest, const std::vector<Position>& positions);
-  // Null when the log does not hold the entry.
+  // Null when the log does not hold the entry, or lost it.
   const Position* find(Index index) const;
-
- private:
+  void forget(Index index);  // its content is lost
   void truncate_from(Index index);
   void drop_through(Index index);
   void put(Index index, const Position& position);
+  // The entries that lie in this part of a segment.
+  std::vector<Index> within(uint64_t generation, uint64_t begin, uint64_t end) const;
+
+ private:
   Index end() const { return first_ + entries_.size(); }
 
   LiveEntries* live_;
   Index first_{1};                // of entries_.front()
-  std::deque<Position> entries_;  // holes have no position
+  std::deque<Position> entries_;  // holes and damaged entries have no position
 };
 
 }  // namespace quorate::storage::wal

@@ -12,13 +12,10 @@ constexpr uint64_t kReadBytesMax = uint64_t{1} << 20U;
 // Foreign bytes between two entries that cost less to read than a second call.
 constexpr uint64_t kGapBytesMax = uint64_t{16} << 10U;
 
-Error damaged(const EntryPlace& place, const char* why) {
-  return {ErrorKind::corrupt,
-          "log segment " + place.segment->path + " is damaged at offset " +
-              std::to_string(place.position.offset) + ": entry " +
-              std::to_string(place.index.value) + " " + why +
-              "; move this member's data directory away and start it again, it will copy the "
-              "data from its peers"};
+std::string sentence(const EntryPlace& place, const std::string& why) {
+  return "log segment " + place.segment->path + " is damaged at offset " +
+         std::to_string(place.position.offset) + ": entry " + std::to_string(place.index.value) +
+         " " + why;
 }
 
 // How many places from `begin` on one read can cover.
@@ -38,36 +35,56 @@ size_t neighbours(const std::vector<EntryPlace>& places, size_t begin) {
   return next - begin;
 }
 
+// What is wrong with the entry in these bytes, or nothing.
+const char* check(const EntryPlace& place, const Bytes& encoded, consensus::Entry& entry) {
+  Decoder in(encoded.view());
+  entry = consensus::decode_entry(in, encoded);
+  if (!in.finished()) return "fails its checksum";
+  Decoder checksum(encoded.view().substr(encoded.size() - 4));
+  if (entry.index != place.index || checksum.u32() != place.position.checksum) {
+    return "is not the one that was written there";
+  }
+  return nullptr;
+}
+
+// Reads what lies between two offsets; a piece that cannot be read as a whole is read again for
+// each entry, so that one bad sector costs one entry.
+Result<Bytes> read_piece(const Segment& segment, uint64_t begin, uint64_t end) {
+  std::string piece(end - begin, '\0');
+  auto got = segment.file->read_at(begin, {reinterpret_cast<uint8_t*>(piece.data()), piece.size()});
+  if (!got) return fail(got.error().kind, got.error().text);
+  if (*got != piece.size()) return fail(ErrorKind::corrupt, "is cut off");
+  return Bytes::adopt(std::move(piece));
+}
+
 }  // namespace
 
-Result<std::vector<consensus::Entry>> read_entries(const std::vector<EntryPlace>& places) {
-  std::vector<consensus::Entry> entries;
-  entries.reserve(places.size());
+EntriesRead read_entries(const std::vector<EntryPlace>& places) {
+  EntriesRead read;
+  read.entries.reserve(places.size());
   for (size_t begin = 0; begin < places.size();) {
     const size_t count = neighbours(places, begin);
-    const Position& first = places[begin].position;
     const Position& last = places[begin + count - 1].position;
-    std::string piece(last.offset + last.size - first.offset, '\0');
-    auto got = places[begin].segment->file->read_at(
-        first.offset, {reinterpret_cast<uint8_t*>(piece.data()), piece.size()});
-    if (!got) return fail(got.error().kind, got.error().text);
-    if (*got != piece.size()) return std::unexpected(damaged(places[begin], "is cut off"));
-    const Bytes whole = Bytes::adopt(std::move(piece));
+    const uint64_t start = places[begin].position.offset;
+    const auto whole = read_piece(*places[begin].segment, start, uint64_t{last.offset} + last.size);
     for (size_t number = begin; number < begin + count; ++number) {
       const EntryPlace& place = places[number];
-      const Bytes encoded = whole.slice(place.position.offset - first.offset, place.position.size);
-      Decoder in(encoded.view());
-      consensus::Entry entry = consensus::decode_entry(in, encoded);
-      if (!in.finished()) return std::unexpected(damaged(place, "fails its checksum"));
-      Decoder checksum(encoded.view().substr(encoded.size() - 4));
-      if (entry.index != place.index || checksum.u32() != place.position.checksum) {
-        return std::unexpected(damaged(place, "is not the one that was written there"));
+      const Position& position = place.position;
+      auto encoded = whole ? Result<Bytes>(whole->slice(position.offset - start, position.size))
+                           : read_piece(*place.segment, position.offset,
+                                        uint64_t{position.offset} + position.size);
+      consensus::Entry entry;
+      const char* why = encoded ? check(place, *encoded, entry) : nullptr;
+      if (!encoded || why != nullptr) {
+        read.damaged = place;
+        read.why = sentence(place, encoded ? why : "cannot be read: " + encoded.error().text);
+        return read;
       }
-      entries.push_back(std::move(entry));
+      read.entries.push_back(std::move(entry));
     }
     begin += count;
   }
-  return entries;
+  return read;
 }
 
 }  // namespace quorate::storage::wal

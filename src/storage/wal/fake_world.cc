@@ -14,6 +14,12 @@ class OpenFakeFile : public world::File {
       : disk_(disk), file_(std::move(file)) {}
   Result<size_t> read_at(uint64_t offset, std::span<uint8_t> target) override {
     if (offset >= file_->content.size()) return size_t{0};
+    const auto bad = disk_.unreadable.equal_range(file_->path);
+    for (auto place = bad.first; place != bad.second; ++place) {
+      if (place->second >= offset && place->second < offset + target.size()) {
+        return fail(ErrorKind::io, file_->path + ": input/output error");
+      }
+    }
     const size_t count = std::min<size_t>(target.size(), file_->content.size() - offset);
     std::memcpy(target.data(), file_->content.data() + offset, count);
     return count;
@@ -134,6 +140,7 @@ Result<std::unique_ptr<world::File>> FakeDisk::open(const std::string& path, wor
     if (present) return fail(ErrorKind::conflict, path + " is present");
     if (space == 0) return fail(ErrorKind::no_space, path + ": no space left on device");
     files[path] = std::make_shared<FakeFile>();
+    files[path]->path = path;
   } else if (!present) {
     return fail(ErrorKind::not_found, path + " is absent");
   }
@@ -220,6 +227,7 @@ void FakeDisk::load(const Image& image) {
   directories.insert("wal");
   for (const auto& [path, content] : image) {
     auto file = std::make_shared<FakeFile>();
+    file->path = path;
     file->content = content;
     file->durable = content;
     files[path] = std::move(file);

@@ -22,6 +22,7 @@ struct FakeFile {
     size_t offset = 0;
     std::string data;
   };
+  std::string path;
   std::string content;           // as the page cache shows it
   std::string durable;           // as of the last sync
   std::vector<Pending> pending;  // writes since
@@ -61,6 +62,7 @@ class FakeDisk : public world::Disk {
   uint64_t space = UINT64_MAX;          // bytes that files may still grow by
   uint64_t syncs = 0;
   uint64_t calls_after_failure = 0;
+  std::multimap<std::string, uint64_t> unreadable;  // offsets that no read may touch
 };
 
 class FakeExecutor : public world::Executor {

@@ -23,8 +23,8 @@ Index last_of(const ModelGroup& group) {
   return group.entries.empty() ? group.snapshot.index : group.entries.rbegin()->first;
 }
 
-void add_entries(Rng& rng, const ModelGroup& group, Write& write, Index last) {
-  const Ballot ballot{group.hard_state.promised.round, {}};
+void add_entries(Rng& rng, uint64_t round, Write& write, Index last) {
+  const Ballot ballot{round + 1, {}};  // no entry is of round 0
   for (uint64_t count = rng.between(1, 4); count > 0; --count) {
     Entry entry;
     ++last;
@@ -51,9 +51,12 @@ Write random_write(Rng& rng, const ModelGroup& group) {
     case 1:  // a conflict: part of what is not committed is replaced
       if (last > committed) {
         write.truncate_from = committed + rng.between(1, last - committed);
-        add_entries(rng, group, write, write.truncate_from->previous());
+        // By a later leader: one with this index and ballot has one content, in every protocol.
+        next.promised = {next.promised.round + 1, NodeId{rng.next()}};
+        write.hard_state = next;
+        add_entries(rng, next.promised.round, write, write.truncate_from->previous());
       } else {
-        add_entries(rng, group, write, last);
+        add_entries(rng, next.promised.round, write, last);
       }
       break;
     case 2:  // log space is given back
@@ -73,7 +76,7 @@ Write random_write(Rng& rng, const ModelGroup& group) {
       }
       break;
     default:
-      add_entries(rng, group, write, last);
+      add_entries(rng, next.promised.round, write, last);
       if (rng.below(2) == 0) {
         next.committed = std::max(committed, Index{rng.between(committed.value, last.value)});
         write.hard_state = next;
@@ -106,6 +109,7 @@ std::string difference(Wal& log, std::map<GroupId, consensus::Recovered>& recove
       if (entry.kind == EntryKind::members) members.push_back(entry);
       if (runs.empty() || runs.back().ballot != entry.ballot) runs.push_back({index, entry.ballot});
     }
+    if (!got.damaged.empty()) return describe("damage", id);
     if (got.tail != entries) return describe("tail", id);
     if (got.members_entries != members) return describe("members entries", id);
     const auto same = [](const consensus::BallotRun& left, const consensus::BallotRun& right) {
@@ -259,6 +263,7 @@ RunResult run_script(FakeDisk& disk, const std::vector<ScriptStep>& script, uint
   }
   (*log)->flush();
   executor.settle();
+  executor.advance(std::chrono::milliseconds(300));  // the seal, and the mark of the end
   return result;
 }
 
@@ -277,6 +282,80 @@ Verdict judge(FakeDisk& disk, const std::vector<Model>& states, size_t first, si
   return {"recovered none of the states " + std::to_string(first) + " to " + std::to_string(last) +
               "; from the newest differs the " + problem,
           0};
+}
+
+namespace {
+
+// Of one group; reads back every entry that is not named as lost.
+std::string lie_about(Wal& log, FakeExecutor& executor, GroupId id, const consensus::Recovered& got,
+                      const ModelGroup& expected) {
+  if (got.hard_state != expected.hard_state) return describe("hard state", id);
+  if (got.snapshot != expected.snapshot) return describe("snapshot", id);
+  if (got.last_write != expected.last_write) return describe("last write", id);
+  if (got.last != last_of(expected)) return describe("last index", id);
+  const IndexRanges damaged(got.damaged);
+  std::vector<consensus::BallotRun> runs;
+  std::vector<Entry> members;
+  std::vector<Index> lost_members;
+  for (const auto& [index, entry] : expected.entries) {
+    if (runs.empty() || runs.back().ballot != entry.ballot) runs.push_back({index, entry.ballot});
+    const bool lost = damaged.contains(index);
+    if (entry.kind == EntryKind::members) {
+      if (lost) {
+        lost_members.push_back(index);
+      } else {
+        members.push_back(entry);
+      }
+    }
+    if (lost) continue;
+    std::optional<std::vector<Entry>> read;
+    log.read(id, {index, index}, 1 << 20U, [&](Result<std::vector<Entry>> answer) {
+      if (answer) read = std::move(*answer);
+    });
+    executor.settle();
+    if (!read || read->size() != 1 || read->front() != entry) {
+      return describe(("entry " + std::to_string(index.value)).c_str(), id);
+    }
+  }
+  const auto same = [](const consensus::BallotRun& left, const consensus::BallotRun& right) {
+    return left.first == right.first && left.ballot == right.ballot;
+  };
+  if (!std::ranges::equal(got.runs, runs, same)) return describe("ballots", id);
+  if (got.members_entries != members) return describe("members entries", id);
+  if (got.damaged_members != lost_members) return describe("lost members entries", id);
+  for (const IndexRange& range : got.damaged) {
+    const bool inside =
+        expected.entries.contains(range.first) && expected.entries.contains(range.last);
+    if (!inside) return describe("damage outside the log", id);
+  }
+  for (const Entry& entry : got.tail) {
+    const auto found = expected.entries.find(entry.index);
+    if (found == expected.entries.end() || found->second != entry) return describe("tail", id);
+  }
+  return "";
+}
+
+}  // namespace
+
+Truth judge_damaged(FakeDisk& disk, const Model& expected, const WalOptions& options) {
+  Truth truth;
+  FakeExecutor executor;
+  auto log = open_wal(disk, executor, options);
+  if (!log) {
+    truth.refused = log.error().kind == ErrorKind::corrupt;
+    if (!truth.refused) truth.lie = "refused for another reason: " + log.error().text;
+    return truth;
+  }
+  if ((*log)->groups().size() != expected.size()) {
+    truth.lie = "the number of groups";
+    return truth;
+  }
+  for (const auto& [id, group] : expected) {
+    const consensus::Recovered got = (*log)->take_recovered(id);
+    truth.damaged += IndexRanges(got.damaged).count();
+    if (truth.lie.empty()) truth.lie = lie_about(**log, executor, id, got, group);
+  }
+  return truth;
 }
 
 std::string enumerate_crashes(uint64_t seed, size_t steps) {

@@ -39,7 +39,13 @@ struct RunResult {
   size_t failures = 0;
   bool order_kept = true;
 };
-inline WalOptions tiny_segments() { return {"wal", 16384, size_t{1} << 20U}; }
+inline WalOptions tiny_segments() {
+  WalOptions options;
+  options.directory = "wal";
+  options.segment_bytes = 20480;
+  options.recovered_tail_bytes = size_t{1} << 20U;
+  return options;
+}
 // Appends the script's steps, with flushes, half-finished batches and reads at places chosen by
 // the seed, until the end or until the log reports a failure.
 RunResult run_script(FakeDisk& disk, const std::vector<ScriptStep>& script, uint64_t seed);
@@ -53,6 +59,16 @@ struct Verdict {
 };
 // Opens the log and compares it with states[first..last].
 Verdict judge(FakeDisk& disk, const std::vector<Model>& states, size_t first, size_t last);
+
+// What a log with damage says, compared with what it once held.
+struct Truth {
+  std::string lie;       // empty: nothing false was said
+  bool refused = false;  // it said nothing
+  uint64_t damaged = 0;  // entries named as lost
+};
+// Everything that was durable must be there or be named; positions, ballots, hard state and the
+// end of the log must be right.
+Truth judge_damaged(FakeDisk& disk, const Model& expected, const WalOptions& options);
 
 // Breaks the power at every disk operation of the script and judges every state that the disk
 // may be left in, and what the log does with it next. Empty, or the first problem found.

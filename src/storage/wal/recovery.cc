@@ -1,82 +1,15 @@
 #include "storage/wal/recovery.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
-#include "base/log.h"
 #include "base/mutant.h"
+#include "storage/wal/end_mark.h"
+#include "storage/wal/segment_chain.h"
+#include "storage/wal/stored_write.h"
 
 namespace quorate::storage::wal {
 namespace {
-
-constexpr std::string_view kSuffix = ".wal";
-// The first look at a segment: its header and, nearly always, its whole checkpoint.
-constexpr uint64_t kFirstLookBytes = uint64_t{64} << 10U;
-// Checksums are computed over at most this many times the size of what is searched, so that
-// bytes made to look like records cannot keep a start busy for ever.
-constexpr uint64_t kSearchRounds = 64;
-
-std::optional<uint64_t> file_number(std::string_view name) {
-  if (!name.ends_with(kSuffix)) return std::nullopt;
-  name.remove_suffix(kSuffix.size());
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
-  return number;
-}
-
-std::unexpected<Error> corrupt(const Segment& segment, uint64_t offset, const std::string& why) {
-  return fail(ErrorKind::corrupt,
-              "log segment " + segment.path + " is damaged at offset " + std::to_string(offset) +
-                  ": " + why +
-                  ". Records that were once durable are lost, so this member must not take part "
-                  "with what is left: move its data directory away and start it again, it will "
-                  "be re-admitted and copy the data from its peers");
-}
-
-Result<Bytes> load(Segment& segment, uint64_t limit) {
-  std::string content(std::min(segment.filled, limit), '\0');
-  auto got = segment.file->read_at(0, {reinterpret_cast<uint8_t*>(content.data()), content.size()});
-  if (!got) {
-    return fail(got.error().kind, "the log cannot be read: " + got.error().text +
-                                      "; check the device, then start the member again");
-  }
-  content.resize(*got);
-  return Bytes::adopt(std::move(content));
-}
-
-struct SearchResult {
-  std::optional<uint64_t> proof;  // offset of a record of a batch that began behind the damage
-  uint64_t generation_max = 0;    // of any record seen
-};
-
-// Looks for a record whose batch began behind `damage`: it was written only after the damaged
-// bytes had been synced. Records of the damaged batch itself may legally have outlived it.
-SearchResult search(std::string_view segment, uint64_t damage, uint64_t generation,
-                    uint64_t newer_than) {
-  SearchResult result;
-  uint64_t budget = kSearchRounds * segment.size();
-  uint64_t offset = align_up(damage, kRecordAlignment);
-  for (; offset + kRecordHeaderBytes <= segment.size(); offset += kRecordAlignment) {
-    const auto record = sight_record(segment, offset);
-    if (!record || (generation != 0 && record->header.generation != generation)) continue;
-    if (record->payload.size() > budget) {
-      result.proof = offset;  // cannot be told apart in reasonable time: refuse
-      return result;
-    }
-    budget -= record->payload.size();
-    if (!verify_record(segment, offset, *record)) continue;
-    result.generation_max = std::max(result.generation_max, record->header.generation);
-    if (record->header.batch_begin > damage && record->header.generation > newer_than) {
-      if (!QRT_MUTANT(D03)) result.proof = offset;
-      return result;
-    }
-    const uint64_t end = record->payload_offset + record->payload.size();
-    offset = align_up(end, kRecordAlignment) - kRecordAlignment;
-  }
-  return result;
-}
 
 class Recovery {
  public:
@@ -86,238 +19,138 @@ class Recovery {
 
  private:
   using Step = Result<void>;
-  struct Opening {  // the first record of a segment
-    Checkpoint checkpoint;
-    uint64_t number = 0;
+  struct Salvaged {  // read while it was unknown what the log holds
+    GroupId group;
+    consensus::Entry entry;
+    Position position;
   };
 
-  Step scan();
-  Step scan_file(const std::string& name, uint64_t number);
-  Step find_head();
-  Step follow_chain();
-  Step check_unused();
-  Step replay_all();
-  Step replay(Segment& segment, std::optional<uint64_t> expected_end);
-  Step apply(Segment& segment, const Record& record, uint64_t offset, const Bytes& content);
-  Step apply_checkpoint(Segment& segment, const Record& record, uint64_t offset);
-  Step apply_write(Segment& segment, const Record& record, uint64_t offset, const Bytes& content);
+  Step replay(const ChainLink& link, bool last);
+  bool believable(const Record& record, uint64_t offset) const;
+  bool is_torn(const Bytes& content, uint64_t offset, const ChainLink& link, bool last);
   Step rewrite_last_batch(Segment& segment, const Bytes& content, uint64_t end);
-  bool follows(const Record& record, uint64_t offset) const;
-  Result<std::optional<Opening>> opening_of(Segment& segment);
-  RecoveredGroup& group(GroupId id);
+
+  Step apply(Segment& segment, const Record& record, uint64_t offset, StoredWrite* write);
+  Step apply_checkpoint(Segment& segment, const Record& record, uint64_t offset);
+  Step apply_state(Segment& segment, const Record& record, uint64_t offset);
+  Step apply_write(Segment& segment, const Record& record, uint64_t offset, StoredWrite& stored);
+
+  void lose(const Segment& segment, uint64_t offset, const std::string& why);
+  bool adopt(const StoredGroup& told);
+  void use_salvage();
+  static bool contradicts(const StoredGroup& told, const GroupState& state);
+  void begin_with(const StoredGroup& told);
+  Step find_damaged();
+  Step check_end();
+  RecoveredGroup& group(GroupId id) {
+    return log_.groups.try_emplace(id, *log_.live).first->second;
+  }
 
   world::Disk& disk_;
   const std::string directory_;
   RecoveredLog log_;
-  std::map<uint64_t, std::shared_ptr<Segment>> headed_;  // files with a valid header
-  std::vector<std::shared_ptr<Segment>> headless_;
-  uint64_t head_ = 0;
-  std::map<uint64_t, Opening> openings_;  // of the segments in the chain
   std::optional<RecordHeader> previous_;  // of the record replayed last
+  uint64_t expected_ = 0;                 // number of the next record; 0: any
+  // Records from this number on are lost, and nothing has told yet what they had changed.
+  std::optional<uint64_t> lost_since_;
+  bool resuming_ = false;  // behind a loss: only the beginning of a batch is believed
+  uint64_t proven_ = 0;    // damage before this offset of the last segment is no torn tail
+  std::vector<Salvaged> salvage_;
 };
 
 Result<RecoveredLog> Recovery::run() {
-  if (auto done = scan(); !done) return std::unexpected(done.error());
-  if (auto done = find_head(); !done) return std::unexpected(done.error());
-  if (auto done = follow_chain(); !done) return std::unexpected(done.error());
-  if (auto done = check_unused(); !done) return std::unexpected(done.error());
-  if (auto done = replay_all(); !done) return std::unexpected(done.error());
-  ++log_.next_generation;
+  SegmentChain chain(disk_, directory_);
+  if (auto done = chain.find(); !done) return std::unexpected(done.error());
+  log_.damage = std::move(chain.damage);
+  log_.free = std::move(chain.free);
+  log_.next_file = chain.next_file;
+  log_.next_generation = chain.generation_max + 1;
+  for (size_t place = 0; place < chain.links.size(); ++place) {
+    const bool last = place + 1 == chain.links.size();
+    log_.segments.emplace(chain.links[place].segment->generation, chain.links[place].segment);
+    if (auto done = replay(chain.links[place], last); !done) return std::unexpected(done.error());
+  }
+  if (auto done = find_damaged(); !done) return std::unexpected(done.error());
+  if (auto done = check_end(); !done) return std::unexpected(done.error());
   return std::move(log_);
 }
 
-Recovery::Step Recovery::scan() {
-  log_.next_generation = 0;  // for now the highest one seen
-  auto names = disk_.list(directory_);
-  if (!names) return std::unexpected(names.error());
-  for (const std::string& name : *names) {
-    const auto number = file_number(name);
-    if (!number) continue;
-    if (auto done = scan_file(name, *number); !done) return done;
-  }
-  return {};
-}
-
-Recovery::Step Recovery::scan_file(const std::string& name, uint64_t number) {
-  log_.next_file = std::max(log_.next_file, number + 1);
-  auto segment = std::make_shared<Segment>();
-  segment->path = directory_ + "/" + name;
-  auto file = disk_.open(segment->path, world::OpenMode::read_write);
-  if (!file) return std::unexpected(file.error());
-  segment->file = std::move(*file);
-  auto size = segment->file->size();
-  if (!size) return std::unexpected(size.error());
-  if (*size > kSegmentBytesMax) {
-    return fail(ErrorKind::corrupt,
-                "log segment " + segment->path +
-                    " is larger than any this program writes; move "
-                    "the file away if it does not belong here, otherwise move the data directory "
-                    "away and start the member again, it will copy the data from its peers");
-  }
-  segment->filled = *size;
-  auto page = load(*segment, kPageBytes);
-  if (!page) return std::unexpected(page.error());
-  auto generation = decode_segment_header(page->view());
-  if (!generation) {
-    return fail(generation.error().kind, segment->path + " " + generation.error().text);
-  }
-  if (!*generation) {
-    headless_.push_back(std::move(segment));
-    return {};
-  }
-  segment->generation = **generation;
-  log_.next_generation = std::max(log_.next_generation, segment->generation);
-  const auto [place, fresh] = headed_.emplace(segment->generation, segment);
-  if (!fresh) {
-    return corrupt(*segment, 0, "it has the same generation as " + place->second->path);
-  }
-  return {};
-}
-
-Result<std::optional<Recovery::Opening>> Recovery::opening_of(Segment& segment) {
-  auto content = load(segment, kFirstLookBytes);
-  if (!content) return std::unexpected(content.error());
-  if (content->size() >= kPageBytes + kRecordHeaderBytes) {
-    Decoder claimed(content->view().substr(kPageBytes + 4, 4));
-    const uint64_t needed = kPageBytes + kRecordHeaderBytes + claimed.u32();
-    if (needed > content->size() && needed <= segment.filled) content = load(segment, needed);
-    if (!content) return std::unexpected(content.error());
-  }
-  const auto record = parse_record(content->view(), kPageBytes, segment.generation);
-  if (!record || record->header.type != RecordType::checkpoint) return std::optional<Opening>();
-  auto checkpoint = decode_checkpoint(record->payload);
-  if (!checkpoint) return std::optional<Opening>();
-  return std::optional<Opening>({std::move(*checkpoint), record->header.number});
-}
-
-// The newest segment that was really begun. Newer ones may have a header and a torn first batch.
-Recovery::Step Recovery::find_head() {
-  for (auto segment = headed_.rbegin(); segment != headed_.rend(); ++segment) {
-    auto opening = opening_of(*segment->second);
-    if (!opening) return std::unexpected(opening.error());
-    if (!*opening) continue;
-    head_ = segment->first;
-    openings_.emplace(head_, std::move(**opening));
-    return {};
-  }
-  return {};
-}
-
-Recovery::Step Recovery::follow_chain() {
-  if (head_ == 0) return {};
-  const uint64_t oldest = openings_.at(head_).checkpoint.oldest_needed;
-  uint64_t generation = head_;
-  while (true) {
-    const auto segment = headed_.find(generation);
-    if (segment == headed_.end()) {
-      return fail(ErrorKind::corrupt,
-                  "the log in " + directory_ + " lacks the segment of generation " +
-                      std::to_string(generation) +
-                      ": its file is missing or damaged at offset 0. Move this member's data "
-                      "directory away and start it again, it will be re-admitted and copy the "
-                      "data from its peers");
-    }
-    log_.segments.emplace(generation, segment->second);
-    if (!openings_.contains(generation)) {
-      auto opening = opening_of(*segment->second);
-      if (!opening) return std::unexpected(opening.error());
-      if (!*opening) {
-        return corrupt(*segment->second, kPageBytes, "its first record is not valid");
-      }
-      openings_.emplace(generation, std::move(**opening));
-    }
-    headed_.erase(segment);
-    if (generation <= oldest) return {};
-    const uint64_t previous = openings_.at(generation).checkpoint.previous;
-    if (previous >= generation || previous < oldest) {
-      return corrupt(*log_.segments.at(generation), kPageBytes,
-                     "it does not name a segment before it");
-    }
-    generation = previous;
-  }
-}
-
-// Segments outside the chain are free, unless they prove that the chain ended later.
-Recovery::Step Recovery::check_unused() {
-  const auto refuse = [this](Segment& segment, uint64_t damage, uint64_t generation) -> Step {
-    auto content = load(segment, segment.filled);
-    if (!content) return std::unexpected(content.error());
-    const SearchResult found = search(content->view(), kPageBytes, generation, head_);
-    log_.next_generation = std::max(log_.next_generation, found.generation_max);
-    if (!found.proof) return {};
-    return corrupt(segment, damage,
-                   "it is not valid there, but a valid record of a later batch follows at offset " +
-                       std::to_string(*found.proof));
-  };
-  for (auto& [generation, segment] : headed_) {
-    if (generation > head_) {
-      if (auto done = refuse(*segment, kPageBytes, generation); !done) return done;
-    }
-    log_.free.push_back(segment);
-  }
-  for (auto& segment : headless_) {
-    if (auto done = refuse(*segment, 0, 0); !done) return done;
-    log_.free.push_back(segment);
-  }
-  return {};
-}
-
-Recovery::Step Recovery::replay_all() {
-  for (auto segment = log_.segments.begin(); segment != log_.segments.end(); ++segment) {
-    const auto next = std::next(segment);
-    std::optional<uint64_t> expected_end;
-    if (next != log_.segments.end()) {
-      expected_end = openings_.at(next->first).checkpoint.previous_end;
-    }
-    if (auto done = replay(*segment->second, expected_end); !done) return done;
-  }
-  return {};
-}
-
-// Whether the record is the one that comes next.
-bool Recovery::follows(const Record& record, uint64_t offset) const {
+// Whether the record is the one that comes next, or one that may follow what was lost.
+bool Recovery::believable(const Record& record, uint64_t offset) const {
   if (QRT_MUTANT(D06)) return true;
   const RecordHeader& header = record.header;
-  const bool opens = offset == kPageBytes;
-  if (opens != (header.type == RecordType::checkpoint)) return false;
-  if (previous_ && header.number != previous_->number + 1) return false;
-  if (opens || previous_->following == 0) return header.batch_begin == offset;
+  const bool opens_segment = offset == kPageBytes;
+  if (opens_segment != (header.type == RecordType::checkpoint)) return false;
+  if (header.number < expected_) return false;
+  if (resuming_ || opens_segment) return header.batch_begin == offset;
+  if (expected_ != 0 && header.number != expected_) return false;
+  if (previous_->following == 0) return header.batch_begin == offset;
   return header.batch_begin == previous_->batch_begin &&
          header.following == previous_->following - 1;
 }
 
-Recovery::Step Recovery::replay(Segment& segment, std::optional<uint64_t> expected_end) {
-  auto content = load(segment, segment.filled);
-  if (!content) return std::unexpected(content.error());
+// What cannot be believed at the end of the log was never acknowledged, unless a later batch is
+// behind it.
+bool Recovery::is_torn(const Bytes& content, uint64_t offset, const ChainLink& link, bool last) {
+  if (!last || offset < proven_) return false;
+  const auto proof = later_batch(content.view(), offset, link.segment->generation);
+  if (proof) proven_ = std::max(proven_, *proof);
+  return !proof;
+}
+
+Recovery::Step Recovery::replay(const ChainLink& link, bool last) {
+  Segment& segment = *link.segment;
+  auto loaded = load_segment(segment, segment.filled);
+  if (!loaded) return std::unexpected(loaded.error());
+  const Bytes& content = *loaded;
+  segment.end = link.end.value_or(0);
+  if (link.behind_gap) lost_since_ = lost_since_.value_or(expected_);
+  resuming_ = link.behind_gap;
+  proven_ = 0;
+  const uint64_t limit = link.end.value_or(content.size());
   uint64_t offset = kPageBytes;
-  while (!expected_end || offset < *expected_end) {
-    const auto record = parse_record(content->view(), offset, segment.generation);
-    if (!record || !follows(*record, offset)) break;
-    if (auto done = apply(segment, *record, offset, *content); !done) return done;
-    previous_ = record->header;
-    log_.next_number = record->header.number + 1;
-    offset = record->next;
+  while (offset < limit) {
+    const auto record = parse_record(content.view(), offset, segment.generation);
+    if (record && believable(*record, offset)) {
+      std::optional<StoredWrite> write;
+      if (record->header.type == RecordType::write) {
+        write = decode_write(*record, content);
+        if (!write || !record->header.group) {
+          return refuse_log(place_of(segment, offset, "its record makes no sense"));
+        }
+        if (!write->whole && is_torn(content, offset, link, last)) break;
+      }
+      if (auto done = apply(segment, *record, offset, write ? &*write : nullptr); !done) {
+        return done;
+      }
+      previous_ = record->header;
+      expected_ = record->header.number + 1;
+      resuming_ = false;
+      offset = record->next;
+      continue;
+    }
+    if (is_torn(content, offset, link, last)) break;
+    const auto next = next_batch(content.view(), offset, limit, segment.generation, expected_);
+    lose(segment, offset, "records are lost up to offset " + std::to_string(next.value_or(limit)));
+    offset = next.value_or(limit);
   }
-  if (expected_end) {
-    if (offset == *expected_end || QRT_MUTANT(D03)) return {};
-    return corrupt(segment, offset,
-                   "no valid record is there, but the next segment says that the log went on to "
-                   "offset " +
-                       std::to_string(*expected_end));
+  if (QRT_MUTANT(D03)) lost_since_.reset();
+  if (!last) {
+    // Without its end being told, whether something is missing shows in the next number.
+    return {};
   }
-  if (offset == kPageBytes) {
-    return corrupt(segment, offset, "its first record does not continue the segment before");
-  }
-  const SearchResult found = search(content->view(), offset, segment.generation, 0);
-  if (found.proof) {
-    return corrupt(segment, offset,
-                   "no valid record is there, but a valid record of a later batch follows at "
-                   "offset " +
-                       std::to_string(*found.proof));
+  if (offset == kPageBytes && !previous_) {
+    return refuse_log(place_of(segment, offset, "its first record is not valid"));
   }
   log_.last_generation = segment.generation;
   log_.last_end = offset;
-  return rewrite_last_batch(segment, *content, offset);
+  return rewrite_last_batch(segment, content, offset);
+}
+
+void Recovery::lose(const Segment& segment, uint64_t offset, const std::string& why) {
+  log_.damage.push_back(place_of(segment, offset, why));
+  lost_since_ = lost_since_.value_or(expected_);
+  resuming_ = true;
 }
 
 // After a failed sync, or a kill before it, the page cache may show what the disk does not have
@@ -325,76 +158,214 @@ Recovery::Step Recovery::replay(Segment& segment, std::optional<uint64_t> expect
 Recovery::Step Recovery::rewrite_last_batch(Segment& segment, const Bytes& content, uint64_t end) {
   const uint64_t begin = previous_ ? previous_->batch_begin : kPageBytes;
   const uint64_t stop = std::min<uint64_t>(end, content.size());
-  if (begin >= stop) return {};
+  if (begin >= stop || resuming_) return {};
   auto written = segment.file->write_at(begin, content.slice(begin, stop - begin).span());
   if (written) written = segment.file->sync_data();
   if (!written) return std::unexpected(explain(written.error(), "write to " + segment.path));
   return {};
 }
 
-RecoveredGroup& Recovery::group(GroupId id) {
-  return log_.groups.try_emplace(id, *log_.live).first->second;
-}
+// ---- What the records say.
 
 Recovery::Step Recovery::apply(Segment& segment, const Record& record, uint64_t offset,
-                               const Bytes& content) {
+                               StoredWrite* write) {
+  // A segment before this one may have ended earlier than it should have.
+  if (expected_ != 0 && record.header.number > expected_) {
+    lost_since_ = lost_since_.value_or(expected_);
+  }
   switch (record.header.type) {
     case RecordType::checkpoint:
       return apply_checkpoint(segment, record, offset);
-    case RecordType::write:
-      return apply_write(segment, record, offset, content);
+    case RecordType::state:
     case RecordType::seal:
-      return {};
+      return apply_state(segment, record, offset);
+    case RecordType::write:
+      return apply_write(segment, record, offset, *write);
   }
   return {};
 }
 
+bool Recovery::contradicts(const StoredGroup& told, const GroupState& state) {
+  return state.hard_state != told.hard_state || state.last_write != told.last_write ||
+         state.last != told.last || state.snapshot.index != told.snapshot.index ||
+         state.snapshot.ballot != told.snapshot.ballot;
+}
+
+// The oldest segment's checkpoint. In format 1 it does not say which entries stood before it; all
+// of them have been dropped since.
+void Recovery::begin_with(const StoredGroup& told) {
+  GroupState& state = group(told.group).state;
+  if (told.identities && state.adopt(told)) return;
+  state.hard_state = told.hard_state;
+  state.last_write = told.last_write;
+  state.last = told.last;
+  state.snapshot = told.snapshot;
+  state.snapshot.members = Bytes(told.snapshot.members.view());
+}
+
 Recovery::Step Recovery::apply_checkpoint(Segment& segment, const Record& record, uint64_t offset) {
-  const auto checkpoint = decode_checkpoint(record.payload);
-  if (!checkpoint) return corrupt(segment, offset, "its checkpoint makes no sense");
+  const auto told = told_by(record);
+  if (!told) return refuse_log(place_of(segment, offset, "its checkpoint makes no sense"));
   const bool first = !previous_.has_value();
-  for (const CheckpointGroup& stored : checkpoint->groups) {
-    GroupState& state = group(stored.group).state;
+  for (const StoredGroup& stored : told->groups) {
     if (first) {
-      state.hard_state = stored.hard_state;
-      state.last_write = stored.last_write;
-      state.last = stored.last;
-      state.snapshot = stored.snapshot;
-      state.snapshot.members = Bytes(stored.snapshot.members.view());
-    } else if (state.hard_state != stored.hard_state || state.last_write != stored.last_write ||
-               state.last != stored.last || state.snapshot != stored.snapshot) {
-      return corrupt(segment, offset, "its checkpoint contradicts the records before it");
+      begin_with(stored);
+    } else if (lost_since_) {
+      if (adopt(stored)) continue;
+      return refuse_log(place_of(segment, offset,
+                                 "its checkpoint does not tell what the lost records before it "
+                                 "had changed"));
+    } else if (contradicts(stored, group(stored.group).state)) {
+      return refuse_log(
+          place_of(segment, offset, "its checkpoint contradicts the records before it"));
+    }
+  }
+  if (lost_since_) use_salvage();
+  lost_since_.reset();
+  return {};
+}
+
+Recovery::Step Recovery::apply_state(Segment& segment, const Record& record, uint64_t offset) {
+  if (record.header.format == 0) return {};  // a seal of format 1 tells nothing
+  const auto told = told_by(record);
+  if (!told) return refuse_log(place_of(segment, offset, "its state record makes no sense"));
+  // Does it reach back to before the loss? Otherwise the next checkpoint may tell.
+  if (lost_since_ && told->covers > *lost_since_) return {};
+  for (const StoredGroup& stored : told->groups) {
+    if (lost_since_) {
+      if (!adopt(stored)) return {};
+    } else if (contradicts(stored, group(stored.group).state)) {
+      return refuse_log(
+          place_of(segment, offset, "its state record contradicts the records before it"));
+    }
+  }
+  lost_since_.reset();
+  return {};
+}
+
+Recovery::Step Recovery::apply_write(Segment& segment, const Record& record, uint64_t offset,
+                                     StoredWrite& stored) {
+  consensus::Write& write = stored.write;
+  if (lost_since_) {
+    // Which of these entries are still in the log will be known later, or never.
+    size_t place = 0;
+    for (auto* list : {&write.entries, &write.repairs}) {
+      for (consensus::Entry& entry : *list) {
+        const Position& position = stored.positions[place++];
+        if (!position) continue;
+        if (entry.kind != consensus::EntryKind::members) entry.data = {};
+        entry.data = Bytes(entry.data.view());
+        salvage_.push_back({record.header.group, std::move(entry), position});
+      }
+    }
+    return {};
+  }
+  RecoveredGroup& recovered = group(record.header.group);
+  if (const char* rule = recovered.state.broken_rule(write, stored.keep_rest)) {
+    return refuse_log(
+        place_of(segment, offset, std::string("its record breaks the rule that ") + rule));
+  }
+  if (!stored.whole) {
+    log_.damage.push_back(place_of(segment, offset, "entries of its record are lost"));
+  }
+  recovered.state.apply(write, stored.keep_rest);
+  recovered.positions.apply(write, stored.keep_rest, stored.positions);
+  auto& members = recovered.members;
+  if (write.truncate_from) members.erase(members.lower_bound(*write.truncate_from), members.end());
+  if (write.snapshot) {
+    if (write.install && !stored.keep_rest) members.clear();
+    members.erase(members.begin(), members.upper_bound(write.snapshot->index));
+  }
+  size_t place = 0;
+  for (auto* list : {&write.entries, &write.repairs}) {
+    for (consensus::Entry& entry : *list) {
+      const bool whole = static_cast<bool>(stored.positions[place++]);
+      members.erase(entry.index);
+      if (entry.kind != consensus::EntryKind::members || !whole) continue;
+      entry.data = Bytes(entry.data.view());  // otherwise it would keep the whole segment
+      members.emplace(entry.index, entry);
     }
   }
   return {};
 }
 
-Recovery::Step Recovery::apply_write(Segment& segment, const Record& record, uint64_t offset,
-                                     const Bytes& content) {
-  auto stored = decode_write(record, content);
-  if (!stored || !record.header.group) {
-    return corrupt(segment, offset, "its record makes no sense");
+// ---- What was lost.
+
+bool Recovery::adopt(const StoredGroup& told) {
+  RecoveredGroup& recovered = group(told.group);
+  GroupState& state = recovered.state;
+  const BallotRuns before = state.runs;
+  const Index last_before = state.last;
+  if (!state.adopt(told)) return false;
+  const Index first =
+      std::max(told.identities ? told.since : state.last.next(), state.snapshot.index.next());
+  for (Index index = first; index <= last_before; ++index) {
+    const bool same = index <= state.last && before.find(index) == state.runs.find(index);
+    if (!same) recovered.positions.forget(index);
   }
-  consensus::Write& write = stored->write;
-  RecoveredGroup& recovered = group(record.header.group);
-  if (const char* rule = recovered.state.broken_rule(write, stored->keep_rest)) {
-    return corrupt(segment, offset, std::string("its record breaks the rule that ") + rule);
+  recovered.positions.truncate_from(state.last.next());
+  recovered.positions.drop_through(state.snapshot.index);
+  std::erase_if(recovered.members, [&](const auto& known) {
+    return !state.members.contains(known.first) ||
+           state.runs.find(known.first) != known.second.ballot;
+  });
+  return true;
+}
+
+void Recovery::use_salvage() {
+  for (Salvaged& found : salvage_) {
+    RecoveredGroup& recovered = group(found.group);
+    const GroupState& state = recovered.state;
+    const Index index = found.entry.index;
+    const bool in_log = index > state.snapshot.index && index <= state.last &&
+                        state.runs.find(index) == found.entry.ballot;
+    if (!in_log) continue;
+    recovered.positions.put(index, found.position);
+    if (state.members.contains(index)) {
+      recovered.members.insert_or_assign(index, std::move(found.entry));
+    }
   }
-  recovered.state.apply(write, stored->keep_rest);
-  recovered.positions.apply(write, stored->keep_rest, stored->positions);
-  auto& members = recovered.members;
-  if (write.truncate_from) members.erase(members.lower_bound(*write.truncate_from), members.end());
-  if (write.snapshot) {
-    if (write.install && !stored->keep_rest) members.clear();
-    members.erase(members.begin(), members.upper_bound(write.snapshot->index));
+  salvage_.clear();
+}
+
+// An entry that stands in the log and lies nowhere is damaged.
+Recovery::Step Recovery::find_damaged() {
+  if (lost_since_ && !QRT_MUTANT(D03_DOUBT)) {
+    return refuse_log(log_.damage.empty() ? "records of the log in " + directory_ + " are lost"
+                                          : log_.damage.back());
   }
-  for (consensus::Entry& entry : write.entries) {
-    members.erase(entry.index);
-    if (entry.kind != consensus::EntryKind::members) continue;
-    entry.data = Bytes(entry.data.view());  // otherwise it would keep the whole segment in memory
-    members.emplace(entry.index, entry);
+  for (auto& [id, recovered] : log_.groups) {
+    GroupState& state = recovered.state;
+    for (Index index = state.snapshot.index.next(); index <= state.last; ++index) {
+      if (recovered.positions.find(index) != nullptr) continue;
+      const auto ballot = state.runs.find(index);
+      if (!ballot) {
+        return refuse_log("entry " + std::to_string(index.value) + " of group " +
+                          std::to_string(id.value) + " in the log in " + directory_ +
+                          " is lost, and nothing says which one it was");
+      }
+      if (*ballot != consensus::Ballot{}) state.damaged.add({index, index});
+    }
+    if (state.hard_state.committed > std::max(state.last, state.snapshot.index)) {
+      return refuse_log("the log in " + directory_ + " ends at entry " +
+                        std::to_string(state.last.value) + " but says that entry " +
+                        std::to_string(state.hard_state.committed.value) + " is committed");
+    }
   }
   return {};
+}
+
+// The log itself cannot tell that its last pages or its newest file are gone.
+Recovery::Step Recovery::check_end() {
+  log_.next_number = std::max<uint64_t>(expected_, 1);
+  const auto mark = read_end_mark(disk_, directory_);
+  if (!mark) return {};
+  log_.mark_sequence = mark->sequence;
+  log_.next_generation = std::max(log_.next_generation, mark->generation + 1);
+  if (mark->number < log_.next_number || QRT_MUTANT(D05)) return {};
+  return refuse_log("the log in " + directory_ + " ends with record " +
+                    std::to_string(log_.next_number - 1) + " but once reached record " +
+                    std::to_string(mark->number) + ": its end is lost");
 }
 
 }  // namespace

@@ -1,9 +1,14 @@
-// storage/wal/recovery.h: what the segments of a directory say after a crash.
+// storage/wal/recovery.h: what the segments of a directory say after a crash, or after rot.
 //
-// Exactly one thing may be incomplete: the last batch, because the next one is written only
-// after its sync. So a damaged record is a torn tail when no later batch can be found behind it
-// and corruption otherwise. Nothing is written here but the last batch once more, with the same
-// bytes: they may have been read from a page cache that the disk never saw.
+// Exactly one thing may legally be incomplete: the last batch, because the next one is written
+// only after its sync. So what cannot be believed is a torn tail when no later batch is behind
+// it, and damage otherwise. Damage takes content: which entries were lost, the newest hard state
+// and the end of the log are told by the records behind it (docs/decisions/0013). Where they do
+// not tell, the log is refused. Invariant: what is answered was durable, nothing that was durable
+// is missing without being named, or there is no answer.
+//
+// Nothing is written here but the last batch once more, with the same bytes: they may have been
+// read from a page cache that the disk never saw.
 #pragma once
 
 #include <map>
@@ -21,7 +26,7 @@ struct RecoveredGroup {
   explicit RecoveredGroup(LiveEntries& live) : positions(live) {}
   GroupState state;
   EntryPositions positions;
-  std::map<Index, consensus::Entry> members;  // the `members` entries in the log
+  std::map<Index, consensus::Entry> members;  // the `members` entries that are whole
 };
 
 struct RecoveredLog {
@@ -32,8 +37,10 @@ struct RecoveredLog {
   uint64_t next_generation = 1;
   uint64_t next_number = 1;
   uint64_t next_file = 1;
-  uint64_t last_generation = 0;  // of the segment the log ends in, 0 if there is none
-  uint64_t last_end = 0;         // and where it ends there
+  uint64_t last_generation = 0;     // of the segment the log ends in, 0 if there is none
+  uint64_t last_end = 0;            // and where it ends there
+  uint64_t mark_sequence = 0;       // of the newest end mark
+  std::vector<std::string> damage;  // a sentence for each place
 };
 
 Result<RecoveredLog> recover_log(world::Disk& disk, const std::string& directory);

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/mutant.h"
+#include "storage/wal/stored_write.h"
 
 namespace quorate::storage::wal {
 namespace {
@@ -39,6 +40,7 @@ Result<void> begin_segment(world::Disk& disk, const std::string& directory, Segm
   if (auto written = segment.file->write_at(0, as_bytes(header)); !written) return written;
   if (auto synced = segment.file->sync_data(); !synced) return synced;
   segment.filled = std::max<uint64_t>(segment.filled, header.size());
+  segment.header_lost = false;
   if (!create) return {};
   return disk.sync_directory(directory);
 }
@@ -89,7 +91,7 @@ Result<void> BatchWriter::open_segment(const Batch& batch) {
 
 void BatchWriter::encode(Batch& batch) {
   const bool seal = batch.items.empty();
-  batch.records = batch.items.size() + (batch.rotation ? 1 : 0) + (seal ? 1 : 0);
+  batch.records = batch.items.size() + 1;
   CHECK(!(seal && batch.rotation), "a seal stands behind the batch it vouches for");
   RecordHeader header;
   header.generation = batch.segment->generation;
@@ -101,30 +103,26 @@ void BatchWriter::encode(Batch& batch) {
     finish_record(buffer_, start, header, batch.begin + start);
     ++header.number;
   };
-  if (batch.rotation) {
-    header.type = RecordType::checkpoint;
-    const size_t start = begin_record(buffer_);
-    encode_checkpoint(buffer_, batch.rotation->checkpoint);
-    finish(start);
-  }
-  if (seal) {
-    header.type = RecordType::seal;
-    finish(begin_record(buffer_));
-  }
-  std::vector<std::pair<size_t, size_t>> ranges;
+  header.type = batch.rotation ? RecordType::checkpoint
+                : seal         ? RecordType::seal
+                               : RecordType::state;
+  const size_t opening = begin_record(buffer_);
+  buffer_.raw(batch.told);
+  finish(opening);
+  EncodedWrite encoded;
   for (Batch::Item& item : batch.items) {
     header.type = RecordType::write;
     header.group = item.group;
     header.write = item.write.id;
-    ranges.clear();
     const size_t start = begin_record(buffer_);
-    encode_write(buffer_, item.write, item.keep_rest, &ranges);
-    for (const auto& [offset, size] : ranges) {
-      Decoder checksum(std::string_view(buffer_.text()).substr(offset + size - 4, 4));
-      item.positions.push_back({header.generation, static_cast<uint32_t>(batch.begin + offset),
-                                static_cast<uint32_t>(size), checksum.u32()});
-    }
+    encode_write(buffer_, item.write, item.keep_rest, encoded);
+    header.front = encoded.front;
     finish(start);
+    item.positions = std::move(encoded.positions);
+    for (Position& position : item.positions) {
+      position.generation = header.generation;
+      position.offset += static_cast<uint32_t>(batch.begin + start + kRecordHeaderBytes);
+    }
   }
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "consensus/replicated_log.h"
 #include "storage/wal/segment_format.h"
 #include "world/disk.h"
 
@@ -19,7 +20,9 @@ struct Segment {
   std::string path;
   std::unique_ptr<world::File> file;  // null until first used
   uint64_t generation = 0;
-  uint64_t filled = 0;  // bytes the file has: overwriting them changes no metadata
+  uint64_t filled = 0;       // bytes the file has: overwriting them changes no metadata
+  uint64_t end = 0;          // where its records end, once the log goes on in another; 0: unknown
+  bool header_lost = false;  // it has records, but its first page is damaged
 };
 
 // A segment that is new to the disk grows by this much at a time, so that neither a first start
@@ -34,11 +37,14 @@ struct Batch {
     std::vector<Position> positions;  // of its entries, once written
   };
   struct Rotation {  // the batch opens a segment
-    Checkpoint checkpoint;
+    uint64_t oldest_needed = 0;
+    uint64_t previous = 0;
+    uint64_t previous_end = 0;
     bool create = false;
   };
 
   std::vector<Item> items;  // none: a seal
+  std::string told;         // encoded: how things stand before this batch
   std::shared_ptr<Segment> segment;
   std::optional<Rotation> rotation;
   uint64_t begin = 0;         // offset in the segment

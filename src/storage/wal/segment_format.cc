@@ -5,38 +5,31 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/mutant.h"
-#include "consensus/entry_codec.h"
 
 namespace quorate::storage::wal {
 namespace {
 
 constexpr std::string_view kMagic{"QRTWAL\r\n", 8};
-constexpr uint32_t kFormatVersion = 1;
+constexpr uint32_t kFormatVersion = 2;
+constexpr uint32_t kOldestVersion = 1;
 constexpr size_t kSegmentHeaderBytes = 8 + 4 + 8;  // magic, version, generation; then its crc32c
 
-// What a write may hold, as bits of its first byte.
-constexpr uint8_t kHasHardState = 1;
-constexpr uint8_t kHasTruncation = 2;
-constexpr uint8_t kHasSnapshot = 4;
-constexpr uint8_t kInstalls = 8;
-constexpr uint8_t kKeepsRest = 16;
-constexpr uint8_t kAllFlags = 31;
+size_t checked_bytes(const RecordHeader& header, size_t payload) {
+  return kRecordHeaderBytes + (header.front == 0 ? payload : header.front);
+}
 
-constexpr size_t kVarintBytesMax = 10;
-constexpr size_t kBallotBytesMax = kVarintBytesMax + 8;
-constexpr size_t kHardStateBytesMax = 2 * kBallotBytesMax + kVarintBytesMax;
-
-uint32_t record_checksum(std::string_view record, uint64_t offset) {
-  const uint32_t content = crc32c(record.substr(4));
+// Of the header and that part of the payload which is under the record's own checksum.
+uint32_t record_checksum(std::string_view checked, uint64_t offset) {
+  const uint32_t content = crc32c(checked.substr(4));
   if (QRT_MUTANT(D06)) return content;
   Encoder address;
   address.u64(offset);
   return crc32c(address.text(), content);
 }
 
-bool known_type(uint8_t type) {
-  return type >= static_cast<uint8_t>(RecordType::checkpoint) &&
-         type <= static_cast<uint8_t>(RecordType::seal);
+bool known_type(uint8_t type, uint8_t format) {
+  const RecordType last = format == 0 ? RecordType::seal : RecordType::state;
+  return type >= static_cast<uint8_t>(RecordType::checkpoint) && type <= static_cast<uint8_t>(last);
 }
 
 std::string_view header_fields(const RecordHeader& header, size_t payload, Encoder& out) {
@@ -48,7 +41,8 @@ std::string_view header_fields(const RecordHeader& header, size_t payload, Encod
   out.u64(header.write.value);
   out.u32(header.batch_begin);
   out.u32(header.following);
-  out.u64(static_cast<uint64_t>(header.type));
+  out.u32(static_cast<uint32_t>(header.type) | uint32_t{header.format} << 8U);
+  out.u32(header.front);
   return out.text();
 }
 
@@ -75,10 +69,11 @@ Result<std::optional<uint64_t>> decode_segment_header(std::string_view page) {
       stored != crc32c(page.substr(0, kSegmentHeaderBytes))) {
     return std::optional<uint64_t>();
   }
-  if (version != kFormatVersion) {
+  if (version < kOldestVersion || version > kFormatVersion) {
     return fail(ErrorKind::invalid,
-                "has log format " + std::to_string(version) + ", this program reads format " +
-                    std::to_string(kFormatVersion) + "; start the version that wrote it");
+                "has log format " + std::to_string(version) + ", this program reads formats " +
+                    std::to_string(kOldestVersion) + " to " + std::to_string(kFormatVersion) +
+                    "; start the version that wrote it");
   }
   return std::optional<uint64_t>(generation);
 }
@@ -93,22 +88,23 @@ void finish_record(Encoder& out, size_t start, const RecordHeader& header, uint6
   CHECK(offset % kRecordAlignment == 0, "records lie where the search for them looks");
   const size_t payload = out.size() - start - kRecordHeaderBytes;
   CHECK(payload < kSegmentBytesMax, "a record fits into a segment");
+  CHECK(header.front <= payload, "the front is part of the payload");
   Encoder fields;
   const std::string_view bytes = header_fields(header, payload, fields);
   CHECK(bytes.size() == kRecordHeaderBytes, "the header's size is part of the format");
   std::memcpy(out.text().data() + start, bytes.data(), bytes.size());
   Encoder checksum;
-  checksum.u32(record_checksum(std::string_view(out.text()).substr(start), offset));
+  checksum.u32(record_checksum(
+      std::string_view(out.text()).substr(start, checked_bytes(header, payload)), offset));
   std::memcpy(out.text().data() + start, checksum.text().data(), 4);
   const size_t size = out.size() - start;
   out.text().append(align_up(size, kRecordAlignment) - size, '\0');
 }
 
-std::optional<Record> sight_record(std::string_view segment, uint64_t offset) {
-  if (offset > segment.size() || segment.size() - offset < kRecordHeaderBytes) {
-    return std::nullopt;
-  }
-  const std::string_view rest = segment.substr(offset);
+std::optional<Record> sight_record(std::string_view bytes, uint64_t offset, uint64_t base) {
+  const uint64_t place = offset - base;
+  if (place > bytes.size() || bytes.size() - place < kRecordHeaderBytes) return std::nullopt;
+  const std::string_view rest = bytes.substr(place);
   Decoder in(rest.substr(0, kRecordHeaderBytes));
   in.u32();  // the checksum
   const uint64_t payload = in.u32();
@@ -119,11 +115,17 @@ std::optional<Record> sight_record(std::string_view segment, uint64_t offset) {
   record.header.write = WriteId{in.u64()};
   record.header.batch_begin = in.u32();
   record.header.following = in.u32();
-  const uint64_t type = in.u64();
+  const uint32_t kind = in.u32();
+  record.header.front = in.u32();
+  const auto type = static_cast<uint8_t>(kind & 0xffU);
+  record.header.format = static_cast<uint8_t>(kind >> 8U & 0xffU);
+  const bool old = record.header.format == 0;
   const bool plausible =
-      record.header.generation != 0 && type <= UINT8_MAX &&
-      known_type(static_cast<uint8_t>(type)) && payload <= rest.size() - kRecordHeaderBytes &&
-      record.header.batch_begin >= kPageBytes && record.header.batch_begin % kPageBytes == 0 &&
+      record.header.generation != 0 && kind <= UINT16_MAX &&
+      (old ? record.header.front == 0 : record.header.format == kRecordFormat) &&
+      known_type(type, record.header.format) && payload <= rest.size() - kRecordHeaderBytes &&
+      record.header.front <= payload && record.header.batch_begin >= kPageBytes &&
+      record.header.batch_begin % kPageBytes == 0 &&
       (record.header.batch_begin <= offset || QRT_MUTANT(D06));
   if (!plausible) return std::nullopt;
   record.header.type = static_cast<RecordType>(type);
@@ -134,109 +136,20 @@ std::optional<Record> sight_record(std::string_view segment, uint64_t offset) {
   return record;
 }
 
-bool verify_record(std::string_view segment, uint64_t offset, const Record& record) {
-  const std::string_view whole = segment.substr(offset, kRecordHeaderBytes + record.payload.size());
-  Decoder stored(whole.substr(0, 4));
-  return record_checksum(whole, offset) == stored.u32();
+bool verify_record(std::string_view bytes, uint64_t offset, const Record& record, uint64_t base) {
+  const std::string_view checked =
+      bytes.substr(offset - base, checked_bytes(record.header, record.payload.size()));
+  Decoder stored(checked.substr(0, 4));
+  return record_checksum(checked, offset) == stored.u32();
 }
 
-std::optional<Record> parse_record(std::string_view segment, uint64_t offset, uint64_t generation) {
-  const auto record = sight_record(segment, offset);
+std::optional<Record> parse_record(std::string_view bytes, uint64_t offset, uint64_t generation,
+                                   uint64_t base) {
+  const auto record = sight_record(bytes, offset, base);
   if (!record) return std::nullopt;
   if (record->header.generation != generation && !QRT_MUTANT(D06)) return std::nullopt;
-  if (!verify_record(segment, offset, *record)) return std::nullopt;
+  if (!verify_record(bytes, offset, *record, base)) return std::nullopt;
   return record;
-}
-
-void encode_write(Encoder& out, const consensus::Write& write, bool keep_rest,
-                  std::vector<std::pair<size_t, size_t>>* entry_ranges) {
-  uint8_t flags = 0;
-  if (write.hard_state) flags |= kHasHardState;
-  if (write.truncate_from) flags |= kHasTruncation;
-  if (write.snapshot) flags |= kHasSnapshot;
-  if (write.install) flags |= kInstalls;
-  if (keep_rest) flags |= kKeepsRest;
-  out.u8(flags);
-  if (write.hard_state) consensus::encode_hard_state(out, *write.hard_state);
-  if (write.truncate_from) out.varint(write.truncate_from->value);
-  if (write.snapshot) consensus::encode_snapshot_meta(out, *write.snapshot);
-  out.varint(write.entries.size());
-  for (const consensus::Entry& entry : write.entries) {
-    const size_t begin = out.size();
-    consensus::encode_entry(out, entry);
-    if (entry_ranges != nullptr) entry_ranges->emplace_back(begin, out.size() - begin);
-  }
-}
-
-size_t encoded_write_size_max(const consensus::Write& write) {
-  size_t size = 1 + kHardStateBytesMax + kVarintBytesMax + kVarintBytesMax;
-  if (write.snapshot) {
-    size += 2 * kVarintBytesMax + kBallotBytesMax + write.snapshot->members.size();
-  }
-  for (const consensus::Entry& entry : write.entries) size += consensus::encoded_size_max(entry);
-  return size;
-}
-
-std::optional<StoredWrite> decode_write(const Record& record, const Bytes& segment) {
-  const Bytes payload = segment.slice(record.payload_offset, record.payload.size());
-  Decoder in(payload.view());
-  StoredWrite stored;
-  const uint8_t flags = in.u8();
-  if (flags > kAllFlags) return std::nullopt;
-  stored.write.id = record.header.write;
-  if ((flags & kHasHardState) != 0) stored.write.hard_state = consensus::decode_hard_state(in);
-  if ((flags & kHasTruncation) != 0) stored.write.truncate_from = Index{in.varint()};
-  if ((flags & kHasSnapshot) != 0) stored.write.snapshot = consensus::decode_snapshot_meta(in);
-  stored.write.install = (flags & kInstalls) != 0;
-  stored.keep_rest = (flags & kKeepsRest) != 0;
-  const uint64_t entries = in.varint();
-  for (uint64_t entry = 0; entry < entries && in.ok(); ++entry) {
-    const size_t begin = payload.size() - in.remaining();
-    stored.write.entries.push_back(consensus::decode_entry(in, payload));
-    if (!in.ok()) break;
-    const size_t end = payload.size() - in.remaining();
-    Decoder checksum(payload.view().substr(end - 4, 4));
-    stored.positions.push_back({record.header.generation,
-                                static_cast<uint32_t>(record.payload_offset + begin),
-                                static_cast<uint32_t>(end - begin), checksum.u32()});
-  }
-  if (!in.finished()) return std::nullopt;
-  return stored;
-}
-
-void encode_checkpoint(Encoder& out, const Checkpoint& checkpoint) {
-  out.u64(checkpoint.oldest_needed);
-  out.u64(checkpoint.previous);
-  out.u64(checkpoint.previous_end);
-  out.varint(checkpoint.groups.size());
-  for (const CheckpointGroup& group : checkpoint.groups) {
-    out.u64(group.group.value);
-    out.varint(group.last_write.value);
-    out.varint(group.last.value);
-    consensus::encode_hard_state(out, group.hard_state);
-    consensus::encode_snapshot_meta(out, group.snapshot);
-  }
-}
-
-std::optional<Checkpoint> decode_checkpoint(std::string_view payload) {
-  Decoder in(payload);
-  Checkpoint checkpoint;
-  checkpoint.oldest_needed = in.u64();
-  checkpoint.previous = in.u64();
-  checkpoint.previous_end = in.u64();
-  const uint64_t groups = in.varint();
-  for (uint64_t group = 0; group < groups && in.ok(); ++group) {
-    CheckpointGroup stored;
-    stored.group = GroupId{in.u64()};
-    stored.last_write = WriteId{in.varint()};
-    stored.last = Index{in.varint()};
-    stored.hard_state = consensus::decode_hard_state(in);
-    stored.snapshot = consensus::decode_snapshot_meta(in);
-    if (!stored.group) return std::nullopt;  // no group is numbered zero
-    checkpoint.groups.push_back(std::move(stored));
-  }
-  if (!in.finished()) return std::nullopt;
-  return checkpoint;
 }
 
 }  // namespace quorate::storage::wal

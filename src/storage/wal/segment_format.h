@@ -2,18 +2,19 @@
 //
 // A segment is a header page and then batches, each beginning on a page of its own, so that a
 // write in progress never touches a page that an earlier sync has made durable. A record is
-// believed only where it was meant to be: its checksum covers its bytes, the generation of its
-// segment and its offset in it. Whatever is decoded here may be damaged or hostile.
+// believed only where it was meant to be: its checksum covers its front, the generation of its
+// segment and its offset in it; the front names the entries behind it, each with a checksum of
+// its own, so that one of them can be lost alone. Whatever is decoded here may be damaged or
+// hostile. Format 1, in which the checksum covers the whole record, is still read.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <vector>
 
 #include "base/codec.h"
 #include "base/result.h"
-#include "consensus/replicated_log.h"
+#include "base/types.h"
 
 namespace quorate::storage::wal {
 
@@ -36,7 +37,8 @@ std::string encode_segment_header(uint64_t generation);  // one page
 // Empty when the page is no valid header; an error when its format is one we cannot read.
 Result<std::optional<uint64_t>> decode_segment_header(std::string_view page);
 
-enum class RecordType : uint8_t { checkpoint = 1, write = 2, seal = 3 };
+enum class RecordType : uint8_t { checkpoint = 1, write = 2, seal = 3, state = 4 };
+inline constexpr uint8_t kRecordFormat = 2;  // as written; 0 is what format 1 had there
 
 struct RecordHeader {
   uint64_t generation = 0;
@@ -46,6 +48,8 @@ struct RecordHeader {
   uint32_t batch_begin = 0;  // where in the segment its batch begins
   uint32_t following = 0;    // records that follow in the same batch
   RecordType type = RecordType::write;
+  uint8_t format = kRecordFormat;
+  uint32_t front = 0;  // bytes of payload under the record's checksum; 0: all of it
 };
 
 struct Record {
@@ -60,11 +64,14 @@ size_t begin_record(Encoder& out);
 // `start` is what begin_record() returned, `offset` the place of the record in its segment.
 void finish_record(Encoder& out, size_t start, const RecordHeader& header, uint64_t offset);
 // The record of this generation at `offset`, or nothing if there is none that can be believed.
-std::optional<Record> parse_record(std::string_view segment, uint64_t offset, uint64_t generation);
+// `base`: offset in the segment of the first byte of `bytes`.
+std::optional<Record> parse_record(std::string_view bytes, uint64_t offset, uint64_t generation,
+                                   uint64_t base = 0);
 // In two steps, for a search: what has the looks of a record, of whatever generation, ...
-std::optional<Record> sight_record(std::string_view segment, uint64_t offset);
-// ... and whether its checksum is right, which costs a pass over it.
-bool verify_record(std::string_view segment, uint64_t offset, const Record& record);
+std::optional<Record> sight_record(std::string_view bytes, uint64_t offset, uint64_t base = 0);
+// ... and whether its checksum is right, which costs a pass over its front.
+bool verify_record(std::string_view bytes, uint64_t offset, const Record& record,
+                   uint64_t base = 0);
 
 // Where an entry lies. Offset 0 (the header) means: nowhere.
 struct Position {
@@ -74,34 +81,5 @@ struct Position {
   uint32_t checksum = 0;  // the entry's own; a read must find the same one
   explicit operator bool() const { return offset != 0; }
 };
-
-// `keep_rest`: for an installed snapshot, whether the log held its last entry when the write was
-// queued. Recorded, because at recovery that entry may be in a segment long gone.
-void encode_write(Encoder& out, const consensus::Write& write, bool keep_rest,
-                  std::vector<std::pair<size_t, size_t>>* entry_ranges);
-size_t encoded_write_size_max(const consensus::Write& write);
-struct StoredWrite {
-  consensus::Write write;  // entries borrow from the payload
-  bool keep_rest = false;
-  std::vector<Position> positions;  // of the entries
-};
-std::optional<StoredWrite> decode_write(const Record& record, const Bytes& segment);
-
-// The first record of each segment: all that would otherwise have to be read from earlier ones.
-struct CheckpointGroup {
-  GroupId group;
-  WriteId last_write;
-  Index last;
-  consensus::HardState hard_state;
-  consensus::SnapshotMeta snapshot;
-};
-struct Checkpoint {
-  uint64_t oldest_needed = 0;  // generation of the first segment that holds a live entry
-  uint64_t previous = 0;       // generation of the segment before, 0 if none
-  uint64_t previous_end = 0;   // where its valid records end; what lies behind never counts
-  std::vector<CheckpointGroup> groups;
-};
-void encode_checkpoint(Encoder& out, const Checkpoint& checkpoint);
-std::optional<Checkpoint> decode_checkpoint(std::string_view payload);
 
 }  // namespace quorate::storage::wal

@@ -6,8 +6,12 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "storage/wal/end_mark.h"
 #include "storage/wal/entry_reader.h"
+#include "storage/wal/recent_changes.h"
 #include "storage/wal/recovery.h"
+#include "storage/wal/scrub.h"
+#include "storage/wal/stored_write.h"
 
 namespace quorate::storage {
 namespace {
@@ -52,9 +56,11 @@ class SegmentedWal : public Wal {
       : disk_(disk),
         executor_(executor),
         options_(std::move(options)),
-        writer_(std::make_shared<BatchWriter>(disk, options_.directory)) {}
+        writer_(std::make_shared<BatchWriter>(disk, options_.directory)),
+        mark_writer_(std::make_shared<wal::EndMarkWriter>(disk, options_.directory)) {}
   ~SegmentedWal() override {
     if (seal_timer_ != 0) executor_.cancel(seal_timer_);
+    if (scrub_timer_ != 0) executor_.cancel(scrub_timer_);
   }
 
   Result<void> open();
@@ -62,6 +68,7 @@ class SegmentedWal : public Wal {
   std::vector<GroupId> groups() const override;
   consensus::Recovered take_recovered(GroupId group) override;
   void set_callbacks(DurableCallback durable, FailureCallback failed) override;
+  void set_damage_callback(DamageCallback damaged) override { damaged_ = std::move(damaged); }
   void append(GroupId group, consensus::Write write) override;
   void flush() override;
   void read(GroupId group, consensus::IndexRange range, size_t bytes_max,
@@ -76,7 +83,9 @@ class SegmentedWal : public Wal {
   void fill_batch(Batch& batch);
   uint64_t checkpoint_bytes_max() const;
   void place_batch(Batch& batch, uint64_t bytes_max);
-  wal::Checkpoint make_checkpoint(uint64_t generation) const;
+  std::string tell_all() const;
+  std::string tell_recent() const;
+  std::string tell(uint64_t covers, std::vector<wal::StoredGroup> groups) const;
   void submit();
   void on_written(Duration took);
   void on_segment_begun(const Batch& batch);
@@ -88,10 +97,16 @@ class SegmentedWal : public Wal {
   std::shared_ptr<Segment> new_segment();
   void arm_seal();
   void on_seal_timer();
+  void write_mark();  // everything that is durable counts as the log's end
 
   std::vector<Source> locate(GroupId id, consensus::IndexRange range, size_t bytes_max);
   std::optional<Source> locate_entry(const std::vector<const Batch::Item*>& pending,
                                      const Group& group, Index index) const;
+  void note_damage(GroupId id, const std::vector<EntryPlace>& places, const std::string& why);
+
+  void arm_scrub(Duration delay);
+  void on_scrub_timer();
+  void on_scrubbed(const wal::ScrubPart& part);
 
   // Wraps what must not run once this object is gone.
   template <class Callable>
@@ -105,8 +120,10 @@ class SegmentedWal : public Wal {
   world::Executor& executor_;
   const WalOptions options_;
   std::shared_ptr<BatchWriter> writer_;
+  std::shared_ptr<wal::EndMarkWriter> mark_writer_;
   DurableCallback durable_;
   FailureCallback failed_;
+  DamageCallback damaged_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
   std::unique_ptr<LiveEntries> live_;
@@ -124,6 +141,11 @@ class SegmentedWal : public Wal {
   uint64_t next_file_ = 1;
   uint64_t last_generation_ = 0;  // of the segment the log ends in
   uint64_t last_end_ = 0;
+  Batch::Rotation link_;  // as the active segment's first record names it
+  wal::RecentChanges recent_;
+  wal::EndMark mark_;  // written last, or being written
+  bool marking_ = false;
+  bool checkpoint_is_new_ = false;                         // no batch is behind it yet
   std::map<uint64_t, std::shared_ptr<Segment>> segments_;  // still needed
   std::vector<std::shared_ptr<Segment>> free_;
   bool preparing_ = false;
@@ -131,6 +153,10 @@ class SegmentedWal : public Wal {
   world::TimerId seal_timer_ = 0;
   bool sealed_ = true;
   Time last_written_{};
+
+  world::TimerId scrub_timer_ = 0;
+  uint64_t scrub_generation_ = 0;  // the segment being read again, and how far
+  uint64_t scrub_offset_ = 0;
   WalMetrics metrics_;
 };
 
@@ -155,9 +181,12 @@ Result<void> SegmentedWal::open() {
   next_file_ = found->next_file;
   last_generation_ = found->last_generation;
   last_end_ = found->last_end;
+  mark_.sequence = found->mark_sequence;
+  for (const std::string& sentence : found->damage) log(LogLevel::warn, "wal: " + sentence);
   for (auto& [id, recovered] : found->groups) {
     if (auto adopted = adopt_group(id, recovered); !adopted) return adopted;
   }
+  arm_scrub(options_.scrub_pause);
   return {};
 }
 
@@ -174,6 +203,11 @@ Result<void> SegmentedWal::adopt_group(GroupId id, wal::RecoveredGroup& found) {
   recovered.last = state.last;
   recovered.last_write = state.last_write;
   for (auto& [index, entry] : found.members) recovered.members_entries.push_back(entry);
+  recovered.damaged = state.damaged.list();
+  for (const Index index : state.members) {
+    if (!found.members.contains(index)) recovered.damaged_members.push_back(index);
+  }
+  metrics_.entries_damaged += state.damaged.count();
 
   std::vector<EntryPlace> places;
   size_t bytes = 0;
@@ -186,8 +220,9 @@ Result<void> SegmentedWal::adopt_group(GroupId id, wal::RecoveredGroup& found) {
   }
   std::ranges::reverse(places);
   auto tail = wal::read_entries(places);
-  if (!tail) return std::unexpected(tail.error());
-  recovered.tail = std::move(*tail);
+  // Verified a moment ago: a disk that forgets this fast is not to be started on.
+  if (tail.damaged) return quorate::fail(ErrorKind::io, tail.why + "; check the device");
+  recovered.tail = std::move(tail.entries);
   return {};
 }
 
@@ -214,12 +249,14 @@ Group& SegmentedWal::group(GroupId id) { return groups_.try_emplace(id, *live_).
 void SegmentedWal::append(GroupId id, consensus::Write write) {
   if (failure_) return;
   CHECK(static_cast<bool>(id), "no group is numbered zero");
-  CHECK(write.repairs.empty(), "only a log that reports damage is asked to repair it");
   CHECK(wal::encoded_write_size_max(write) <= kWriteBytesMax, "a write fits into a segment");
   Group& target = group(id);
   const bool keep_rest = target.queued.keeps_rest(write);
   const char* broken = target.queued.broken_rule(write, keep_rest);
   CHECK(broken == nullptr, broken);
+  const char* unasked = target.queued.broken_repair(write);
+  CHECK(unasked == nullptr, unasked);
+  metrics_.entries_repaired += write.repairs.size();
   target.queued.apply(write, keep_rest);
   queue_.push_back({id, std::move(write), keep_rest, {}});
 }
@@ -247,7 +284,7 @@ void SegmentedWal::start_batch() {
 
 void SegmentedWal::fill_batch(Batch& batch) {
   // A small segment is not blown up by a large batch, only by a single large write.
-  const uint64_t overhead = kPageBytes + checkpoint_bytes_max();
+  const uint64_t overhead = 2 * kPageBytes + checkpoint_bytes_max();
   const uint64_t room = options_.segment_bytes > overhead ? options_.segment_bytes - overhead : 0;
   const uint64_t limit = std::min(kBatchBytesMax, room);
   uint64_t bytes = 0;
@@ -259,21 +296,28 @@ void SegmentedWal::fill_batch(Batch& batch) {
     batch.items.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
-  place_batch(batch, bytes);
+  batch.told = tell_recent();
+  place_batch(batch, bytes + batch.told.size() + kRecordHeaderBytes + kRecordAlignment);
 }
 
 uint64_t SegmentedWal::checkpoint_bytes_max() const {
-  constexpr uint64_t kGroupBytesMax = 160;  // without the members
+  constexpr uint64_t kGroupBytesMax = 160;  // without what follows
+  constexpr uint64_t kRunBytesMax = 28;
+  constexpr uint64_t kIndexBytesMax = 10;
   uint64_t bytes = kRecordHeaderBytes + kRecordAlignment + 64;
   for (const auto& [id, group] : groups_) {
-    bytes += kGroupBytesMax + group.durable.snapshot.members.size();
+    const wal::GroupState& state = group.durable;
+    bytes += kGroupBytesMax + state.snapshot.members.size() + state.runs.size() * kRunBytesMax +
+             state.members.size() * kIndexBytesMax;
   }
   return bytes;
 }
 
 void SegmentedWal::place_batch(Batch& batch, uint64_t bytes_max) {
   batch.first_number = next_number_;
-  const uint64_t pages = wal::align_up(bytes_max, kPageBytes);
+  // The last page of a segment is kept for a seal, which is the only batch without items.
+  const uint64_t kept = batch.items.empty() ? 0 : kPageBytes;
+  const uint64_t pages = wal::align_up(bytes_max, kPageBytes) + kept;
   if (active_ != nullptr && position_ + pages <= capacity_) {
     batch.segment = active_;
     batch.begin = position_;
@@ -281,7 +325,7 @@ void SegmentedWal::place_batch(Batch& batch, uint64_t bytes_max) {
     return;
   }
   const uint64_t needed =
-      kPageBytes + wal::align_up(bytes_max + checkpoint_bytes_max(), kPageBytes);
+      kPageBytes + wal::align_up(bytes_max + checkpoint_bytes_max(), kPageBytes) + kPageBytes;
   batch.segment_bytes = std::max(options_.segment_bytes, needed);
   CHECK(batch.segment_bytes <= wal::kSegmentBytesMax, "offsets in a segment fit into 32 bits");
   batch.begin = kPageBytes;
@@ -296,7 +340,9 @@ void SegmentedWal::place_batch(Batch& batch, uint64_t bytes_max) {
     free_.erase(reusable);
   }
   batch.segment->generation = next_generation_++;
-  batch.rotation.emplace(make_checkpoint(batch.segment->generation), create);
+  link_ = {live_->oldest(batch.segment->generation), last_generation_, last_end_, create};
+  batch.rotation = link_;
+  batch.told = tell_all();
 }
 
 std::shared_ptr<Segment> SegmentedWal::new_segment() {
@@ -305,19 +351,33 @@ std::shared_ptr<Segment> SegmentedWal::new_segment() {
   return segment;
 }
 
-// No batch is under way here, so what is durable is exactly what the segments before hold.
-wal::Checkpoint SegmentedWal::make_checkpoint(uint64_t generation) const {
-  wal::Checkpoint checkpoint;
-  checkpoint.oldest_needed = live_->oldest(generation);
-  checkpoint.previous = last_generation_;
-  checkpoint.previous_end = last_end_;
+// No batch is under way here, so what is durable is exactly what the batches before hold.
+std::string SegmentedWal::tell_all() const {
+  std::vector<wal::StoredGroup> groups;
   for (const auto& [id, group] : groups_) {
-    const wal::GroupState& state = group.durable;
-    if (state.last_write.value == 0) continue;  // all that was queued is still to be written
-    checkpoint.groups.push_back(
-        {id, state.last_write, state.last, state.hard_state, state.snapshot});
+    if (group.durable.last_write.value == 0) continue;  // all that was queued is to be written yet
+    groups.push_back(group.durable.told(id, {}, true));
   }
-  return checkpoint;
+  return tell(0, std::move(groups));
+}
+
+// A segment's checkpoint is told once more by the batch behind it, on another page.
+std::string SegmentedWal::tell_recent() const {
+  if (checkpoint_is_new_) return tell_all();
+  uint64_t covers = next_number_;
+  std::vector<wal::StoredGroup> groups;
+  for (const auto& [id, change] : recent_.list(covers)) {
+    groups.push_back(groups_.at(id).durable.told(id, change.since, change.snapshot));
+  }
+  return tell(covers, std::move(groups));
+}
+
+std::string SegmentedWal::tell(uint64_t covers, std::vector<wal::StoredGroup> groups) const {
+  wal::StoredState state{link_.oldest_needed, link_.previous, link_.previous_end, covers,
+                         std::move(groups)};
+  Encoder out;
+  wal::encode_state(out, state);
+  return std::move(out.text());
 }
 
 void SegmentedWal::submit() {
@@ -343,14 +403,18 @@ void SegmentedWal::on_written(Duration took) {
   last_end_ = batch->end;
   last_written_ = executor_.now();
   sealed_ = batch->items.empty();
+  checkpoint_is_new_ = batch->rotation.has_value();
   if (batch->rotation) on_segment_begun(*batch);
+  if (!batch->items.empty()) recent_.begin_batch(batch->first_number);
   for (Batch::Item& item : batch->items) {
     Group& target = group(item.group);
+    recent_.add(item.group, item.write, target.durable.last);
     target.durable.apply(item.write, item.keep_rest);
     target.positions.apply(item.write, item.keep_rest, item.positions);
   }
   start_batch();  // what waited need not wait for the callbacks too
   arm_seal();
+  if (sealed_ || batch->rotation) write_mark();
   if (2 * position_ > capacity_) prepare_segment();
   if (QRT_MUTANT(P16)) return;
   const std::weak_ptr<bool> alive = alive_;
@@ -362,6 +426,8 @@ void SegmentedWal::on_written(Duration took) {
 
 // The checkpoint is durable: only now do the segments that it no longer needs fall free.
 void SegmentedWal::on_segment_begun(const Batch& batch) {
+  const auto before = segments_.find(batch.rotation->previous);
+  if (before != segments_.end()) before->second->end = batch.rotation->previous_end;
   active_ = batch.segment;
   capacity_ = batch.segment_bytes;
   if (batch.rotation->create) {
@@ -369,8 +435,7 @@ void SegmentedWal::on_segment_begun(const Batch& batch) {
   } else {
     ++metrics_.segments_recycled;
   }
-  while (!segments_.empty() &&
-         segments_.begin()->first < batch.rotation->checkpoint.oldest_needed) {
+  while (!segments_.empty() && segments_.begin()->first < batch.rotation->oldest_needed) {
     free_.push_back(std::move(segments_.begin()->second));
     segments_.erase(segments_.begin());
   }
@@ -464,9 +529,11 @@ void SegmentedWal::on_seal_timer() {
   seal_timer_ = 0;
   if (sealed_ || failure_) return;
   const bool quiet = !in_flight_ && queue_.empty() && executor_.now() >= last_written_ + kSealDelay;
-  // A seal is not worth a segment of its own: the next batch opens one soon enough.
-  const bool fits = position_ + kPageBytes <= capacity_;
-  if (quiet && !fits) return;
+  std::string told = tell_recent();
+  const uint64_t bytes = kRecordHeaderBytes + told.size();
+  // Hardly ever too large for the page that is kept for it. Then the mark must do.
+  const bool fits = position_ + wal::align_up(bytes, kPageBytes) <= capacity_;
+  if (quiet && !fits) return write_mark();
   if (!quiet) {
     // A batch under way arms it anew when it is written.
     if (!in_flight_) last_written_ = std::max(last_written_, executor_.now() - kSealDelay / 2);
@@ -474,8 +541,26 @@ void SegmentedWal::on_seal_timer() {
     return;
   }
   in_flight_ = std::make_shared<Batch>();
-  place_batch(*in_flight_, kRecordHeaderBytes);
+  in_flight_->told = std::move(told);
+  place_batch(*in_flight_, bytes);
   submit();
+}
+
+// Beside the log and after it: it never speaks of more than is durable. Nothing depends on it
+// until the end of the log is lost, so an error is worth a line and no more.
+void SegmentedWal::write_mark() {
+  const uint64_t number = next_number_ - (sealed_ ? 2 : 1);
+  if (marking_ || failure_ || number <= mark_.number) return;
+  marking_ = true;
+  mark_ = {mark_.sequence + 1, last_generation_, number};
+  const auto outcome = std::make_shared<Result<void>>();
+  executor_.run_blocking(
+      world::DiskLane::background,
+      [writer = mark_writer_, mark = mark_, outcome] { *outcome = writer->write(mark); },
+      while_alive([this, outcome] {
+        marking_ = false;
+        if (!*outcome) log(LogLevel::warn, "wal: no end mark: " + outcome->error().text);
+      }));
 }
 
 // ---- Reading back.
@@ -487,6 +572,8 @@ std::optional<Source> SegmentedWal::locate_entry(const std::vector<const Batch::
     const consensus::Write& write = (*item)->write;
     const auto entry = std::ranges::lower_bound(write.entries, index, {}, &consensus::Entry::index);
     if (entry != write.entries.end() && entry->index == index) return Source(*entry);
+    const auto repair = std::ranges::find(write.repairs, index, &consensus::Entry::index);
+    if (repair != write.repairs.end()) return Source(*repair);
     if (write.snapshot) {
       if (index <= write.snapshot->index) return std::nullopt;
       if (write.install && !(*item)->keep_rest) return std::nullopt;
@@ -530,7 +617,7 @@ void SegmentedWal::read(GroupId id, consensus::IndexRange range, size_t bytes_ma
   struct Job {
     std::vector<Source> sources;
     std::vector<EntryPlace> places;
-    Result<std::vector<consensus::Entry>> entries;
+    wal::EntriesRead read;
     ReadCallback done;
   };
   const auto job = std::make_shared<Job>();
@@ -543,19 +630,18 @@ void SegmentedWal::read(GroupId id, consensus::IndexRange range, size_t bytes_ma
   for (const Source& source : job->sources) {
     if (const auto* place = std::get_if<EntryPlace>(&source)) job->places.push_back(*place);
   }
-  auto finish = while_alive([job] {
+  auto finish = while_alive([this, id, job] {
     job->places.clear();
-    if (!job->entries) {
-      job->done(std::move(job->entries));
-      return;
-    }
+    if (job->read.damaged) note_damage(id, {*job->read.damaged}, job->read.why);
     std::vector<consensus::Entry> entries;
     size_t from_disk = 0;
     for (Source& source : job->sources) {
       auto* entry = std::get_if<consensus::Entry>(&source);
-      entries.push_back(std::move(entry != nullptr ? *entry : (*job->entries)[from_disk++]));
+      if (entry == nullptr && from_disk == job->read.entries.size()) break;  // damaged
+      entries.push_back(std::move(entry != nullptr ? *entry : job->read.entries[from_disk++]));
     }
     job->sources.clear();
+    job->read.damaged.reset();
     job->done(std::move(entries));
   });
   if (job->places.empty()) {
@@ -563,8 +649,90 @@ void SegmentedWal::read(GroupId id, consensus::IndexRange range, size_t bytes_ma
     return;
   }
   executor_.run_blocking(
-      world::DiskLane::background, [job] { job->entries = wal::read_entries(job->places); },
+      world::DiskLane::background, [job] { job->read = wal::read_entries(job->places); },
       std::move(finish));
+}
+
+// ---- Damage.
+
+// What lies there is lost, unless the entry has moved meanwhile.
+void SegmentedWal::note_damage(GroupId id, const std::vector<EntryPlace>& places,
+                               const std::string& why) {
+  Group& target = group(id);
+  IndexRanges lost;
+  for (const EntryPlace& place : places) {
+    const Position* known = target.positions.find(place.index);
+    const bool same = known != nullptr && known->generation == place.position.generation &&
+                      known->offset == place.position.offset;
+    if (!same) continue;
+    target.positions.forget(place.index);
+    target.durable.damaged.add({place.index, place.index});
+    // A write on its way may have dropped or replaced it; then nobody needs it any more.
+    const bool wanted =
+        place.index > target.queued.snapshot.index && place.index <= target.queued.last &&
+        target.queued.runs.find(place.index) == target.durable.runs.find(place.index);
+    if (!wanted) continue;
+    target.queued.damaged.add({place.index, place.index});
+    lost.add({place.index, place.index});
+  }
+  if (lost.empty()) return;
+  metrics_.entries_damaged += lost.count();
+  log(LogLevel::warn, "wal: " + why);
+  if (damaged_) damaged_(id, lost.list(), why);
+}
+
+void SegmentedWal::arm_scrub(Duration delay) {
+  if (options_.scrub_bytes_per_second == 0 || scrub_timer_ != 0 || failure_) return;
+  scrub_timer_ = executor_.at(executor_.now() + delay, while_alive([this] { on_scrub_timer(); }));
+}
+
+// One part at a time, segment after segment, as fast as allowed; then a pause.
+void SegmentedWal::on_scrub_timer() {
+  scrub_timer_ = 0;
+  if (failure_) return;
+  auto segment = segments_.lower_bound(scrub_generation_);
+  const auto end_of = [this](const Segment& read) {
+    return read.generation == last_generation_ ? last_end_ : read.end;
+  };
+  if (segment != segments_.end() && segment->first == scrub_generation_ &&
+      scrub_offset_ >= end_of(*segment->second)) {
+    ++segment;
+    scrub_offset_ = 0;
+  }
+  if (segment == segments_.end()) {
+    scrub_generation_ = 0;
+    scrub_offset_ = 0;
+    return arm_scrub(options_.scrub_pause);
+  }
+  if (segment->first != scrub_generation_) scrub_offset_ = 0;
+  scrub_generation_ = segment->first;
+  const auto part = std::make_shared<wal::ScrubPart>();
+  part->segment = segment->second;
+  part->generation = segment->first;
+  part->begin = scrub_offset_;
+  part->limit = end_of(*segment->second);
+  executor_.run_blocking(
+      world::DiskLane::background, [part] { wal::scrub(*part); },
+      while_alive([this, part] { on_scrubbed(*part); }));
+}
+
+void SegmentedWal::on_scrubbed(const wal::ScrubPart& part) {
+  metrics_.scrubbed_bytes += part.bytes;
+  scrub_offset_ = part.next;
+  for (const wal::ScrubFinding& finding : part.findings) {
+    log(LogLevel::warn, "wal: scrub: " + finding.why);
+    for (auto& [id, group] : groups_) {
+      std::vector<EntryPlace> places;
+      for (const Index index :
+           group.positions.within(part.generation, finding.begin, finding.end)) {
+        places.push_back({index, *group.positions.find(index), part.segment});
+      }
+      if (!places.empty()) note_damage(id, places, finding.why);
+    }
+  }
+  const auto rate = static_cast<int64_t>(options_.scrub_bytes_per_second);
+  const auto bytes = static_cast<int64_t>(std::max<uint64_t>(part.bytes, 1));
+  arm_scrub(Duration{std::chrono::nanoseconds(std::chrono::seconds(1)) * bytes / rate});
 }
 
 }  // namespace

@@ -232,19 +232,6 @@ TEST_F(WalTest, AReadOfADroppedPrefixIsEmpty) {
   EXPECT_EQ(read(3, 3)->size(), 1U);
 }
 
-TEST_F(WalTest, ADamagedEntryIsAnErrorNotAnEntry) {
-  open();
-  put(kGroup, write_of(1, {entry(1, 1, "precious")}));
-  for (auto& [path, file] : disk_.files) {
-    const size_t place = file->content.find("precious");
-    if (place != std::string::npos) file->content[place] ^= 1;
-  }
-  const auto got = read(1, 1);
-  ASSERT_FALSE(got.has_value());
-  EXPECT_EQ(got.error().kind, ErrorKind::corrupt);
-  EXPECT_NE(got.error().text.find("offset"), std::string::npos) << got.error().text;
-}
-
 TEST_F(WalTest, TheTailIsBoundedAndEndsAtLast) {
   open(65536);
   const std::string data(1000, 'x');
