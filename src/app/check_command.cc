@@ -1,10 +1,11 @@
 // check: whether a recorded history can be that of a correct store.
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -30,7 +31,12 @@ std::optional<std::string> content_of(const std::string& path) {
     if (!file) return std::nullopt;
     input = &file;
   }
-  std::string content{std::istreambuf_iterator<char>(*input), {}};
+  // read() reports what iterators throw: a directory opens like a file.
+  std::string content;
+  std::array<char, 1 << 16> piece;
+  while (input->read(piece.data(), piece.size()), input->gcount() > 0) {
+    content.append(piece.data(), static_cast<size_t>(input->gcount()));
+  }
   if (input->bad()) return std::nullopt;
   return content;
 }
@@ -83,7 +89,7 @@ std::string end_of(const check::History& history, const check::Operation& operat
 
 void print_finding(const check::History& history, size_t number, const check::Finding& finding) {
   std::printf("\n%zu. %s\n", number, finding.rule.c_str());
-  print_wrapped(finding.words, "   ");
+  print_wrapped(printable(finding.words), "   ");
   if (finding.operations.empty()) return;
   Table table({"   PROCESS", "CALL", "ANSWER", "FROM", "TO"});
   for (const uint32_t each : finding.operations) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "check/agreement_check.h"
 #include "check/key_check.h"
 #include "check/key_model.h"
 #include "check/revision_check.h"
@@ -38,6 +39,11 @@ Verdict check_history(const History& history, Judge judge, const CheckLimits& li
   if (judge != Judge::etcd) {
     Verdict verdict = check_by_key(history, limits);
     if (judge == Judge::registers) verdict.model = "register";
+    // Samples of members are comparable whatever clients asked for.
+    const size_t before = verdict.findings.size();
+    check_hashes(history, verdict.findings);
+    check_queues(history, verdict.findings);
+    if (verdict.findings.size() != before) verdict.linearizable = Decision::no;
     return verdict;
   }
   Verdict verdict = check_by_revision(history, limits);

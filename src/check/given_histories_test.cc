@@ -8,8 +8,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "check/check.h"
 #include "check/foreign_formats.h"
-#include "check/key_check.h"
 
 namespace quorate::check {
 namespace {
@@ -26,7 +26,7 @@ std::string content(const std::filesystem::path& path) {
 void expect_verdict(const std::filesystem::path& path, bool linearizable) {
   const Result<LoadedHistory> loaded = read_any_history(content(path));
   ASSERT_TRUE(loaded) << path << ": " << loaded.error().text;
-  const Verdict verdict = check_by_key(loaded->history, {});
+  const Verdict verdict = check_history(loaded->history, Judge::automatic, {});
   EXPECT_EQ(verdict.linearizable, linearizable ? Decision::yes : Decision::no) << path;
   EXPECT_EQ(verdict.findings.empty(), linearizable) << path;
   std::printf("%-16s %5zu operations %10lu steps  %s\n", path.filename().c_str(),

@@ -163,8 +163,26 @@ class KeyCheck {
       finding.wrong = each.operation;
       if (was_there || seen == kNoText) finding.rule = "stale read or lost write";
       finding.words += " Left over is " + show_operation(history_, left_over) + ".";
+      if (seen != kNoText) name_writer(seen, left_over, operations, finding);
       break;
     }
+  }
+
+  // The writer of what was seen is missing from a small contradiction if something that is in it
+  // always comes between the two; a reader looks for it all the same.
+  void name_writer(TextId seen, const Operation& left_over, const std::vector<uint32_t>& operations,
+                   Finding& finding) {
+    const Operation* latest = nullptr;
+    for (const uint32_t each : operations) {
+      const Operation& other = history_.operations()[each];
+      if (!writes(other, seen) || other.outcome == Outcome::failed) continue;
+      if (!other.succeeded || left_over.precedes(other)) continue;
+      if (std::count(finding.operations.begin(), finding.operations.end(), each) != 0) return;
+      latest = &other;
+    }
+    if (latest == nullptr) return;
+    finding.words += " What it shows was last written by " + show_operation(history_, *latest) +
+                     "; in every order, one of the above comes between the two.";
   }
 
   std::string initial(TextId key) {
