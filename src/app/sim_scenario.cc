@@ -37,6 +37,11 @@ int write_story(const sim::ShortStory& story, const std::string& directory,
     std::printf("%s passes: there is nothing to shorten\n", name.c_str());
     return kExitOk;
   }
+  if (story.own_expectation) {
+    complain(name + " does not show what it expects (" + story.violation +
+             "); it cannot be made shorter than it was written: look at it with --diagram");
+    return kExitRefused;
+  }
   if (!story.shrunk.reproduced) {
     complain(name + " broke a rule (" + story.violation +
              "), but not when it was played from its written actions; this is a bug of the "

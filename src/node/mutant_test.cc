@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include "base/mutant_report.h"
 #include "node/member_about.h"
 #include "node/member_change.h"
 #include "node/membership.h"
+#include "node/proposals.h"
 
 namespace quorate {
 
@@ -90,11 +92,76 @@ bool the_undecided_forgets_nobody() {
   return membership.peers().contains(NodeId{1});
 }
 
+// ---- Writes of clients: one answer for each, and never a wrong one (docs/decisions/0008).
+
+constexpr NodeId kFirst{2};
+constexpr NodeId kSecond{3};
+Time at(int64_t thousandths) { return Time(std::chrono::milliseconds(thousandths)); }
+
+// One proposal of node 1, forwarded to whoever leads.
+class OneProposal final : Proposals::Door {
+ public:
+  OneProposal() : proposals(NodeId{1}, 1, 100, *this) {
+    proposals.propose(
+        Bytes(std::string_view("put")), at(1000),
+        [this](Outcome outcome) { answers.push_back(std::move(outcome)); }, false);
+    proposals.hand_over(at(0), {kFirst, 5, false});
+  }
+  bool surely_not() const {
+    return answers.size() == 1 && std::holds_alternative<RefusedOutcome>(answers[0]);
+  }
+  bool unknown() const {
+    return answers.size() == 1 && std::holds_alternative<Unknown>(answers[0]);
+  }
+
+  Proposals proposals;
+  std::vector<Outcome> answers;
+  size_t forwarded = 0;
+
+ private:
+  void propose_here(ProposalId, const Bytes&) override {}
+  std::optional<ForwardRefusal> change_here(ProposalId, const Bytes&) override { return {}; }
+  bool forward(NodeId, const Forward&) override {
+    ++forwarded;
+    return true;
+  }
+};
+
+bool a_new_leader_gets_nothing_twice() {
+  OneProposal one;
+  one.proposals.hand_over(at(10), {kSecond, 6, false});
+  return one.forwarded == 1;
+}
+bool a_late_refusal_says_nothing() {
+  OneProposal one;
+  one.proposals.on_round_applied(6);  // surely lost: handed over again, to the next leader
+  one.proposals.hand_over(at(10), {kSecond, 6, false});
+  one.proposals.on_forward_refused(at(20), kFirst, {5, {NodeId{1}, 1}, ForwardRefusal::too_large});
+  one.proposals.deliver();
+  return one.answers.empty();
+}
+bool a_node_that_fails_answers_all() {
+  OneProposal one;
+  one.proposals.abandon();
+  one.proposals.deliver();
+  return one.unknown();
+}
+bool too_late_is_unknown() {
+  OneProposal one;
+  one.proposals.expire(at(1001));
+  one.proposals.deliver();
+  return one.unknown() && !one.surely_not();
+}
+
 struct Case {
   Mutant mutant;
   bool (*holds)();
 };
 constexpr Case kCases[] = {
+    {Mutant::R17, a_new_leader_gets_nothing_twice},
+    {Mutant::R17_LATE, a_late_refusal_says_nothing},
+    {Mutant::R21, a_node_that_fails_answers_all},
+    {Mutant::C01, too_late_is_unknown},
     {Mutant::JOIN_VOTER, adding_leaves_the_majority_alone},
     {Mutant::JOIN_EARLY, only_who_has_caught_up_becomes_a_voter},
     {Mutant::JOIN_LIFE, only_who_was_started_can_be_in_sync},
@@ -111,8 +178,10 @@ TEST(NodeMutants, NoneIsQuiet) {
 TEST(NodeMutants, EachIsFound) {
   for (const Case& each : kCases) {
     active_mutant = each.mutant;
-    EXPECT_FALSE(each.holds()) << static_cast<int>(each.mutant);
+    const bool broken = each.holds();
     active_mutant = Mutant::none;
+    EXPECT_FALSE(broken) << name_of(each.mutant);
+    report_mutant(each.mutant, !broken && each.holds());
   }
 }
 

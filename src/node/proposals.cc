@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "node/limits.h"
 
 namespace quorate::node {
@@ -87,7 +88,12 @@ void Proposals::add(Pending pending) {
 }
 
 void Proposals::hand_over(Time now, const LeaderView& view) {
-  if (view != last_view_) paused_until_ = changes_paused_until_ = Time::min();
+  if (view != last_view_) {
+    paused_until_ = changes_paused_until_ = Time::min();
+    for (auto& [sequence, pending] : pending_) {
+      if (QRT_MUTANT(R17) && pending.stage == Stage::handed_over) wait_again(sequence, pending);
+    }
+  }
   last_view_ = view;
   if (!view.leader) return;
   if (!waiting_changes_.empty() && now >= changes_paused_until_) hand_over_changes(now, view);
@@ -153,7 +159,8 @@ void Proposals::on_forward_refused(Time now, NodeId from, const ForwardRefused& 
   Pending* pending = find_own(refused.id);
   // A late answer to an earlier life says nothing about this one.
   if (pending == nullptr || pending->stage != Stage::handed_over) return;
-  if (pending->taker != from || pending->round != refused.round) return;
+  const bool this_life = pending->taker == from && pending->round == refused.round;
+  if (!this_life && !QRT_MUTANT(R17_LATE)) return;
   note_refusal(now, refused.id.sequence, refused.why);
 }
 
@@ -255,7 +262,7 @@ void Proposals::expire(Time now) {
     const Pending& pending = place->second;
     if (pending.stage == Stage::certain) {
       answer(place, Applied{pending.applied, {}});
-    } else if (pending.stage == Stage::handed_over) {
+    } else if (pending.stage == Stage::handed_over && !QRT_MUTANT(C01)) {
       answer(place, Unknown{});
     } else if (pending.was_busy) {
       answer(place, RefusedOutcome{RefusedWhy::too_many_requests});
@@ -291,7 +298,7 @@ void Proposals::stop() {
 void Proposals::abandon() {
   stop();
   on_members_settled();
-  while (!pending_.empty()) answer(pending_.begin(), Unknown{});
+  while (!pending_.empty() && !QRT_MUTANT(R21)) answer(pending_.begin(), Unknown{});
 }
 
 bool Proposals::deliver() {

@@ -215,6 +215,10 @@ std::string kind_of_rule(const std::string& violation) {
   return kind;
 }
 
+bool is_own_expectation(const std::string& violation) {
+  return violation.find(": scenario ") != std::string::npos;
+}
+
 Script without_node(const Script& script, uint64_t node) {
   Script smaller = script;
   smaller.lines.clear();

@@ -42,6 +42,10 @@ Shrunk shrink(const Script& script, const std::string& rule, const Judge& judge,
 // A violation without what differs between two ways of breaking the same rule: numbers, nodes.
 std::string kind_of_rule(const std::string& violation);
 
+// What a scenario itself expected and did not see. Such a rule cannot guide shrinking: it breaks
+// as well when the line that would have brought it about is taken out.
+bool is_own_expectation(const std::string& violation);
+
 // Takes a node (a position) out of the cluster: lines that only concern it go, the nodes behind
 // it move up. Empty when nothing is left to do so with.
 Script without_node(const Script& script, uint64_t node);

@@ -147,7 +147,8 @@ ShortStory record_and_shorten(const SimOptions& options, const Swarm& world, uin
   ShortStory story;
   story.violation = end.violation;
   story.cpu_microseconds = end.cpu_microseconds;
-  if (end.violation.empty()) return story;
+  story.own_expectation = is_own_expectation(end.violation);
+  if (end.violation.empty() || story.own_expectation) return story;
   // A CHECK ends the process before it can say when the healing would have begun.
   if (until == 0) until = time_of(end.violation);
   Script script = script_of(recording, world, seed, until);

@@ -20,6 +20,7 @@ struct ShrinkBudget {
 
 struct ShortStory {
   std::string violation;  // as the run itself had it; empty: it passed, there is nothing to tell
+  bool own_expectation = false;  // the scenario is the story already (sim/shrink.h)
   Shrunk shrunk;
   std::string scenario;  // text of the scenario file, with what broke as a comment
   std::string diagram;   // HTML

@@ -38,6 +38,8 @@ void Replica::on_body(Message& message, const Head& head, const Append& append) 
   if (head.term < term_) {
     // Our term in the answer makes a leader of the past step down; without one, a member with a
     // higher term but a shorter log could neither follow nor win.
+    if (QRT_MUTANT(R10)) return;
+    if (QRT_MUTANT(N12_APPEND)) return accept(message, append);
     return refuse_append(message.from, append);
   }
   if (stage_ == Stage::leader && head.term == term_) {
@@ -68,10 +70,16 @@ void Replica::accept(Message& message, const Append& append) {
     CHECK(previous > committed_, "the leader holds every committed entry (leader completeness)");
     return refuse_append(message.from, append);
   }
+  if (QRT_MUTANT(R19_EDGE) && previous && previous == log_.snapshot_index()) {
+    return refuse_append(message.from, append);
+  }
   const Index end = previous + message.entries.size();
   for (Entry& entry : message.entries) {
     if (entry.index <= log_.snapshot_index() && !QRT_MUTANT(R19)) continue;
     if (log_.matches(entry.index, entry.ballot)) {
+      // Else somebody lied about a term, and which of the two is committed nobody knows.
+      const Entry* held = QRT_MUTANT(R18) ? nullptr : log_.find(entry.index);
+      CHECK(held == nullptr || *held == entry, "one leader wrote one entry there in its term");
       if (damaged()) fill_hole(entry);
       continue;
     }
@@ -89,14 +97,15 @@ void Replica::accept(Message& message, const Append& append) {
     }
   }
   // What a snapshot represents was committed, so the leader holds it too.
-  const Index equal = std::max(end, log_.snapshot_index());
+  Index equal = std::max(end, log_.snapshot_index());
+  if (QRT_MUTANT(R02_END)) equal = log_.last();
   acknowledge_ = true;
   acknowledged_ = std::max(acknowledged_, equal);
   if (damaged()) {
     repair_.agreed = repair_.agreed_term == term_ ? std::max(repair_.agreed, equal) : equal;
     repair_.agreed_term = term_;
   }
-  const Index committed = std::min(append.committed, equal);
+  const Index committed = std::min(append.committed, QRT_MUTANT(R08_APPEND) ? log_.last() : equal);
   if (committed > committed_) commit_to(committed);
 }
 
@@ -148,7 +157,8 @@ void Replica::send_acknowledgement() {
 
 void Replica::on_body(Message& message, const Head& head, const Heartbeat& heartbeat) {
   if (head.term < term_) {
-    if (heartbeat.wants_reply) send(message.from, HeartbeatReply{0, log_.last(), {}}, {});
+    if (heartbeat.wants_reply && !QRT_MUTANT(R10))
+      send(message.from, HeartbeatReply{0, log_.last(), {}}, {});
     return;
   }
   if (stage_ == Stage::leader && head.term == term_) {

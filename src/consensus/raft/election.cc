@@ -14,6 +14,7 @@ void Replica::draw_timeout() {
   const bool keep = QRT_MUTANT(N16) && drawn_timeout_ != Duration::zero();
   if (!keep)
     drawn_timeout_ = election_timeout_ + Duration{static_cast<int64_t>(rng_.below(spread))};
+  if (QRT_MUTANT(R13)) drawn_timeout_ = election_timeout_;
   if (damaged() && !keep) drawn_timeout_ += election_timeout_;  // better somebody whole leads
   election_deadline_ = now_ + drawn_timeout_;
 }
@@ -60,7 +61,7 @@ Duration Replica::loyalty() const {
 // Who hears a living leader helps nobody to depose it.
 bool Replica::loyal(bool before_vote) const {
   if (stage_ == Stage::leader) return check_quorum_;
-  if (!leader_ || leader_gone_) return false;
+  if (!leader_ || leader_gone_ || QRT_MUTANT(N08)) return false;
   if (now_ - leader_heard_ >= loyalty()) return false;
   // A real vote may only be ignored where leaders give up by themselves when they lose touch;
   // otherwise a leader heard by some but hearing nobody would be kept for ever.
@@ -71,6 +72,7 @@ bool Replica::loyal(bool before_vote) const {
 bool Replica::up_to_date(const VoteRequest& request) const {
   const uint64_t our_term = log_.last_ballot().round;
   if (QRT_MUTANT(R05)) return request.last >= log_.last();
+  if (QRT_MUTANT(R05_COMMITTED)) return request.last >= committed_;
   if (QRT_MUTANT(D17) && damaged()) return request.last >= intact();
   if (request.last_term != our_term) return request.last_term > our_term;
   return request.last >= log_.last();
@@ -85,6 +87,7 @@ void Replica::start_election() {
   const bool ask_first = pre_vote_ || term_ <= 1 || leader_gone_;
   leader_ = {};
   if (!ask_first) return campaign(false);
+  if (QRT_MUTANT(R12)) become_follower(term_ + 1, {});
   stage_ = Stage::asking;
   ask_for_votes(true, false);
   count_vote(self_);
@@ -98,15 +101,16 @@ void Replica::campaign(bool transfer) {
   acknowledged_ = {};
   ++term_;
   vote_ = self_;
-  promise_changed();
+  if (!QRT_MUTANT(R06_OWN)) promise_changed();
   draw_timeout();
   ask_for_votes(false, transfer);
+  if (QRT_MUTANT(R06_OWN)) return count_vote(self_);
   // Our own vote counts once it is durable, like any other.
   send(self_, VoteReply{false, true, campaign_}, upcoming_write());
 }
 
 void Replica::ask_for_votes(bool before_vote, bool transfer) {
-  votes_.clear();
+  if (!QRT_MUTANT(R16_STALE)) votes_.clear();
   ++campaign_;
   VoteRequest request;
   request.before_vote = before_vote;
@@ -149,13 +153,14 @@ void Replica::on_body(Message& message, const Head&, const VoteRequest& request)
       vote_ = message.from;
       promise_changed();
     }
-    if (granted) draw_timeout();
+    if (granted && !QRT_MUTANT(R05_PATIENCE)) draw_timeout();
   }
   send(message.from, VoteReply{request.before_vote, granted, request.campaign}, {});
 }
 
 void Replica::on_body(Message& message, const Head& head, const VoteReply& reply) {
-  if (head.term > term_) return become_follower(head.term, {});
+  const bool heeded = !QRT_MUTANT(R11) || !reply.before_vote;
+  if (head.term > term_ && heeded) return become_follower(head.term, {});
   const Stage expected = reply.before_vote ? Stage::asking : Stage::candidate;
   if (stage_ != expected || !reply.granted) return;
   const bool fits = reply.before_vote ? reply.campaign == campaign_ : head.term == term_;
@@ -200,7 +205,7 @@ void Replica::become_follower(uint64_t term, NodeId leader) {
 
 void Replica::lose_office() {
   refuse_reads();
-  peers_.clear();
+  if (!QRT_MUTANT(R03_MATCH)) peers_.clear();
   voter_places_.clear();
   outgoing_places_.clear();
   established_ = false;
@@ -217,7 +222,7 @@ void Replica::become_leader() {
   CHECK(stage_ == Stage::candidate && vote_ == self_, "a leader was elected in this term");
   stage_ = Stage::leader;
   leader_ = self_;
-  peers_.clear();
+  if (!QRT_MUTANT(R03_MATCH)) peers_.clear();
   established_ = false;
   transfer_to_ = {};
   void_lease();
@@ -242,7 +247,10 @@ void Replica::check_quorum() {
   const uint64_t heard = quorum_value([](const Progress& peer) {
     return static_cast<uint64_t>(peer.heard.time_since_epoch().count());
   });
-  const Time newest{Duration{static_cast<int64_t>(std::min<uint64_t>(heard, INT64_MAX))}};
+  Time newest{Duration{static_cast<int64_t>(std::min<uint64_t>(heard, INT64_MAX))}};
+  for (const Progress& peer : peers_) {
+    if (QRT_MUTANT(N04) && peer.id != self_) newest = std::max(newest, peer.heard);
+  }
   if (now_ - std::min(newest, now_) < election_timeout_) return;
   if (QRT_MUTANT(N02)) return;
   become_follower(term_, {});
@@ -305,7 +313,8 @@ void Replica::transfer_when_ready() {
 }
 
 void Replica::on_body(Message& message, const Head& head, const TimeoutNow&) {
-  if (head.term != term_ || stage_ != Stage::follower || message.from != leader_) return;
+  const bool meant = head.term == term_ && stage_ == Stage::follower && message.from == leader_;
+  if (!meant && !QRT_MUTANT(R15_LATE)) return;
   if (may_campaign()) campaign(true);
 }
 

@@ -130,7 +130,8 @@ void Replica::find_places(const Members& current) {
   for (size_t place = 0; place < peers_.size(); ++place) {
     const NodeId id = peers_[place].id;
     const bool ourselves = id == self_ && QRT_MUTANT(M04);
-    if (among(current.voters, id) || ourselves) voter_places_.push_back(place);
+    const bool learner = among(current.learners, id) && QRT_MUTANT(R16_LEARNER);
+    if (among(current.voters, id) || ourselves || learner) voter_places_.push_back(place);
     if (among(current.outgoing, id) && !QRT_MUTANT(JOINT_NEW)) outgoing_places_.push_back(place);
   }
 }
@@ -159,7 +160,7 @@ bool Replica::note_reply(NodeId from, const Head& head, Progress*& peer) {
 void Replica::begin_life(Progress& peer, const Head& head) {
   if (peer.known) {
     // What its earlier life had stored is gone.
-    peer.match = {};
+    if (!QRT_MUTANT(AMNESIA_MATCH)) peer.match = {};
     peer.round = 0;
     peer.pinned = {};
     peer.committed_sent = {};

@@ -20,7 +20,7 @@ void Replica::start_read_rounds() {
   // Before an entry of our own term is committed, our committed position may be behind what an
   // earlier leader has answered: the reads wait.
   if (!established_ && !QRT_MUTANT(R07)) return;
-  if (lease_holds()) {
+  if (lease_holds() || QRT_MUTANT(P03)) {
     for (const ReadId id : waiting_reads_) ready_.reads.push_back({id, committed_});
     reads_held_ -= waiting_reads_.size();
     waiting_reads_.clear();
@@ -35,7 +35,8 @@ void Replica::start_read_rounds() {
 
 void Replica::confirm_reads() {
   if (rounds_.empty()) return;
-  const uint64_t confirmed = quorum_value([](const Progress& peer) { return peer.round; });
+  uint64_t confirmed = quorum_value([](const Progress& peer) { return peer.round; });
+  if (QRT_MUTANT(R07_ROUND)) ++confirmed;
   while (!rounds_.empty() && rounds_.front().number <= confirmed) {
     const ReadRound& done = rounds_.front();
     for (const ReadId id : done.ids) ready_.reads.push_back({id, done.index});
@@ -77,6 +78,7 @@ void Replica::void_lease() {
 }
 
 void Replica::refuse_reads() {
+  if (QRT_MUTANT(R07_LOST)) rounds_.clear();
   for (const ReadRound& lost : rounds_) {
     for (const ReadId id : lost.ids) refuse(id, Refusal::not_leader);
   }

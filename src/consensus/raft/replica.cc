@@ -33,7 +33,7 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
       rng_(rng),
       now_(now),
       term_(recovered.hard_state.promised.round),
-      vote_(recovered.hard_state.promised.node),
+      vote_(QRT_MUTANT(P08) ? NodeId{} : recovered.hard_state.promised.node),
       committed_(std::max(recovered.hard_state.committed, recovered.snapshot.index)),
       log_(recovered),
       amnesiac_(config.amnesiac),
@@ -53,6 +53,7 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
   CHECK(inflight_messages_max_ >= 1, "something may be under way");
   CHECK(committed_ <= log_.last(), "the recovered log holds everything committed");
   // Nobody leads in round 1, so an entry of it is the founding one: committed by definition.
+  if (QRT_MUTANT(P01)) committed_ = log_.last();
   if (log_.knows(Index{1}) && log_.ballot_at(Index{1}).round == 1) {
     committed_ = std::max(committed_, Index{1});
   }
@@ -89,7 +90,8 @@ void Replica::on(Wake) {
   if (now_ >= repair_.ask_at) ask_for_repair();
   if (stage_ == Stage::leader) {
     if (now_ < heartbeat_at_) return;
-    if (transfer_to_ && now_ >= transfer_deadline_) transfer_to_ = {};
+    const bool over = transfer_to_ && now_ >= transfer_deadline_;
+    if (over && !QRT_MUTANT(R15_STUCK)) transfer_to_ = {};
     check_quorum();
     if (stage_ == Stage::leader) give_way_if_disk_hangs();
     if (stage_ != Stage::leader) return;
@@ -118,7 +120,7 @@ void Replica::on(Receive& event) {
 
 void Replica::on(Propose& event) {
   if (stage_ != Stage::leader) return refuse(event.id, Refusal::not_leader);
-  if (transfer_to_) return refuse(event.id, Refusal::transferring);
+  if (transfer_to_ && !QRT_MUTANT(R15_OPEN)) return refuse(event.id, Refusal::transferring);
   // Until our log is whole again nothing can be promised; perhaps it never will be.
   if (damaged() && !established_) return refuse(event.id, Refusal::not_ready);
   if (event.kind == EntryKind::members) return propose_members(event);
@@ -191,7 +193,8 @@ void Replica::seal_write(Ready& ready) {
     committed = std::min(committed, write.truncate_from->previous());
   }
   committed = std::max(committed, written_state_.committed);
-  const HardState state{{term_, vote_}, {}, committed};
+  HardState state{{term_, vote_}, {}, committed};
+  if (QRT_MUTANT(P02) && term_ != written_state_.promised.round) state.promised.node = {};
   CHECK(state.promised >= written_state_.promised, "promises only grow");
   if (state != written_state_) {
     write.hard_state = state;
@@ -210,7 +213,7 @@ void Replica::seal_write(Ready& ready) {
 void Replica::on_stored(const Stored& letter) {
   durable_write_ = std::max(durable_write_, letter.write);
   while (!writes_.empty() && writes_.front().id <= letter.write) {
-    durable_ = std::max(durable_, writes_.front().last);
+    durable_ = std::max(durable_, QRT_MUTANT(R02_LETTER) ? log_.last() : writes_.front().last);
     writes_.pop_front();
   }
   CHECK(durable_ <= log_.last(), "nothing is durable that is not in the log");

@@ -119,7 +119,7 @@ void Replica::probe_from(Progress& peer, Index next) {
 }
 
 void Replica::on_body(Message& message, const Head& head, const AppendReply& reply) {
-  if (head.term > term_) return become_follower(head.term, {});
+  if (head.term > term_ && !QRT_MUTANT(R10_DEAF)) return become_follower(head.term, {});
   if (head.term < term_ && !QRT_MUTANT(N12)) return;
   Progress* peer = nullptr;
   if (!note_reply(message.from, head, peer)) return;
@@ -138,7 +138,7 @@ void Replica::accepted(Progress& peer, Index match) {
   peer.match = match;
   peer.next = std::max(peer.next, match.next());
   while (!peer.window.empty() && peer.window.front().last <= match) {
-    peer.window_bytes -= peer.window.front().bytes;
+    if (!QRT_MUTANT(N13)) peer.window_bytes -= peer.window.front().bytes;
     peer.window.pop_front();
   }
   if (progress) {
@@ -171,12 +171,13 @@ void Replica::rejected(Progress& peer, const AppendReply& reply) {
       reply.hint < log_.snapshot_index() || log_.ballot_at(common).round > reply.hint_term;
   if (before_snapshot) next = std::min(next, log_.snapshot_index());
   next = std::max(next, Index{1});
+  if (QRT_MUTANT(N11_HINT)) peer.match = std::max(peer.match, std::min(reply.hint, log_.last()));
   if (!QRT_MUTANT(N11)) next = std::max(next, peer.match.next());
-  probe_from(peer, next);
+  probe_from(peer, QRT_MUTANT(N11_BACK) ? peer.next : next);
 }
 
 void Replica::on_body(Message& message, const Head& head, const HeartbeatReply& reply) {
-  if (head.term > term_) return become_follower(head.term, {});
+  if (head.term > term_ && !QRT_MUTANT(R10_DEAF)) return become_follower(head.term, {});
   if (head.term < term_) return;
   Progress* peer = nullptr;
   if (!note_reply(message.from, head, peer)) return;
@@ -192,6 +193,7 @@ void Replica::on_body(Message& message, const Head& head, const HeartbeatReply& 
 void Replica::resend_if_lost(Progress& peer, Index last_there) {
   const bool waiting = peer.flow == Flow::probing ? peer.awaiting_probe : !peer.window.empty();
   if (peer.flow == Flow::snapshot || !waiting || now_ < peer.resend_at) return;
+  if (QRT_MUTANT(N11_LOST)) return;
   peer.resend_delay = std::min(peer.resend_delay * 2, heartbeat_interval_ * kResendHeartbeatsMax);
   if (peer.flow == Flow::probing) {
     peer.awaiting_probe = false;

@@ -16,7 +16,7 @@ void Replica::need_snapshot(Progress& peer) {
   peer.streaming = true;
   // What follows the snapshot must still be here when it has arrived, or the peer would need
   // the next one, and so on.
-  peer.pinned = log_.snapshot_index();
+  if (!QRT_MUTANT(M20)) peer.pinned = log_.snapshot_index();
   ready_.snapshots.push_back(peer.id);
 }
 
@@ -40,7 +40,7 @@ void Replica::on(const SnapshotSent& event) {
   if (peer->flow != Flow::snapshot) return;
   Index next = peer->match.next();
   if (event.ok) {
-    peer->pinned = event.index;
+    if (!QRT_MUTANT(M20)) peer->pinned = event.index;
     next = std::max(next, std::min(event.index, log_.last()).next());
   }
   probe_from(*peer, std::max(next, log_.first()));
@@ -120,8 +120,9 @@ void Replica::install(const SnapshotMeta& meta) {
   for (WriteOnItsWay& write : writes_) write.last = std::min(write.last, committed_);
   written_last_ = meta.index;
   committed_ = meta.index;
+  const Bytes before = configurations_.back().encoded;
   configurations_.clear();
-  push_configuration(meta.index, meta.members);
+  push_configuration(meta.index, QRT_MUTANT(M22) ? before : meta.members);
   configuration_changed();
   recall_own_life();
 }

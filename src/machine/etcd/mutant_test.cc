@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/mutant_report.h"
 #include "machine/etcd/machine_fixture.h"
 
 namespace quorate {
@@ -95,10 +96,13 @@ constexpr Row kRows[] = {
 TEST(EtcdMutants, EachIsNoticedAndNothingElseIs) {
   for (const Row& row : kRows) {
     active_mutant = Mutant::none;
-    EXPECT_TRUE(row.holds()) << static_cast<int>(row.mutant);
+    const bool honest = row.holds();
     active_mutant = row.mutant;
-    EXPECT_FALSE(row.holds()) << static_cast<int>(row.mutant);
+    const bool broken = row.holds();
     active_mutant = Mutant::none;
+    EXPECT_TRUE(honest) << name_of(row.mutant);
+    EXPECT_FALSE(broken) << name_of(row.mutant);
+    report_mutant(row.mutant, honest && !broken);
   }
 }
 

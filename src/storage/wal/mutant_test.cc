@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/mutant_report.h"
 #include "storage/wal/log_oracle.h"
 #include "storage/wal/recovery.h"
 
@@ -15,7 +16,10 @@ namespace {
 
 class WalMutant : public testing::Test {
  protected:
-  ~WalMutant() override { active_mutant = Mutant::none; }
+  ~WalMutant() override {
+    if (active_mutant != Mutant::none) report_mutant(active_mutant, !HasFailure());
+    active_mutant = Mutant::none;
+  }
 };
 
 std::string find_crash_problem() {
