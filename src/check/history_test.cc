@@ -230,9 +230,9 @@ TEST(Texts, EachTextHasOneNumber) {
   Texts texts;
   EXPECT_EQ(texts.add(""), 0U);
   std::vector<TextId> ids;
-  for (int i = 0; i < 5000; ++i)
+  for (size_t i = 0; i < 5000; ++i)
     ids.push_back(texts.add(std::string(i % 40, 'x') + std::to_string(i)));
-  for (int i = 0; i < 5000; ++i) {
+  for (size_t i = 0; i < 5000; ++i) {
     const std::string text = std::string(i % 40, 'x') + std::to_string(i);
     EXPECT_EQ(texts.find(text), ids[i]);
     EXPECT_EQ(texts.add(text), ids[i]);
