@@ -21,6 +21,7 @@ struct Line {
   MemberOptions member;
   SimOptions sim;
   CheckOptions check;
+  ExploreOptions explore;
   int64_t compact_revision = 0;
   bool physical = false;
   int code = kExitOk;
@@ -218,6 +219,32 @@ void add_check(CLI::App& app, Line& line) {
   });
 }
 
+void add_explore(CLI::App& app, Line& line) {
+  CLI::App* explore = app.add_subcommand(
+      "explore", "search everything that can happen to a small cluster within bounds");
+  ExploreOptions& options = line.explore;
+  explore->add_option("--scope", options.scopes, "a named set of bounds; see --list");
+  explore->add_flag("--list", options.list, "show the named scopes");
+  explore->add_option("--minutes", options.minutes, "CPU time in all")->check(CLI::PositiveNumber);
+  explore->add_option("--memory", options.memory_mebibytes, "MiB in all")
+      ->check(CLI::Range(64, 1 << 20));
+  explore->add_option("--walks", options.walks,
+                      "only so many short searches around the ends of random walks");
+  explore->add_option("--seed", options.seed, "of the first random walk");
+  explore->add_option("--trace", options.trace_file, "file for the way to a broken rule");
+  explore->add_option("--replay", options.replay_file, "play such a file again");
+  for (const auto& [name, meaning] : explore_bounds()) {
+    const auto take = [&options, name = name](const std::string& value) {
+      options.bounds.emplace_back(name, value);
+    };
+    explore->add_option_function<std::string>("--" + name, take, meaning)->group("Bounds");
+  }
+  explore->callback([&line] {
+    line.explore.json = line.json;
+    line.code = run_explore(line.explore);
+  });
+}
+
 }  // namespace
 
 int command_line(int argument_total, char** arguments) {
@@ -242,6 +269,7 @@ int command_line(int argument_total, char** arguments) {
   add_members(app, line);
   add_sim(app, line);
   add_check(app, line);
+  add_explore(app, line);
   try {  // CLI11 reports by exceptions; they end here
     app.parse(argument_total, arguments);
   } catch (const CLI::ParseError& problem) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "app/messages.h"
@@ -82,6 +83,19 @@ struct CheckOptions {
   bool json = false;
 };
 
+struct ExploreOptions {
+  std::vector<std::string> scopes;  // by name; none: all of them, then random walks
+  std::vector<std::pair<std::string, std::string>> bounds;  // that replace those of the scopes
+  double minutes = 10;                                      // of CPU time
+  uint64_t memory_mebibytes = 4096;
+  uint64_t walks = 0;  // not 0: only so many searches, each around the end of a random walk
+  uint64_t seed = 1;   // of the first walk
+  bool json = false;
+  bool list = false;
+  std::string trace_file = "explore-trace.txt";  // written when a rule is broken
+  std::string replay_file;
+};
+
 int run_put(const Common& common, const PutOptions& options);
 int run_load(const Common& common, const LoadOptions& options);
 int run_get(const Common& common, const GetOptions& options);
@@ -98,6 +112,9 @@ int run_member_replace(const Common& common, const MemberOptions& options);
 int run_move_leader(const Common& common, const MemberOptions& options);
 int run_sim(const SimOptions& options);
 int run_check(const CheckOptions& options);
+int run_explore(const ExploreOptions& options);
+// Name and meaning of each bound that a search has.
+std::vector<std::pair<std::string, std::string>> explore_bounds();
 
 void print_members(const Common& common, const std::vector<MemberEntry>& members);
 

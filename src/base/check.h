@@ -10,8 +10,9 @@ namespace quorate {
 [[noreturn]] void check_failed(const char* condition, const char* reason, const char* file,
                                int line);
 
-// Called with the formatted failure before the abort; the simulator and the server set it to
-// add what only they know (seed and step, node state). Null by default.
+// Called with the formatted failure before it is printed and the process aborts; the simulator and
+// the server set it to add what only they know (seed and step, node state), the exhaustive searcher
+// to throw, because for it a failure is a finding. Null by default.
 using CheckObserver = void (*)(const char* text);
 void set_check_observer(CheckObserver observer);
 

@@ -21,6 +21,9 @@ Rng::Rng(uint64_t seed) : state_{} {
   for (uint64_t& word : state_) word = split_mix(seed);
 }
 
+// All zero is the one state that this generator never leaves.
+Rng Rng::least() { return {}; }
+
 uint64_t Rng::next() {
   const uint64_t result = std::rotl(state_[1] * 5, 7) * 9;
   const uint64_t shifted = state_[1] << 17U;

@@ -13,6 +13,8 @@ namespace quorate {
 class Rng {
  public:
   explicit Rng(uint64_t seed);
+  // Always draws the least: for searchers, which try all orders and need no chance.
+  static Rng least();
   uint64_t next();
   // Uniform in [0, bound); bound must not be 0.
   uint64_t below(uint64_t bound);
@@ -24,7 +26,9 @@ class Rng {
   Rng split();
 
  private:
-  uint64_t state_[4];
+  Rng() = default;
+
+  uint64_t state_[4] = {};
 };
 
 }  // namespace quorate

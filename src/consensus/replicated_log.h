@@ -191,11 +191,10 @@ class ReplicatedLog {
 
   // For the exhaustive searcher. A copy that goes its own way from here on:
   virtual std::unique_ptr<ReplicatedLog> clone() const = 0;
-  // Everything that any future output can depend on, and as little else as possible. Deadlines
-  // count as "may pass at any time", instants by their distance from the last step's, write ids by
-  // their distance from the newest, and all writes up to `durable` as done
-  // (consensus/fingerprint.h).
-  virtual void fingerprint(Fingerprint& into, WriteId durable) const = 0;
+  // Everything that any future output can depend on, and as little else as possible. Instants count
+  // by their distance from `now`, write ids by their distance from `durable`, and all writes up to
+  // that one as done. Left out is the random source: a searcher hands in Rng::least().
+  virtual void fingerprint(Fingerprint& into, Time now, WriteId durable) const = 0;
 };
 
 }  // namespace quorate::consensus

@@ -95,7 +95,8 @@ class PrimaryLog : public consensus::ReplicatedLog {
   std::unique_ptr<consensus::ReplicatedLog> clone() const override {
     return std::make_unique<PrimaryLog>(*this);
   }
-  void fingerprint(consensus::Fingerprint& /*into*/, WriteId /*durable*/) const override {}
+  void fingerprint(consensus::Fingerprint& /*into*/, Time /*now*/,
+                   WriteId /*durable*/) const override {}
 
  private:
   bool leads() const { return self_ == NodeId{1}; }

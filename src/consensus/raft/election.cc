@@ -111,7 +111,7 @@ void Replica::campaign(bool transfer) {
 
 void Replica::ask_for_votes(bool before_vote, bool transfer) {
   if (!QRT_MUTANT(R16_STALE)) votes_.clear();
-  ++campaign_;
+  if (before_vote) ++campaign_;  // real votes are told apart by their term
   VoteRequest request;
   request.before_vote = before_vote;
   request.transfer = transfer;

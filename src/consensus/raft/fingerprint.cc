@@ -5,9 +5,8 @@
 //   election_timeout_, heartbeat_interval_, pre_vote_, check_quorum_, lease_reads_, lease_length_,
 //   append_entries_max_, inflight_messages_max_:
 //     the same in all states
-//   rng_, drawn_timeout_: only choose deadlines, and a deadline may pass at any time here
-//   election_deadline_: so does this one; whether it is armed follows from the rest
-//   now_: instants are hashed by their distance from it
+//   rng_: searchers hand in one that always draws the same
+//   instants are hashed by their distance from the time of the question, so now_ is not
 //   last_write_, durable_write_: write ids are hashed by their distance from `durable`, which the
 //     runtime knows better
 //   reads_held_: the number of the reads that are hashed
@@ -46,7 +45,7 @@ uint64_t pending(WriteId id, WriteId durable) {
 
 std::unique_ptr<ReplicatedLog> Replica::clone() const { return std::make_unique<Replica>(*this); }
 
-void Replica::fingerprint(Fingerprint& into, WriteId durable) const {
+void Replica::fingerprint(Fingerprint& into, Time now, WriteId durable) const {
   into.add(self_);
   into.add(incarnation_);
   into.add(term_);
@@ -60,16 +59,16 @@ void Replica::fingerprint(Fingerprint& into, WriteId durable) const {
     into.add(known.encoded.empty());
   }
   into.add(amnesiac_);
-  fingerprint_writes(into, durable);
-  fingerprint_election(into);
-  if (stage_ == Stage::leader) fingerprint_office(into);
+  fingerprint_writes(into, now, durable);
+  fingerprint_election(into, now);
+  if (stage_ == Stage::leader) fingerprint_office(into, now);
   into.add(fetch_turn_);
   into.add(fetch_open_);
-  fingerprint_repair(into, durable);
+  fingerprint_repair(into, now, durable);
   fingerprint_effects(into, durable);
 }
 
-void Replica::fingerprint_writes(Fingerprint& into, WriteId durable) const {
+void Replica::fingerprint_writes(Fingerprint& into, Time now, WriteId durable) const {
   into.add(writing_);
   into.add_content(upcoming_);
   into.add(pending(promise_write_, durable));
@@ -81,12 +80,12 @@ void Replica::fingerprint_writes(Fingerprint& into, WriteId durable) const {
   for (const WriteOnItsWay& write : writes_) {
     into.add(write.id.value - durable.value);  // wraps for a letter that is late: still unique
     into.add(write.last);
-    into.add(age(now_, write.asked, election_timeout_));
+    into.add(age(now, write.asked, election_timeout_));
   }
 }
 
 // A log without damage has nothing of this, nor does it remember what it once had.
-void Replica::fingerprint_repair(Fingerprint& into, WriteId durable) const {
+void Replica::fingerprint_repair(Fingerprint& into, Time now, WriteId durable) const {
   into.add(repair_.lending.size());
   for (const NodeId peer : repair_.lending) into.add(peer);
   into.add(repair_.requests.size());
@@ -123,7 +122,7 @@ void Replica::fingerprint_repair(Fingerprint& into, WriteId durable) const {
   into.add(repair_.turn);
   into.add(repair_.asked_all);
   into.add(static_cast<uint64_t>(repair_.ask_delay.count()));
-  into.add(repair_.ask_at == kNever);
+  into.add(distance(now, repair_.ask_at));
   into.add(repair_.absent_index);
   into.add(repair_.absent_term);
   for (const NodeId peer : repair_.absent) into.add(peer);
@@ -131,16 +130,20 @@ void Replica::fingerprint_repair(Fingerprint& into, WriteId durable) const {
   into.add(repair_.agreed_term);
 }
 
-void Replica::fingerprint_election(Fingerprint& into) const {
+void Replica::fingerprint_election(Fingerprint& into, Time now) const {
   into.add(static_cast<uint64_t>(stage_));
   into.add(leader_);
   // Nobody asks how long ago a leader was heard that is not known any more.
   const bool listens = leader_ && leader_ != self_;
-  into.add(listens ? age(now_, leader_heard_, election_timeout_) : 0);
+  into.add(listens ? age(now, leader_heard_, election_timeout_) : 0);
   into.add(leader_gone_);
+  // Whether a deadline is armed was decided at the last step, which may be long ago.
+  into.add(may_campaign());
+  into.add(stage_ == Stage::leader ? 0 : distance(now, election_deadline_));
+  into.add(static_cast<uint64_t>(drawn_timeout_.count()));
   into.add(campaign_);
   into.add(voter_);
-  into.add(distance(now_, promise_ends_));
+  into.add(distance(now, promise_ends_));
   if (stage_ == Stage::asking || stage_ == Stage::candidate) {
     FingerprintSet votes;
     for (const NodeId voter : votes_) {
@@ -156,22 +159,24 @@ void Replica::fingerprint_election(Fingerprint& into) const {
 
 // Only a leader reads these: who enters office begins them anew. `round_` goes on from one office
 // to the next, but a reply counts only in the term it was given in.
-void Replica::fingerprint_office(Fingerprint& into) const {
+void Replica::fingerprint_office(Fingerprint& into, Time now) const {
   FingerprintSet peers;
   for (size_t place = 0; place < peers_.size(); ++place) {
-    peers.add(fingerprint_of(peers_[place], place, into));
+    Fingerprint peer = into.fresh();
+    fingerprint_peer(peer, now, place);
+    peers.add(peer);
   }
   peers.add_to(into);
   into.add(office_start_);
-  into.add(age(now_, in_office_since_, election_timeout_));
+  into.add(check_quorum_ ? age(now, in_office_since_, election_timeout_) : 0);
   into.add(established_);
-  into.add(distance(now_, heartbeat_at_));
+  into.add(distance(now, heartbeat_at_));
   into.add(heartbeat_due_);
-  into.add(distance(now_, commit_notice_at_));
+  into.add(distance(now, commit_notice_at_));
   into.add(transfer_to_);
   if (transfer_to_) {
     into.add(transfer_asked_);
-    into.add(distance(now_, transfer_deadline_));
+    into.add(distance(now, transfer_deadline_));
   }
   into.add(round_);
   into.add(waiting_reads_.size());
@@ -186,9 +191,9 @@ void Replica::fingerprint_office(Fingerprint& into) const {
   into.add(rounds_sent_.size());
   for (const RoundSent& round : rounds_sent_) {
     into.add(round.number);
-    into.add(age(now_, round.at, election_timeout_));
+    into.add(age(now, round.at, election_timeout_));
   }
-  into.add(distance(now_, lease_ends_));
+  into.add(distance(now, lease_ends_));
   into.add(lease_after_round_);
   into.add(lease_void_);
   into.add(fetch_.has_value());
@@ -200,9 +205,8 @@ void Replica::fingerprint_office(Fingerprint& into) const {
   for (const Entry& entry : fetched_) into.add(entry);
 }
 
-Fingerprint Replica::fingerprint_of(const Progress& peer, size_t place,
-                                    const Fingerprint& into) const {
-  Fingerprint it = into.fresh();
+void Replica::fingerprint_peer(Fingerprint& it, Time now, size_t place) const {
+  const Progress& peer = peers_[place];
   it.add(peer.id);
   it.add(std::ranges::find(voter_places_, place) != voter_places_.end());
   it.add(std::ranges::find(outgoing_places_, place) != outgoing_places_.end());
@@ -217,13 +221,13 @@ Fingerprint Replica::fingerprint_of(const Progress& peer, size_t place,
   }
   // When nothing is waited for, what is sent next sets the time anew.
   const bool waiting = peer.flow == Flow::probing ? peer.awaiting_probe : !peer.window.empty();
-  it.add(waiting ? distance(now_, peer.resend_at) : 0);
+  it.add(waiting ? distance(now, peer.resend_at) : 0);
   it.add(static_cast<uint64_t>(peer.resend_delay.count()));
   it.add(peer.committed_sent);
   it.add(peer.awaits_commit);
   it.add(peer.streaming);
   it.add(peer.pinned);
-  it.add(age(now_, peer.heard, election_timeout_));
+  it.add(age(now, peer.heard, election_timeout_));
   it.add(peer.known);
   it.add(peer.amnesiac);
   it.add(peer.incarnation);
@@ -237,7 +241,6 @@ Fingerprint Replica::fingerprint_of(const Progress& peer, size_t place,
   if (!rounds_sent_.empty()) settled = std::min(settled, rounds_sent_.front().number - 1);
   it.add(unproven ? peer.round : std::max(peer.round, settled));
   it.add(peer.promises);
-  return it;
 }
 
 // Nothing, once the effects of a step were taken.

@@ -42,7 +42,7 @@ class Replica final : public ReplicatedLog {
   std::string describe() const override;
   void check_invariants() const override;
   std::unique_ptr<ReplicatedLog> clone() const override;
-  void fingerprint(Fingerprint& into, WriteId durable) const override;
+  void fingerprint(Fingerprint& into, Time now, WriteId durable) const override;
 
   bool amnesiac() const { return amnesiac_; }
   uint64_t dropped() const { return dropped_; }  // messages that were malformed or out of place
@@ -183,12 +183,12 @@ class Replica final : public ReplicatedLog {
   Index droppable(Index wanted) const;
 
   // fingerprint.cc
-  void fingerprint_writes(Fingerprint& into, WriteId durable) const;
-  void fingerprint_repair(Fingerprint& into, WriteId durable) const;
-  void fingerprint_election(Fingerprint& into) const;
-  void fingerprint_office(Fingerprint& into) const;
+  void fingerprint_writes(Fingerprint& into, Time now, WriteId durable) const;
+  void fingerprint_repair(Fingerprint& into, Time now, WriteId durable) const;
+  void fingerprint_election(Fingerprint& into, Time now) const;
+  void fingerprint_office(Fingerprint& into, Time now) const;
   void fingerprint_effects(Fingerprint& into, WriteId durable) const;
-  Fingerprint fingerprint_of(const Progress& peer, size_t place, const Fingerprint& into) const;
+  void fingerprint_peer(Fingerprint& into, Time now, size_t place) const;
 
   // repair.cc
   void on_body(Message& message, const Head& head, const RepairRequest& request);
