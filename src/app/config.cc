@@ -77,6 +77,7 @@ void read_times_and_limits(Reader& reader, ServeConfig& config) {
   }
   reader.number("snapshot-count", 1, uint64_t{1} << 40U, config.snapshot_count);
   reader.number("snapshot-catchup-entries", 0, uint64_t{1} << 40U, config.catch_up_entries);
+  reader.number("scrub-rate", 0, uint64_t{1} << 40U, config.scrub_bytes_per_second);
   reader.number("max-request-bytes", 1024, uint64_t{64} << 20U, config.request_bytes_max);
   reader.number("max-txn-ops", 1, 100000, config.txn_operations_max);
   reader.number("max-learners", 0, 100, config.learners_max);

@@ -38,6 +38,8 @@ struct ServeConfig {
   uint64_t election_milliseconds = 1000;
   uint64_t snapshot_count = 10000;
   uint64_t catch_up_entries = 5000;
+  // A terabyte is read in three days; a disk hardly notices.
+  uint64_t scrub_bytes_per_second = uint64_t{4} << 20U;
   uint64_t quota_bytes = uint64_t{2} << 30U;  // 0: no limit
   uint64_t request_bytes_max = 1572864;
   uint64_t txn_operations_max = 128;

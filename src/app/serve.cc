@@ -72,6 +72,7 @@ node::NodeConfig node_config(const ServeConfig& config) {
   made.pre_vote = config.pre_vote;
   made.snapshot_count = config.snapshot_count;
   made.catch_up_entries = config.catch_up_entries;
+  made.scrub_bytes_per_second = config.scrub_bytes_per_second;
   made.learners_max = config.learners_max;
   made.incarnation = fresh_seed();
   return made;

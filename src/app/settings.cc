@@ -29,6 +29,7 @@ constexpr Known kKnown[] = {
     {"election-timeout", "1000", "milliseconds within which a silent leader is replaced"},
     {"snapshot-count", "10000", "applied entries between log truncations"},
     {"snapshot-catchup-entries", "5000", "entries kept for slow followers"},
+    {"scrub-rate", "4194304", "bytes a second of log and store read again to find rot; 0: none"},
     {"quota-backend-bytes", "0", "store size that stops writes; 0: 2 GiB, negative: none"},
     {"max-request-bytes", "1572864", "largest request a client may send"},
     {"max-txn-ops", "128", "operations allowed in one transaction"},

@@ -166,9 +166,10 @@ struct Status {
   Index last;
   // The leader may be asked for reads and its commit index is trustworthy (own-term commit).
   bool established = false;
-  uint64_t damaged = 0;     // entries of the log that must be fetched from others
-  Index damaged_first;      // the first of them; zero: none
-  bool store_lost = false;  // the state is gone and a snapshot must come
+  uint64_t damaged = 0;  // entries of the log that must be fetched from others
+  Index damaged_first;   // the first of them; zero: none
+  Index damaged_last;
+  bool store_lost = false;                         // the state is gone and a snapshot must come
   std::vector<std::pair<NodeId, Index>> progress;  // leader only: durable match of each peer
 };
 

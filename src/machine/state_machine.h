@@ -22,6 +22,8 @@ struct Reply {
   int64_t revision = 0;  // of the store when the answer was made
   Bytes body;
 };
+// The code when there is no state to ask: it was lost, and is on its way from a peer.
+inline constexpr uint16_t kStateUnavailable = UINT16_MAX;
 
 // How far a store reaches in the log, and the configuration there.
 struct AppliedPosition {
@@ -53,6 +55,13 @@ class StateMachine {
   // Checkpoint into a new directory; blocking, on the background lane, concurrent with apply.
   // The position it reports is what the directory holds.
   virtual Result<AppliedPosition> checkpoint(const std::string& directory) = 0;
+  // Reads one more piece of what is stored, to see whether it is still good. `place` says where it
+  // goes on and is empty at the beginning and again at the end. Bytes read, or what is wrong.
+  // Blocking, on the background lane, concurrent with apply.
+  virtual Result<uint64_t> verify_next(std::string& place) const {
+    place.clear();
+    return uint64_t{0};
+  }
   // A hash over all rows of the keyspace, equal on members that applied the same log.
   virtual uint32_t state_hash() const = 0;
   virtual uint64_t store_bytes() const = 0;

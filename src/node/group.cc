@@ -5,6 +5,8 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "node/limits.h"
+#include "node/lost_machine.h"
+#include "node/set_aside.h"
 
 namespace quorate::node {
 namespace {
@@ -59,6 +61,97 @@ void Group::start_replica(std::unique_ptr<consensus::ReplicatedLog> replica, Wri
   status_ = replica_->status();
   applier_.set_committed(status_.committed);
   members_changed_ = true;
+  if (status_.store_lost) {
+    applier_.hold();
+    set_decided(consensus::encode_members(replica_->members()), status_.first.previous());
+  }
+  arm_scrub(world_.executor.now());
+  work_came();
+}
+
+// ---- What the disk has lost.
+
+void Group::on_log_damaged(std::vector<IndexRange> ranges) {
+  if (replica_ != nullptr) step(consensus::Damaged{std::move(ranges)});
+}
+
+void Group::on_apply_failed(const Error& error) {
+  if (is_damage(error)) return lose_store(error);
+  fail_all(error);
+}
+
+// The state is gone, the log is not: the member goes on voting, and serves nothing until a peer's
+// snapshot is in place.
+void Group::lose_store(const Error& error) {
+  if (failed_ || status_.store_lost || replica_ == nullptr) return;
+  step(consensus::StoreLost{});
+  if (!replica_->status().store_lost) {
+    // The log reaches back to its beginning. The next start sets the store aside and replays it.
+    return fail_all(error);
+  }
+  log(LogLevel::error, error.text);
+  log(LogLevel::warn, "this member's state is damaged: it is fetched from a peer");
+  ++stores_lost_;
+  status_ = replica_->status();
+  applier_.hold();
+  auto old = std::exchange(machine_, std::make_shared<LostMachine>());
+  applier_.set_machine(*machine_);
+  proposals_.on_entries_skipped();
+  world_.executor.run_blocking(
+      world::DiskLane::background, [old = std::move(old)]() mutable { old.reset(); }, [] {});
+}
+
+// What the store stands for, durably, need not come back as entries. Entries behind the damage
+// stay: peers may want them.
+void Group::give_damage_back() {
+  if (status_.damaged == 0 || status_.store_lost || install_) return;
+  if (applier_.applied() < status_.damaged_first) return;
+  const Index durable = machine_->durable_position().index;
+  const Index covered = std::min(durable, status_.damaged_last);
+  if (durable < status_.damaged_first) {
+    machine_->start_flush();
+  } else if (covered > covered_) {
+    covered_ = covered;
+    step(consensus::SnapshotTaken{covered, machine_->store_bytes()});
+  }
+}
+
+void Group::arm_scrub(Time now) {
+  if (options_.scrub_bytes_per_second != 0) scrub_at_ = now + options_.scrub_pause;
+}
+
+void Group::scrub_store() {
+  scrub_at_ = kNever;
+  if (scrubbing_ || status_.store_lost || install_) return arm_scrub(world_.executor.now());
+  scrubbing_ = true;
+  struct Job {
+    std::string place;
+    Result<uint64_t> bytes = uint64_t{0};
+  };
+  auto job = std::make_shared<Job>();
+  job->place = scrub_place_;
+  world_.executor.run_blocking(
+      world::DiskLane::background,
+      [job, machine = machine_] { job->bytes = machine->verify_next(job->place); },
+      lifeline_.guard([this, job, machine = std::weak_ptr(machine_)] {
+        scrubbing_ = false;
+        scrub_place_ = job->place;
+        // Of one that was replaced meanwhile nothing needs to be known.
+        if (machine.lock() == machine_) on_scrubbed(job->bytes);
+      }));
+}
+
+void Group::on_scrubbed(const Result<uint64_t>& bytes) {
+  const Time now = world_.executor.now();
+  if (!bytes) {
+    if (is_damage(bytes.error())) lose_store(bytes.error());
+    return arm_scrub(now);
+  }
+  scrubbed_ += *bytes;
+  if (scrub_place_.empty()) return arm_scrub(now);
+  const auto rate = static_cast<int64_t>(options_.scrub_bytes_per_second);
+  const std::chrono::nanoseconds second = std::chrono::seconds(1);
+  scrub_at_ = now + second * (static_cast<int64_t>(*bytes) + 1) / rate;
   work_came();
 }
 
@@ -434,6 +527,7 @@ void Group::promote(Time now) {
 }
 
 void Group::give_log_back(Time now) {
+  give_damage_back();
   if (install_ || !trim_.is_due(status_.first, applier_.applied())) return;
   const Index durable = machine_->durable_position().index;
   const LogTrim::Decision decision =
@@ -454,13 +548,14 @@ void Group::on_time(Time now) {
   sender_.expire(now);
   if (replica_ != nullptr && replica_->deadline() <= now) step(consensus::Wake{});
   if (replica_ != nullptr && promotion_at_ <= now) promote(now);
+  if (scrub_at_ <= now) scrub_store();
   work_came();
 }
 
 Time Group::deadline() const {
   if (failed_) return kNever;
-  Time next =
-      std::min({proposals_.deadline(), gate_.deadline(), sender_.deadline(), promotion_at_});
+  Time next = std::min(
+      {proposals_.deadline(), gate_.deadline(), sender_.deadline(), promotion_at_, scrub_at_});
   if (replica_ != nullptr) next = std::min(next, replica_->deadline());
   return next;
 }

@@ -47,6 +47,8 @@ struct GroupOptions {
   uint64_t snapshot_count = 10000;
   uint64_t catch_up_entries = 5000;
   uint64_t snapshot_bytes_per_second = 0;  // 0: no limit
+  uint64_t scrub_bytes_per_second = 0;     // 0: the store is not read again
+  Duration scrub_pause = std::chrono::minutes(10);
   size_t learners_max = 1;
 };
 
@@ -62,6 +64,8 @@ class Group : private Proposals::Door,
 
   // Until then only local reads work. `durable`: the last write the log already holds.
   void start_replica(std::unique_ptr<consensus::ReplicatedLog> replica, WriteId durable);
+  // The log's disk no longer gives these entries back.
+  void on_log_damaged(std::vector<IndexRange> ranges);
   bool has_replica() const { return replica_ != nullptr; }
 
   void propose(Bytes command, Time deadline, OutcomeCallback done);
@@ -96,6 +100,8 @@ class Group : private Proposals::Door,
   size_t proposals_pending() const { return proposals_.pending(); }
   uint64_t proposals_failed() const { return proposals_.failed(); }
   uint64_t leader_changes() const { return leader_changes_; }
+  uint64_t stores_lost() const { return stores_lost_; }
+  uint64_t store_bytes_scrubbed() const { return scrubbed_; }
 
  private:
   struct Install {
@@ -116,7 +122,7 @@ class Group : private Proposals::Door,
   void on_reply(ProposalId id, Index index, machine::Reply reply) override;
   void on_round(uint64_t round) override;
   void on_log_read() override { work_came(); }
-  void on_apply_failed(const Error& error) override { fail_all(error); }
+  void on_apply_failed(const Error& error) override;
   void on_snapshot_sent(NodeId to, Index index, bool ok) override;
   std::shared_ptr<machine::StateMachine> machine_to_send() override { return machine_; }
   Index log_first() const override { return status_.first; }
@@ -135,6 +141,11 @@ class Group : private Proposals::Door,
   bool release_held();
   bool apply(Applier::Budget& budget);
   void give_log_back(Time now);
+  void give_damage_back();
+  void lose_store(const Error& error);
+  void arm_scrub(Time now);
+  void scrub_store();
+  void on_scrubbed(const Result<uint64_t>& bytes);
   void settle(Time now);
   void start_install();
   void on_installed(const Result<std::shared_ptr<machine::StateMachine>>& machine);
@@ -173,6 +184,12 @@ class Group : private Proposals::Door,
   Promotion promotion_;
   NodeId last_leader_;
   uint64_t leader_changes_ = 0;
+  uint64_t stores_lost_ = 0;
+  std::string scrub_place_;
+  Time scrub_at_ = kNever;
+  bool scrubbing_ = false;
+  uint64_t scrubbed_ = 0;
+  Index covered_;  // the replica was told that the store stands for damage up to here
   bool dirty_ = false;
   bool appended_ = false;
   bool failed_ = false;

@@ -51,6 +51,9 @@ struct NodeConfig {
   uint64_t snapshot_count = 10000;         // applied entries between log truncations
   uint64_t catch_up_entries = 5000;        // kept behind the truncation for slow peers
   uint64_t snapshot_bytes_per_second = 0;  // sent to peers; 0: as limits.h has it
+  // How fast log and store are read again, in the background, to find what has rotted; 0: never.
+  uint64_t scrub_bytes_per_second = 0;
+  Duration scrub_pause = std::chrono::minutes(10);  // between two passes: rot takes weeks
   uint64_t wal_segment_bytes = uint64_t{64} << 20U;
   size_t learners_max = 1;
   uint64_t incarnation = 0;  // a fresh random number; used only when the directory is new

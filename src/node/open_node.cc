@@ -1,7 +1,10 @@
 #include <algorithm>
 
+#include "base/log.h"
 #include "node/limits.h"
+#include "node/lost_machine.h"
 #include "node/running_node.h"
+#include "node/set_aside.h"
 
 namespace quorate::node {
 namespace {
@@ -102,6 +105,33 @@ Result<std::optional<consensus::Recovered>> recover_group(storage::Wal& wal,
   return recovered;
 }
 
+// The store is damaged, the log is not: what the log still holds is replayed, what it has given
+// back comes from a peer.
+Result<std::shared_ptr<machine::StateMachine>> replace_store(
+    world::Disk& disk, const NodeConfig& config, StoreDirectory& directory,
+    const MachineFactory& make_machine, OpenedDirectory& opened, const Error& why) {
+  const bool needs_peer = opened.recovered && opened.recovered->snapshot.index;
+  const bool alone =
+      config.members.size() <= 1 && !config.introduction && !opened.identity.joined_at;
+  if (needs_peer && alone) {
+    return fail(
+        ErrorKind::corrupt,
+        why.text + ". It is the only member, so there is nobody to copy from: restore a backup");
+  }
+  log(LogLevel::error, why.text);
+  log(LogLevel::warn, needs_peer ? "this member's state is damaged: it is fetched from a peer"
+                                 : "this member's state is damaged: it is made anew from the log");
+  if (auto moved = set_aside(disk, config.directory, "store"); !moved) {
+    return std::unexpected(moved.error());
+  }
+  if (auto prepared = directory.prepare(); !prepared) return std::unexpected(prepared.error());
+  if (needs_peer) {
+    opened.recovered->store_lost = true;
+    return std::shared_ptr<machine::StateMachine>(std::make_shared<LostMachine>());
+  }
+  return directory.open_machine(make_machine, Index{});
+}
+
 }  // namespace
 
 Result<bool> adopt_stored_identity(world::Disk& disk, NodeConfig& config) {
@@ -139,7 +169,15 @@ Result<std::unique_ptr<Node>> open_node(world::Executor& executor, world::Disk& 
   storage::WalOptions options;
   options.directory = config.directory + "/wal";
   options.segment_bytes = config.wal_segment_bytes;
+  options.scrub_bytes_per_second = config.scrub_bytes_per_second;
+  options.scrub_pause = config.scrub_pause;
   auto wal = storage::open_wal(disk, executor, options);
+  if (!wal && wal.error().kind == ErrorKind::corrupt) {
+    if (auto forgotten = forget_log(disk, config, opened.identity, wal.error()); !forgotten) {
+      return pass_on(forgotten.error());
+    }
+    wal = storage::open_wal(disk, executor, options);
+  }
   if (!wal) return pass_on(wal.error());
   opened.wal = std::move(*wal);
   auto recovered = recover_group(*opened.wal, config);
@@ -150,6 +188,9 @@ Result<std::unique_ptr<Node>> open_node(world::Executor& executor, world::Disk& 
   if (auto prepared = directory.prepare(); !prepared) return pass_on(prepared.error());
   const Index behind = opened.recovered ? opened.recovered->snapshot.index : Index{};
   auto machine = directory.open_machine(make_machine, behind);
+  if (!machine && is_damage(machine.error())) {
+    machine = replace_store(disk, config, directory, make_machine, opened, machine.error());
+  }
   if (!machine) return pass_on(machine.error());
   opened.machine = std::move(*machine);
   if (!opened.recovered && opened.machine->applied()) {

@@ -56,6 +56,10 @@ RunningNode::RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfi
     on_wal_durable(group, write);
   }),
                       lifeline_.guard([this](const Error& error) { fail_all(error); }));
+  wal_->set_damage_callback(
+      lifeline_.guard([this](GroupId group, std::vector<IndexRange> ranges, const std::string&) {
+        if (!failed_ && group == config_.group) group_->on_log_damaged(std::move(ranges));
+      }));
   shard_.set_after_drain([this](Time now) { return after_drain(now); });
   GroupOptions options;
   options.group = config_.group;
@@ -64,6 +68,8 @@ RunningNode::RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfi
   options.end_sequence = opened.identity.next_sequence;
   options.snapshot_count = config_.snapshot_count;
   options.catch_up_entries = config_.catch_up_entries;
+  options.scrub_bytes_per_second = config_.scrub_bytes_per_second;
+  options.scrub_pause = config_.scrub_pause;
   options.snapshot_bytes_per_second = config_.snapshot_bytes_per_second != 0
                                           ? config_.snapshot_bytes_per_second
                                           : kSnapshotBytesPerSecond;
@@ -251,7 +257,8 @@ void RunningNode::notice_admission() {
 void RunningNode::notice_ready() {
   if (ready_) return;
   const consensus::Status& status = group_->status();
-  if (!status.leader || !status.committed) return;
+  if (!status.leader || !status.committed || status.store_lost) return;
+  if (status.damaged != 0 && status.damaged_first > group_->applied()) return;
   if (!ready_at_) ready_at_ = status.committed;
   if (group_->applied() < *ready_at_) return;
   ready_ = true;
@@ -368,6 +375,10 @@ NodeStatus RunningNode::status() const {
   status.wal_syncs = log_metrics.syncs;
   status.wal_bytes = log_metrics.bytes_written;
   status.wal_sync_nanoseconds = log_metrics.sync_nanoseconds;
+  status.log_entries_damaged = log_metrics.entries_damaged;
+  status.log_entries_repaired = log_metrics.entries_repaired;
+  status.stores_lost = group_->stores_lost();
+  status.scrubbed_bytes = log_metrics.scrubbed_bytes + group_->store_bytes_scrubbed();
   status.peer_bytes_sent = peers_.metrics().bytes_sent;
   status.peer_bytes_received = peers_.metrics().bytes_received;
   status.ready = ready_;

@@ -75,7 +75,11 @@ struct NodeStatus {
   uint64_t wal_sync_nanoseconds = 0;
   uint64_t peer_bytes_sent = 0;
   uint64_t peer_bytes_received = 0;
-  bool ready = false;  // a leader is known and start-up replay is over
+  uint64_t log_entries_damaged = 0;   // found lost since the start, by whomever
+  uint64_t log_entries_repaired = 0;  // got back from others
+  uint64_t stores_lost = 0;           // found damaged and replaced by a peer's snapshot
+  uint64_t scrubbed_bytes = 0;        // of log and store
+  bool ready = false;                 // a leader is known and start-up replay is over
 };
 
 class Service {

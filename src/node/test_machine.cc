@@ -11,19 +11,31 @@ Result<std::unique_ptr<machine::StateMachine>> TestMachine::open(world::Disk& di
                                                                  const std::string& directory) {
   std::unique_ptr<TestMachine> machine(new TestMachine(disk, directory));
   if (disk.exists(directory + "/image")) {
-    auto file = disk.open(directory + "/image", world::OpenMode::read);
-    if (!file) return fail(file.error().kind, file.error().text);
-    const auto size = (*file)->size();
-    if (!size) return fail(size.error().kind, size.error().text);
-    std::string text(*size, '\0');
-    const auto read = (*file)->read_at(0, {reinterpret_cast<uint8_t*>(text.data()), text.size()});
-    if (!read) return fail(read.error().kind, read.error().text);
-    if (!machine->load(text)) return fail(ErrorKind::corrupt, directory + "/image is damaged");
+    if (auto loaded = machine->read_image(); !loaded) return std::unexpected(loaded.error());
   } else if (auto made = disk.make_directory(directory); !made) {
     return fail(made.error().kind, made.error().text);
   }
   machine->durable_ = machine->position_;
   return std::unique_ptr<machine::StateMachine>(std::move(machine));
+}
+
+Result<uint64_t> TestMachine::read_image() {
+  auto file = disk_.open(directory_ + "/image", world::OpenMode::read);
+  if (!file) return fail(file.error().kind, file.error().text);
+  const auto size = (*file)->size();
+  if (!size) return fail(size.error().kind, size.error().text);
+  std::string text(*size, '\0');
+  const auto read = (*file)->read_at(0, {reinterpret_cast<uint8_t*>(text.data()), text.size()});
+  if (!read) return fail(read.error().kind, read.error().text);
+  if (!load(text)) return fail(ErrorKind::corrupt, directory_ + "/image is damaged");
+  return uint64_t{text.size()};
+}
+
+Result<uint64_t> TestMachine::verify_next(std::string& place) const {
+  place.clear();
+  if (!disk_.exists(directory_ + "/image")) return uint64_t{0};
+  TestMachine again(disk_, directory_);
+  return again.read_image();
 }
 
 std::string TestMachine::image() const {
@@ -36,10 +48,15 @@ std::string TestMachine::image() const {
     out.string(key);
     out.string(value);
   }
+  out.u32(crc32c(out.text()));
   return out.text();
 }
 
-bool TestMachine::load(const std::string& text) {
+bool TestMachine::load(const std::string& whole) {
+  if (whole.size() < 4) return false;
+  const std::string_view text = std::string_view(whole).substr(0, whole.size() - 4);
+  Decoder stored(std::string_view(whole).substr(text.size()));
+  if (stored.u32() != crc32c(text)) return false;
   Decoder in(text);
   position_.index = Index{in.varint()};
   position_.round = in.varint();

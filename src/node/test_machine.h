@@ -28,6 +28,7 @@ class TestMachine : public machine::StateMachine {
   machine::AppliedPosition durable_position() const override { return durable_; }
   void start_flush() override;
   Result<machine::AppliedPosition> checkpoint(const std::string& directory) override;
+  Result<uint64_t> verify_next(std::string& place) const override;
   uint32_t state_hash() const override;
   uint64_t store_bytes() const override { return rows_.size(); }
 
@@ -38,7 +39,8 @@ class TestMachine : public machine::StateMachine {
   TestMachine(world::Disk& disk, std::string directory)
       : disk_(disk), directory_(std::move(directory)) {}
   std::string image() const;
-  bool load(const std::string& text);
+  bool load(const std::string& whole);
+  Result<uint64_t> read_image();
   Result<void> save(const std::string& directory) const;
   void advance(Index index, uint64_t round);
 

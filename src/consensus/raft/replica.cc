@@ -297,7 +297,10 @@ Status Replica::status() const {
   status.first = log_.first();
   status.last = log_.last();
   status.damaged = repair_.holes.count();
-  if (status.damaged != 0) status.damaged_first = repair_.holes.first();
+  if (status.damaged != 0) {
+    status.damaged_first = repair_.holes.first();
+    status.damaged_last = repair_.holes.last();
+  }
   status.store_lost = repair_.store_lost;
   status.established = stage_ == Stage::leader && established_;
   if (stage_ == Stage::leader) {

@@ -14,6 +14,7 @@ using node::RefusedWhy;
 namespace {
 
 std::optional<ApiError> error_of(uint16_t code) {
+  if (code == machine::kStateUnavailable) return ApiError::unhealthy;
   switch (static_cast<machine::etcd::Code>(code)) {
     case machine::etcd::Code::ok:
       return std::nullopt;

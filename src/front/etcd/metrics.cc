@@ -117,6 +117,18 @@ void render_consensus(const node::NodeStatus& status, Page& page) {
               seconds(static_cast<double>(status.wal_sync_nanoseconds) / 1e9));
   page.sample("etcd_disk_wal_fsync_duration_seconds_count", {}, std::to_string(status.wal_syncs));
   page.counter("etcd_disk_wal_write_bytes_total", "Bytes written to the log.", status.wal_bytes);
+  page.gauge("quorate_log_entries_damaged", "Entries of the log that must come back from peers.",
+             status.consensus.damaged);
+  page.counter("quorate_log_entries_damaged_total", "Entries of the log found damaged.",
+               status.log_entries_damaged);
+  page.counter("quorate_log_entries_repaired_total", "Damaged entries that peers gave back.",
+               status.log_entries_repaired);
+  page.gauge("quorate_store_lost", "Whether the state is damaged and a snapshot is awaited.",
+             status.consensus.store_lost ? 1 : 0);
+  page.counter("quorate_stores_lost_total", "Stores found damaged while running.",
+               status.stores_lost);
+  page.counter("quorate_scrubbed_bytes_total", "Bytes of log and store read again.",
+               status.scrubbed_bytes);
   page.counter("quorate_peer_sent_bytes_total", "Bytes sent to all peers.", status.peer_bytes_sent);
   page.counter("quorate_peer_received_bytes_total", "Bytes received from all peers.",
                status.peer_bytes_received);

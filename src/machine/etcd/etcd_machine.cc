@@ -72,6 +72,9 @@ class Machine final : public EtcdMachine {
   AppliedPosition durable_position() const override;
   void start_flush() override { rows_->start_flush(); }
   Result<AppliedPosition> checkpoint(const std::string& directory) override;
+  Result<uint64_t> verify_next(std::string& place) const override {
+    return rows_->verify_next(place);
+  }
   uint32_t state_hash() const override { return store_->hash(); }
   uint64_t store_bytes() const override { return rows_->approximate_bytes(); }
 

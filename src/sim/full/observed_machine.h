@@ -26,6 +26,9 @@ class ObservedMachine final : public machine::StateMachine {
   Result<machine::AppliedPosition> checkpoint(const std::string& directory) override {
     return inner_->checkpoint(directory);
   }
+  Result<uint64_t> verify_next(std::string& place) const override {
+    return inner_->verify_next(place);
+  }
   uint32_t state_hash() const override { return inner_->state_hash(); }
   uint64_t store_bytes() const override { return inner_->store_bytes(); }
 

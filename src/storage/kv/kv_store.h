@@ -62,6 +62,10 @@ class KvStore {
   // The value of a key in a finished checkpoint, which is left as it is.
   virtual Result<std::optional<std::string>> value_in_checkpoint(const std::string& directory,
                                                                  std::string_view key) const = 0;
+  // Reads the next file again to see whether it is still good; `place` names the one read last,
+  // empty at the beginning and again at the end. Bytes read, or what is wrong. Blocking, any
+  // thread, concurrently with write().
+  virtual Result<uint64_t> verify_next(std::string& place) const = 0;
   virtual uint64_t approximate_bytes() const = 0;
 };
 

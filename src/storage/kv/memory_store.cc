@@ -242,6 +242,17 @@ class MemoryStore final : public KvStore {
     return find(image->rows, key);
   }
 
+  Result<uint64_t> verify_next(std::string& place) const override {
+    place.clear();
+    const std::lock_guard guard(lock_);
+    const auto stored = load(disk_, directory_);
+    if (!stored) return std::unexpected(stored.error());
+    if (stored->bytes != image_bytes_ || stored->changes_bytes < changes_end_) {
+      return damaged(directory_);
+    }
+    return stored->bytes + stored->changes_bytes;
+  }
+
   uint64_t approximate_bytes() const override {
     const std::lock_guard guard(lock_);
     return bytes_;

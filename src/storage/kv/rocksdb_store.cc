@@ -4,6 +4,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/slice_transform.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 
@@ -202,6 +203,28 @@ class RocksdbStore final : public KvStore {
     auto value = read(copy, rocksdb::ReadOptions(), key);
     copy.close();
     return value;
+  }
+
+  Result<uint64_t> verify_next(std::string& place) const override {
+    std::vector<rocksdb::LiveFileMetaData> files;
+    opened_.database->GetLiveFilesMetaData(&files);
+    const rocksdb::LiveFileMetaData* next = nullptr;
+    for (const rocksdb::LiveFileMetaData& file : files) {
+      if (file.name > place && (next == nullptr || file.name < next->name)) next = &file;
+    }
+    if (next == nullptr) {
+      place.clear();
+      return uint64_t{0};
+    }
+    place = next->name;
+    const std::string path = next->db_path + next->name;
+    rocksdb::SstFileReader reader(make_options());
+    rocksdb::Status status = reader.Open(path);
+    if (status.ok()) status = reader.VerifyChecksum();
+    // A compaction may have replaced it meanwhile.
+    const bool gone = !status.ok() && opened_.database->GetEnv()->FileExists(path).IsNotFound();
+    if (!status.ok() && !gone) return std::unexpected(to_error(status, "verify " + path));
+    return uint64_t{next->size};
   }
 
   uint64_t approximate_bytes() const override {
