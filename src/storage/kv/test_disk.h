@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "world/disk.h"
@@ -27,8 +28,19 @@ class TestDisk final : public world::Disk {
     return {};
   }
   Result<void> rename(const std::string& from, const std::string& to) override {
-    files_[to] = files_.at(from);
-    files_.erase(from);
+    const auto below = [&](const std::string& path) { return path.starts_with(from + "/"); };
+    std::map<std::string, std::shared_ptr<std::string>> files;
+    for (auto& [path, content] : files_) {
+      const bool moves = path == from || below(path);
+      files[moves ? to + path.substr(from.size()) : path] = content;
+    }
+    files_ = std::move(files);
+    std::map<std::string, bool> directories;
+    for (const auto& [path, known] : directories_) {
+      const bool moves = path == from || below(path);
+      directories[moves ? to + path.substr(from.size()) : path] = known;
+    }
+    directories_ = std::move(directories);
     return {};
   }
   Result<void> remove(const std::string& path) override {
@@ -37,16 +49,22 @@ class TestDisk final : public world::Disk {
   }
   Result<void> remove_tree(const std::string& path) override {
     std::erase_if(files_, [&](const auto& file) { return file.first.starts_with(path + "/"); });
-    directories_.erase(path);
+    std::erase_if(directories_, [&](const auto& known) {
+      return known.first == path || known.first.starts_with(path + "/");
+    });
     return {};
   }
   Result<void> sync_directory(const std::string& /*path*/) override { return {}; }
   Result<std::vector<std::string>> list(const std::string& path) override {
-    std::vector<std::string> names;
-    for (const auto& [name, content] : files_) {
-      if (name.starts_with(path + "/")) names.push_back(name.substr(path.size() + 1));
-    }
-    return names;
+    std::set<std::string> names;  // of what lies in it directly
+    const auto note = [&](const std::string& name) {
+      if (!name.starts_with(path + "/")) return;
+      const std::string rest = name.substr(path.size() + 1);
+      names.insert(rest.substr(0, rest.find('/')));
+    };
+    for (const auto& [name, content] : files_) note(name);
+    for (const auto& [name, known] : directories_) note(name);
+    return std::vector<std::string>(names.begin(), names.end());
   }
   bool exists(const std::string& path) override {
     return files_.contains(path) || directories_.contains(path);
@@ -56,6 +74,15 @@ class TestDisk final : public world::Disk {
   }
   Result<uint64_t> free_bytes(const std::string& /*path*/) override { return uint64_t{1} << 40U; }
 
+  // A disk of its own with the same content.
+  TestDisk copy() const {
+    TestDisk made;
+    made.directories_ = directories_;
+    for (const auto& [path, content] : files_) {
+      made.files_[path] = std::make_shared<std::string>(*content);
+    }
+    return made;
+  }
   std::string& content(const std::string& path) { return *files_.at(path); }
   bool sync_fails = false;
 
