@@ -322,5 +322,55 @@ TEST(RocksdbStore, ADamagedDirectoryIsRefused) {
   EXPECT_NE(opened.error().text.find("could not open"), std::string::npos);
 }
 
+// D04 for the store: a bit of every byte of a table, and the scrub says so or it changes nothing.
+TEST(RocksdbStore, TheScrubNoticesAFlippedBitOfATable) {
+  RocksdbKind kind;
+  auto store = *kind.open("store");
+  Rng rng(4);
+  WriteBatch batch;
+  for (int row = 0; row < 600; ++row) {
+    std::string value(100, '\0');
+    for (char& byte : value) byte = static_cast<char>(rng.below(256));
+    batch.put("key" + std::to_string(row), value);
+  }
+  batch.put("last", "one");
+  ASSERT_TRUE(store->write(batch));
+  store->start_flush();
+  while (*store->durable_value("last") != "one") {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const auto noticed = [&] {
+    std::string place;
+    do {
+      if (!store->verify_next(place)) return true;
+    } while (!place.empty());
+    return false;
+  };
+  ASSERT_FALSE(noticed());
+  std::filesystem::path table;
+  for (const auto& file : std::filesystem::directory_iterator(kind.path("store"))) {
+    if (file.path().extension() == ".sst") table = file.path();
+  }
+  std::fstream bytes(table, std::ios::binary | std::ios::in | std::ios::out);
+  const auto size = static_cast<std::streamoff>(std::filesystem::file_size(table));
+  ASSERT_GT(size, 60'000);
+  const auto flip = [&](std::streamoff place) {
+    bytes.seekg(place);
+    const auto byte = static_cast<char>(bytes.get() ^ (1 << place % 8));
+    bytes.seekp(place);
+    bytes.put(byte).flush();
+  };
+  // The footer is padded to a fixed size; of its padding nothing depends.
+  constexpr std::streamoff kFooterBytes = 53;
+  bool missed = false;
+  for (std::streamoff place = 0; place < size; ++place) {
+    flip(place);
+    if (!noticed() && place < size - kFooterBytes) missed = true;
+    flip(place);
+  }
+  ASSERT_FALSE(noticed());
+  EXPECT_FALSE(missed);
+}
+
 }  // namespace
 }  // namespace quorate::storage
