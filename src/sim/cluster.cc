@@ -429,7 +429,11 @@ void Cluster::take_reads(SimNode& node, const consensus::Ready& ready) {
   }
   for (const consensus::ReadReady& ready_read : ready.reads) {
     const Read& read = answer(ready_read.id, ReadFate::ready, ready_read.index);
-    oracles_.read_ready(node.id, read.floor, ready_read.index, node.replica->status().committed);
+    // A leader with a hole counts others' copies behind it and reports nothing there as committed
+    // yet: such a read waits until it has.
+    const consensus::Status status = node.replica->status();
+    const Index known = status.damaged != 0 ? status.last : status.committed;
+    oracles_.read_ready(node.id, read.floor, ready_read.index, known);
     node.waiting_reads.push_back({ready_read.id.value, ready_read.index});
   }
 }
