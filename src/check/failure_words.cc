@@ -174,9 +174,11 @@ bool FailureWords::suspect(uint32_t number, int64_t revision, const Glimpse& gli
   }
   if (const Rest* rest = revisions_.rest(glimpse.rank, revision); rest != nullptr) {
     finding.words += " It may have been " + shown + ", but " +
-                     show_operation(history_, history_.operations()[rest->seen_by]) +
-                     " saw the key as it was at revision " + std::to_string(rest->from) +
-                     ", still so at " + std::to_string(rest->until) + ".";
+                     show_operation(history_, history_.operations()[rest->seen_by]);
+    finding.words += rest->absent ? " shows that the key did not exist after revision "
+                                  : " saw the key as it was at revision ";
+    finding.words += std::to_string(rest->from) + (rest->absent ? ", up to " : ", still so at ") +
+                     std::to_string(rest->until) + ".";
     add(finding, rest->seen_by);
     return true;
   }

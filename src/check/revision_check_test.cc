@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "check/describe.h"
+#include "check/history_text.h"
 #include "check/store_model.h"
 #include "check/test_corruptions.h"
 #include "check/test_histories.h"
@@ -53,6 +54,39 @@ TEST(RevisionCheck, AcceptsLeases) {
                      .watches = static_cast<uint32_t>(seed % 3),
                      .notes = seed % 4 == 0});
   }
+}
+
+// A cluster that commits late what nobody waits for any more: who made which revision is open, but
+// a key that came into being later cannot have been written there, unless it was deleted.
+TEST(RevisionCheck, PlacesManyWritesThatNobodySaw) {
+  std::string calls;
+  int number = 0;
+  for (const char* key : {"other", "seen"}) {
+    for (int i = 0; i < 60; ++i) {
+      const std::string name = std::to_string(++number);
+      calls += "1 call " + name + " process=" + name + " put key=\"" + key + "\" value=\"" + name +
+               "\"\n";
+    }
+  }
+  const std::string before = "quorate-history 1\n" + calls;
+  const std::string after =
+      "3 call 901 process=901 put key=\"seen\" value=\"x\"\n"
+      "4 ok 901 revision=30\n"
+      "5 call 902 process=902 get key=\"seen\"\n"
+      "6 ok 902 revision=30 answer count=1 [value=\"x\" create=30 mod=30 version=1]\n";
+  CheckLimits limits;
+  limits.replay_steps_max = 10'000;
+  const Result<History> plain = read_history(before + after);
+  ASSERT_TRUE(plain) << plain.error().text;
+  const Verdict verdict = check_by_revision(*plain, limits);
+  EXPECT_EQ(verdict.linearizable, Decision::yes) << told(verdict);
+
+  const Result<History> erased = read_history(
+      before + "1 call 900 process=900 delete key=\"seen\"\n2 ok 900 revision=29 answer count=1\n" +
+      after);
+  ASSERT_TRUE(erased) << erased.error().text;
+  const Verdict with_delete = check_by_revision(*erased, limits);
+  EXPECT_EQ(with_delete.linearizable, Decision::yes) << told(with_delete);
 }
 
 // Every kind must be found wherever it is done; `world` has unique values.

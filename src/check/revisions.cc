@@ -325,14 +325,78 @@ void Revisions::gather_rests(uint32_t number, const Step& step) {
   }
 }
 
+void Revisions::gather_erases() {
+  erases_.of_key.resize(keys_.size());
+  Place unknown_from = kOpen;
+  for (const Operation& operation : history_.operations()) {
+    if (operation.outcome == Outcome::failed) continue;
+    const bool placed = operation.outcome == Outcome::ok && operation.revision != kNotRecorded;
+    for (const Span branch : {operation.then, operation.otherwise}) {
+      for (const Step& step : history_.steps(branch)) {
+        erases_.anywhere = erases_.anywhere || step.lease != 0 || step.verb == Verb::revoke;
+        if (step.verb != Verb::erase) continue;
+        if (!placed) {
+          unknown_from = std::min(unknown_from, operation.invoked);
+        } else if (history_.text(step.end).empty()) {
+          erases_.of_key[keys_.rank(step.key)].push_back(operation.revision);
+        } else {
+          erases_.of_ranges.push_back(operation.revision);
+        }
+      }
+    }
+  }
+  for (const Item& item : history_.start_items()) {
+    erases_.anywhere = erases_.anywhere || item.lease > 0;
+  }
+  for (std::vector<int64_t>& each : erases_.of_key) std::sort(each.begin(), each.end());
+  std::sort(erases_.of_ranges.begin(), erases_.of_ranges.end());
+  for (const auto& [revision, gap] : gaps_) {
+    if (gap.known.place < unknown_from) continue;
+    erases_.first_gap = revision;
+    break;
+  }
+}
+
+// The last revision, up to this one, that may have deleted the key; else that of the start.
+int64_t Revisions::last_erase(Rank rank, int64_t revision) const {
+  int64_t last = first_;
+  for (const std::vector<int64_t>* each : {&erases_.of_key[rank], &erases_.of_ranges}) {
+    const auto behind = std::upper_bound(each->begin(), each->end(), revision);
+    if (behind != each->begin()) last = std::max(last, *(behind - 1));
+  }
+  const auto gap = gaps_.upper_bound(revision);
+  if (gap != gaps_.begin() && std::prev(gap)->first >= erases_.first_gap) {
+    last = std::max(last, std::prev(gap)->first);
+  }
+  return last;
+}
+
+void Revisions::add_absence(Rank rank, int64_t until, uint32_t seen_by) {
+  if (rank == kNoRank || until <= first_ || until > last_) return;
+  const int64_t from = last_erase(rank, until);
+  std::vector<Rest>& rests = rests_[rank];
+  const bool known = !rests.empty() && rests.back().from == from && rests.back().until >= until;
+  if (from < until && !known) rests.push_back({from, until, seen_by, true});
+}
+
+void Revisions::gather_absences(uint32_t number, const Step& step) {
+  if (erases_.anywhere) return;
+  for (const Item& item : history_.items(step)) {
+    if (item.create == kNotRecorded || item.create > last_) continue;
+    add_absence(keys_.rank(item.key), item.create - 1, number);
+  }
+}
+
 void Revisions::gather_glimpses() {
   rests_.resize(keys_.size());
+  gather_erases();
   const std::span<const Operation> operations = history_.operations();
   for (uint32_t i = 0; i < operations.size(); ++i) {
     if (operations[i].outcome != Outcome::ok) continue;
     for (const Step& step : history_.taken(operations[i])) {
       for (const Item& item : history_.items(step)) add_glimpse(item, false, kNobody);
       gather_rests(i, step);
+      gather_absences(i, step);
     }
   }
   for (uint32_t i = 0; i < history_.watch_replies().size(); ++i) {

@@ -52,11 +52,13 @@ struct Gap {
   std::vector<Glimpse> seen;
 };
 
-// A key was seen unchanged between two revisions.
+// A key was seen unchanged between two revisions, or must have been absent all the time: it was
+// absent at the second, and nothing that could have deleted it lies between.
 struct Rest {
   int64_t from = 0;   // last changed here
   int64_t until = 0;  // and still so here
   uint32_t seen_by = kNobody;
+  bool absent = false;
 };
 
 class Revisions {
@@ -101,6 +103,10 @@ class Revisions {
   void find_gaps();
   void gather_glimpses();
   void gather_rests(uint32_t operation, const Step& step);
+  void gather_erases();
+  void gather_absences(uint32_t operation, const Step& step);
+  void add_absence(Rank rank, int64_t until, uint32_t seen_by);
+  int64_t last_erase(Rank rank, int64_t revision) const;
   void add_glimpse(const Item& item, bool erased, uint32_t watch_reply);
 
   const History& history_;
@@ -129,6 +135,14 @@ class Revisions {
   std::map<int64_t, Gap> gaps_;
   std::vector<Glimpse> watched_;          // by revision; only if there are gaps
   std::vector<std::vector<Rest>> rests_;  // by rank; only if there are gaps
+  // Where keys may have been deleted; only if there are gaps.
+  struct Erases {
+    std::vector<std::vector<int64_t>> of_key;  // by rank
+    std::vector<int64_t> of_ranges;
+    int64_t first_gap = kRevisionMax;  // the first that a write of unknown outcome may have made
+    bool anywhere = false;             // leases may delete at any revision
+  };
+  Erases erases_;
 };
 
 }  // namespace quorate::check
