@@ -45,10 +45,12 @@ Finding FailureWords::describe(const Failure& failure) const {
     describe_answer(failure, finding);
   } else if (failure.watch_reply != kNobody) {
     finding.rule = "event that fits no order";
-    finding.words = "What a watch showed at " +
+    finding.words = std::string(failure.silent ? "What a watch did not show until "
+                                               : "What a watch showed at ") +
                     show_time(history_, history_.watch_replies()[failure.watch_reply].at) +
                     " of revision " + std::to_string(failure.revision) + " and key " +
-                    show_text(history_, keys_.key(failure.rank)) + " cannot be.";
+                    show_text(history_, keys_.key(failure.rank)) +
+                    (failure.silent ? " must have happened." : " cannot be.");
     finding.watch_replies.push_back(failure.watch_reply);
   } else {
     describe_gap(failure, finding);

@@ -16,6 +16,18 @@ bool shows(const Glimpse& glimpse, const VersionedStore& store, int64_t revision
   return glimpse.erased ? version->erased() : !version->erased() && agrees(glimpse.item, *version);
 }
 
+bool Footprint::holds(Rank rank) const {
+  return leases || keys.count(rank) != 0 ||
+         std::any_of(erased.begin(), erased.end(),
+                     [rank](const RankRange& range) { return range.holds(rank); });
+}
+
+void Footprint::add(const Footprint& other) {
+  keys.insert(other.keys.begin(), other.keys.end());
+  erased.insert(erased.end(), other.erased.begin(), other.erased.end());
+  leases = leases || other.leases;
+}
+
 GapMakers::GapMakers(const History& history, const KeyTable& keys, const Revisions& revisions,
                      VersionedStore& store)
     : history_(history),
@@ -85,6 +97,7 @@ void GapMakers::index_silences() {
                     .no_delete = watch.no_delete};
     for (const uint32_t each : watch.replies) {
       const WatchReply& reply = history_.watch_replies()[each];
+      const int64_t before = silence.until;
       if (reply.kind == WatchReplyKind::created && silence.from == 0) {
         silence.from = std::min(reply.revision, kRevisionMax) + 1;
       } else if (reply.kind == WatchReplyKind::progress) {
@@ -93,6 +106,7 @@ void GapMakers::index_silences() {
       for (const Change& change : history_.changes(reply)) {
         silence.until = std::max(silence.until, change.item.mod);
       }
+      if (silence.until > before) silence.last_reply = each;
     }
     if (silence.from > 0 && silence.until >= silence.from) silences_.push_back(silence);
   }
@@ -171,7 +185,7 @@ GapMakers::Candidates GapMakers::candidates(int64_t revision) {
     bool denied = false;
     if (!fits(maker, revision, gap, denied)) return;
     (denied ? result.denied : result.good).push_back(maker);
-    result.touched.insert(changed_.begin(), changed_.end());
+    add_footprint(maker, result.footprint);
   };
   for (const uint32_t reader : revisions_.readers(revision)) {
     if (revisions_.role(reader) == Role::maybe_writer) consider({.operation = reader});
@@ -190,6 +204,20 @@ GapMakers::Candidates GapMakers::candidates(int64_t revision) {
     }
   }
   return result;
+}
+
+void GapMakers::add_footprint(const Maker& maker, Footprint& footprint) const {
+  footprint.keys.insert(changed_.begin(), changed_.end());
+  footprint.leases = footprint.leases || maker.lease != 0;
+  if (maker.operation == kNobody) return;
+  const Operation& operation = history_.operations()[maker.operation];
+  for (const Span branch : {operation.then, operation.otherwise}) {
+    for (const Step& step : history_.steps(branch)) {
+      if (step.verb == Verb::put) footprint.keys.insert(keys_.rank(step.key));
+      if (step.verb == Verb::erase) footprint.erased.push_back(keys_.range(step.key, step.end));
+      footprint.leases = footprint.leases || step.verb == Verb::revoke;
+    }
+  }
 }
 
 // Cheaper than trying it out: a plain put of a key that was seen not to change here.
@@ -223,12 +251,25 @@ bool GapMakers::denied_by_watch(int64_t revision, const Gap& gap) const {
     for (const Glimpse& glimpse : gap.seen) {
       if (glimpse.rank == rank) return false;
     }
-    const bool erased = store_.now(rank) == nullptr;
-    return std::any_of(silences_.begin(), silences_.end(), [&](const Silence& silence) {
-      return silence.range.holds(rank) && revision >= silence.from && revision <= silence.until &&
-             !(erased ? silence.no_delete : silence.no_put);
-    });
+    return silence_about(rank, revision) != nullptr;
   });
+}
+
+const GapMakers::Silence* GapMakers::silence_about(Rank rank, int64_t revision) const {
+  const bool erased = store_.now(rank) == nullptr;
+  const auto found = std::find_if(silences_.begin(), silences_.end(), [&](const Silence& silence) {
+    return silence.range.holds(rank) && revision >= silence.from && revision <= silence.until &&
+           !(erased ? silence.no_delete : silence.no_put);
+  });
+  return found == silences_.end() ? nullptr : &*found;
+}
+
+uint32_t GapMakers::denied_by(Rank rank, int64_t revision) const {
+  for (const Glimpse& glimpse : revisions_.watched(revision)) {
+    if (glimpse.rank == rank) return kNobody;
+  }
+  const Silence* silence = silence_about(rank, revision);
+  return silence == nullptr ? kNobody : silence->last_reply;
 }
 
 }  // namespace quorate::check

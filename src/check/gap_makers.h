@@ -24,6 +24,15 @@ struct Maker {
   bool known() const { return (operation != kNobody || lease != 0) && !guessed; }
 };
 
+// Keys that makers change here, or would change at a later gap if they were not used up here.
+struct Footprint {
+  std::set<Rank> keys;
+  std::vector<RankRange> erased;
+  bool leases = false;  // whatever hangs on a lease by then
+  bool holds(Rank rank) const;
+  void add(const Footprint& other);
+};
+
 // Whether the store, which stands at `revision`, changed there as it was seen.
 bool shows(const Glimpse& glimpse, const VersionedStore& store, int64_t revision);
 
@@ -40,7 +49,7 @@ class GapMakers {
     // A watch went past the revision without showing it, or the lease lived on: possible only if a
     // promise about those was broken.
     std::vector<Maker> denied;
-    std::set<Rank> touched;  // keys that any of them changes
+    Footprint footprint;
   };
   Candidates candidates(int64_t revision);
   // An operation makes one revision at most.
@@ -48,6 +57,10 @@ class GapMakers {
   bool used(uint32_t operation) const { return used_[unknown_index(operation)]; }
   // False if its answer shows that it was not so.
   bool make(const Maker& maker, int64_t revision);
+  // The last answer of a watch that went past the revision without showing how it changed the key;
+  // kNobody: there is none, or some watch showed it. The store stands at the revision.
+  uint32_t denied_by(Rank rank, int64_t revision) const;
+  bool watches_deny() const { return !silences_.empty(); }
   // Whether an unknown transaction exists, whose effect may hang on any key.
   bool conditional() const { return conditional_; }
   uint64_t steps() const { return steps_; }
@@ -60,6 +73,7 @@ class GapMakers {
     int64_t until = 0;
     bool no_put = false;
     bool no_delete = false;
+    uint32_t last_reply = kNobody;
   };
 
   // What shows that a lease was still alive.
@@ -77,6 +91,8 @@ class GapMakers {
   // Places in unknown_writes(), the last invoked first.
   std::vector<uint32_t> worth_trying(const Gap& gap) const;
   bool rested(uint32_t number, int64_t revision) const;
+  void add_footprint(const Maker& maker, Footprint& footprint) const;
+  const Silence* silence_about(Rank rank, int64_t revision) const;
   // Tries it out and takes it back.
   bool fits(const Maker& maker, int64_t revision, const Gap& gap, bool& denied);
   bool agrees_with(const Gap& gap, int64_t revision) const;

@@ -64,12 +64,19 @@ bool Replay::play(int64_t revision) {
   return choices_.empty() || play_watched(revision);
 }
 
-// An event that does not fit speaks against an earlier choice. If there was none, it speaks against
-// the watch, which is judged on its own.
+// An event that does not fit, or is missing, speaks against an earlier choice. If there was none,
+// it speaks against the watch, which is judged on its own.
 bool Replay::play_watched(int64_t revision) {
   for (const Glimpse& glimpse : revisions_.watched(revision)) {
     if (shows(glimpse, store_, revision)) continue;
     latest_ = {.revision = revision, .watch_reply = glimpse.watch_reply, .rank = glimpse.rank};
+    if (caused_by_choice()) return false;
+  }
+  if (!gap_makers_.watches_deny()) return true;
+  for (const Rank rank : store_.changed_behind(revision - 1)) {
+    const uint32_t reply = gap_makers_.denied_by(rank, revision);
+    if (reply == kNobody) continue;
+    latest_ = {.revision = revision, .watch_reply = reply, .silent = true, .rank = rank};
     if (caused_by_choice()) return false;
   }
   return true;
@@ -103,13 +110,15 @@ bool Replay::play_gap(int64_t revision) {
     Choice choice{.revision = revision,
                   .candidates = std::move(found.good),
                   .next = 0,
-                  .touched = std::move(found.touched)};
+                  .footprint = std::move(found.footprint)};
     if (choice.candidates.empty()) {
       if (!fail_with({.revision = revision})) return false;
       show_glimpses(revision);
       return true;
     }
     if (choice.candidates.size() == 1) {
+      // Rivals may be used up by an earlier choice.
+      if (!choices_.empty()) choices_.back().footprint.add(choice.footprint);
       take(choice.candidates.front(), revision);
       return true;
     }
@@ -152,7 +161,7 @@ bool Replay::caused_by_choice() const {
 
 bool Replay::could_have_caused(const Choice& choice) const {
   return latest_.rank == kNoRank || gap_makers_.conditional() ||
-         choice.touched.count(latest_.rank) != 0;
+         choice.footprint.holds(latest_.rank);
 }
 
 bool Replay::go_back(int64_t& revision) {

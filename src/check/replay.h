@@ -27,6 +27,7 @@ struct Failure {
   int64_t revision = 0;
   uint32_t operation = kNobody;    // whose answer is wrong; kNobody:
   uint32_t watch_reply = kNobody;  // which event is wrong; kNobody: nothing can have made it
+  bool silent = false;             // the watch should have shown an event by then, and did not
   Mismatch mismatch = {};
   Rank rank = kNoRank;  // only choices about this key can have caused it; kNoRank: any can
 };
@@ -54,7 +55,7 @@ class Replay {
     int64_t revision = 0;
     std::vector<Maker> candidates;
     size_t next = 0;
-    std::set<Rank> touched;  // keys that any candidate changes
+    Footprint footprint;  // of the candidates, and of makers that later had no rival left
   };
 
   size_t slot(int64_t revision) const { return static_cast<size_t>(revision - revisions_.first()); }

@@ -34,7 +34,7 @@ TEST(RevisionCheck, AcceptsCorrectHistories) {
 }
 
 TEST(RevisionCheck, AcceptsUnknownOutcomes) {
-  for (uint64_t seed = 1; seed <= 300; ++seed) {
+  for (uint64_t seed = 1; seed <= 2000; ++seed) {
     expect_accepted({.seed = seed,
                      .calls = 200,
                      .processes = 6,
@@ -45,7 +45,7 @@ TEST(RevisionCheck, AcceptsUnknownOutcomes) {
 }
 
 TEST(RevisionCheck, AcceptsLeases) {
-  for (uint64_t seed = 1; seed <= 300; ++seed) {
+  for (uint64_t seed = 1; seed <= 2000; ++seed) {
     expect_accepted({.seed = seed,
                      .calls = 200,
                      .processes = 6,
