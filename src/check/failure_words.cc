@@ -178,7 +178,7 @@ bool FailureWords::suspect(uint32_t number, int64_t revision, const Glimpse& gli
     finding.words += " It may have been " + shown + ", but " +
                      show_operation(history_, history_.operations()[rest->seen_by]);
     finding.words += rest->absent ? " shows that the key did not exist after revision "
-                                  : " saw the key as it was at revision ";
+                                  : " shows the key as it was at revision ";
     finding.words += std::to_string(rest->from) + (rest->absent ? ", up to " : ", still so at ") +
                      std::to_string(rest->until) + ".";
     add(finding, rest->seen_by);

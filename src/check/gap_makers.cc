@@ -220,6 +220,19 @@ void GapMakers::add_footprint(const Maker& maker, Footprint& footprint) const {
   }
 }
 
+bool GapMakers::may_change(const Maker& maker, Rank rank) const {
+  if (maker.operation == kNobody) return true;
+  const Operation& operation = history_.operations()[maker.operation];
+  for (const Span branch : {operation.then, operation.otherwise}) {
+    for (const Step& step : history_.steps(branch)) {
+      if (step.verb == Verb::put && keys_.rank(step.key) == rank) return true;
+      if (step.verb == Verb::erase && keys_.range(step.key, step.end).holds(rank)) return true;
+      if (step.verb == Verb::revoke) return true;
+    }
+  }
+  return false;
+}
+
 // Cheaper than trying it out: a plain put of a key that was seen not to change here.
 bool GapMakers::rested(uint32_t number, int64_t revision) const {
   const Operation& operation = history_.operations()[number];

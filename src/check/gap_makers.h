@@ -52,6 +52,8 @@ class GapMakers {
     Footprint footprint;
   };
   Candidates candidates(int64_t revision);
+  // Whether it is asked to, in some state of the store.
+  bool may_change(const Maker& maker, Rank rank) const;
   // An operation makes one revision at most.
   void set_used(uint32_t operation, bool used);
   bool used(uint32_t operation) const { return used_[unknown_index(operation)]; }

@@ -8,6 +8,17 @@ namespace {
 
 constexpr uint64_t kStepsForEachOperation = 20;
 
+// Whether a row is as shown was settled when it, or the one in its place, was last changed.
+int64_t last_change(const Mismatch& mismatch) {
+  if (mismatch.difference != Difference::row || !mismatch.shown || !mismatch.correct) {
+    return kRevisionMax;
+  }
+  const int64_t shown = mismatch.shown->mod;
+  const int64_t correct = mismatch.correct->mod;
+  if (shown == kNotRecorded || correct == kNotRecorded) return kRevisionMax;
+  return std::max(shown, correct);
+}
+
 }  // namespace
 
 Replay::Replay(const History& history, const KeyTable& keys, const Revisions& revisions,
@@ -88,6 +99,7 @@ bool Replay::play_operation(int64_t revision, uint32_t number, Changing changing
   if (!applied.mismatch) return true;
   Failure failure{.revision = revision, .operation = number, .mismatch = *applied.mismatch};
   if (failure.mismatch.key != kNoText) failure.rank = keys_.rank(failure.mismatch.key);
+  failure.blame_until = last_change(failure.mismatch);
   return fail_with(std::move(failure));
 }
 
@@ -160,6 +172,7 @@ bool Replay::caused_by_choice() const {
 }
 
 bool Replay::could_have_caused(const Choice& choice) const {
+  if (choice.revision > latest_.blame_until) return false;
   return latest_.rank == kNoRank || gap_makers_.conditional() ||
          choice.footprint.holds(latest_.rank);
 }
@@ -175,6 +188,7 @@ bool Replay::go_back(int64_t& revision) {
         maker = {};
       }
       store_.undo_behind(choice.revision - 1);
+      prefer(choice, latest_.rank);
       revision = choice.revision;
       return true;
     }
@@ -182,6 +196,14 @@ bool Replay::go_back(int64_t& revision) {
     choices_.pop_back();
   }
   return false;
+}
+
+// What changes the key in question is tried before what only differs in who is left over.
+void Replay::prefer(Choice& choice, Rank rank) const {
+  if (rank == kNoRank) return;
+  std::stable_partition(choice.candidates.begin() + static_cast<ptrdiff_t>(choice.next),
+                        choice.candidates.end(),
+                        [&](const Maker& maker) { return gap_makers_.may_change(maker, rank); });
 }
 
 }  // namespace quorate::check

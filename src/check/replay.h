@@ -29,6 +29,7 @@ struct Failure {
   uint32_t watch_reply = kNobody;  // which event is wrong; kNobody: nothing can have made it
   bool silent = false;             // the watch should have shown an event by then, and did not
   Mismatch mismatch = {};
+  int64_t blame_until = kRevisionMax;  // choices behind it cannot have caused it
   Rank rank = kNoRank;  // only choices about this key can have caused it; kNoRank: any can
 };
 
@@ -71,6 +72,7 @@ class Replay {
   // Goes back to a choice that could have caused the failure; false when none is left.
   bool go_back(int64_t& revision);
   bool could_have_caused(const Choice& choice) const;
+  void prefer(Choice& choice, Rank rank) const;
 
   const History& history_;
   const KeyTable& keys_;

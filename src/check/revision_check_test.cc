@@ -89,6 +89,38 @@ TEST(RevisionCheck, PlacesManyWritesThatNobodySaw) {
   EXPECT_EQ(with_delete.linearizable, Decision::yes) << told(with_delete);
 }
 
+// The version of a key tells that one of its writes, and not more, is among the many; and that it
+// was made before the key was written again, whatever later revisions may have made.
+TEST(RevisionCheck, FindsTheOneWriteThatAVersionCounts) {
+  std::string text =
+      "quorate-history 1\n"
+      "1 call 901 process=901 put key=\"seen\" value=\"x\"\n"
+      "2 ok 901 revision=2\n";
+  for (int number = 1; number <= 120; ++number) {
+    const std::string name = std::to_string(number);
+    text += "3 call " + name + " process=" + name + " put key=\"" +
+            (number == 1 ? "seen" : "other") + "\" value=\"" + name + "\"\n";
+  }
+  text +=
+      "4 call 902 process=902 put key=\"seen\" value=\"y\"\n"
+      "5 ok 902 revision=40\n"
+      "6 call 903 process=903 put key=\"third\" value=\"z\"\n"
+      "7 ok 903 revision=50\n"
+      "8 call 904 process=904 get key=\"seen\"\n"
+      "9 ok 904 revision=50 answer count=1 [value=\"y\" create=2 mod=40 version=";
+  CheckLimits limits;
+  limits.replay_steps_max = 200'000;
+  for (const char* version : {"2]\n", "3]\n"}) {
+    const Result<History> history = read_history(text + version);
+    ASSERT_TRUE(history) << history.error().text;
+    const Verdict verdict = check_by_revision(*history, limits);
+    EXPECT_EQ(verdict.linearizable, Decision::yes) << version << told(verdict);
+  }
+  const Result<History> wrong = read_history(text + "4]\n");
+  ASSERT_TRUE(wrong) << wrong.error().text;
+  EXPECT_NE(check_by_revision(*wrong, limits).linearizable, Decision::yes);
+}
+
 // Every kind must be found wherever it is done; `world` has unique values.
 void expect_rejected(const std::vector<Corruption>& kinds, TestWorld world, uint64_t seeds) {
   for (const Corruption& kind : kinds) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "check/describe.h"
@@ -320,7 +321,12 @@ void Revisions::gather_rests(uint32_t number, const Step& step) {
   int64_t until = operation.revision - (before ? 1 : 0);
   if (step.verb == Verb::get && step.revision > 0) until = std::min(until, step.revision);
   for (const Item& item : history_.items(step)) {
-    if (item.mod == kNotRecorded || item.mod >= until) continue;
+    if (item.mod == kNotRecorded) continue;
+    if (item.create != kNotRecorded && item.version != kNotRecorded && item.create >= first_ &&
+        item.mod <= last_) {
+      sightings_[keys_.rank(item.key)].push_back({item.create, item.mod, item.version, number});
+    }
+    if (item.mod >= until) continue;
     rests_[keys_.rank(item.key)].push_back({item.mod, until, number});
   }
 }
@@ -379,6 +385,44 @@ void Revisions::add_absence(Rank rank, int64_t until, uint32_t seen_by) {
   if (from < until && !known) rests.push_back({from, until, seen_by, true});
 }
 
+void Revisions::gather_lives() {
+  std::vector<std::vector<int64_t>> known_puts(keys_.size());
+  for (int64_t revision = first_ + 1; revision <= last_; ++revision) {
+    if (writer(revision) == kNobody) continue;
+    for (const Step& step : history_.taken(history_.operations()[writer(revision)])) {
+      if (step.verb == Verb::put) known_puts[keys_.rank(step.key)].push_back(revision);
+    }
+  }
+  for (Rank rank = 0; rank < sightings_.size(); ++rank) add_life(rank, known_puts[rank]);
+  sightings_ = {};
+}
+
+// Where all puts between two sightings are known, the key rested between these.
+void Revisions::add_life(Rank rank, const std::vector<int64_t>& known_puts) {
+  std::vector<Sighting>& all = sightings_[rank];
+  std::sort(all.begin(), all.end(), [](const Sighting& left, const Sighting& right) {
+    return std::tie(left.create, left.mod) < std::tie(right.create, right.mod);
+  });
+  for (size_t i = 0; i < all.size(); ++i) {
+    const bool same_life = i > 0 && all[i - 1].create == all[i].create;
+    const Sighting born{.create = all[i].create, .mod = all[i].create, .version = 1};
+    const Sighting& before = same_life ? all[i - 1] : born;
+    if (before.mod >= all[i].mod) continue;
+    auto put = std::upper_bound(known_puts.begin(), known_puts.end(), before.mod);
+    const auto end = std::lower_bound(put, known_puts.end(), all[i].mod);
+    if (all[i].version - before.version != end - put + 1) continue;
+    const auto rests_between = [&](int64_t from, int64_t next) {
+      if (from < next - 1) rests_[rank].push_back({from, next - 1, all[i].seen_by});
+    };
+    int64_t from = before.mod;
+    for (; put != end; ++put) {
+      rests_between(from, *put);
+      from = *put;
+    }
+    rests_between(from, all[i].mod);
+  }
+}
+
 void Revisions::gather_absences(uint32_t number, const Step& step) {
   if (erases_.anywhere) return;
   for (const Item& item : history_.items(step)) {
@@ -389,6 +433,7 @@ void Revisions::gather_absences(uint32_t number, const Step& step) {
 
 void Revisions::gather_glimpses() {
   rests_.resize(keys_.size());
+  sightings_.resize(keys_.size());
   gather_erases();
   const std::span<const Operation> operations = history_.operations();
   for (uint32_t i = 0; i < operations.size(); ++i) {
@@ -406,6 +451,7 @@ void Revisions::gather_glimpses() {
       if (change.has_previous) add_glimpse(change.previous, false, i);
     }
   }
+  gather_lives();
   std::stable_sort(watched_.begin(), watched_.end(), [](const Glimpse& left, const Glimpse& right) {
     return left.item.mod < right.item.mod;
   });

@@ -52,8 +52,9 @@ struct Gap {
   std::vector<Glimpse> seen;
 };
 
-// A key was seen unchanged between two revisions, or must have been absent all the time: it was
-// absent at the second, and nothing that could have deleted it lies between.
+// A key was seen unchanged between two revisions, or its versions leave room for no other change
+// than the known ones. Or it must have been absent all the time: it was absent at the second, and
+// nothing that could have deleted it lies between.
 struct Rest {
   int64_t from = 0;   // last changed here
   int64_t until = 0;  // and still so here
@@ -105,6 +106,8 @@ class Revisions {
   void gather_rests(uint32_t operation, const Step& step);
   void gather_erases();
   void gather_absences(uint32_t operation, const Step& step);
+  void gather_lives();
+  void add_life(Rank rank, const std::vector<int64_t>& known_puts);
   void add_absence(Rank rank, int64_t until, uint32_t seen_by);
   int64_t last_erase(Rank rank, int64_t revision) const;
   void add_glimpse(const Item& item, bool erased, uint32_t watch_reply);
@@ -143,6 +146,14 @@ class Revisions {
     bool anywhere = false;             // leases may delete at any revision
   };
   Erases erases_;
+  // A version of a key that somebody saw; between two of one life their numbers count the puts.
+  struct Sighting {
+    int64_t create = 0;
+    int64_t mod = 0;
+    int64_t version = 0;
+    uint32_t seen_by = kNobody;
+  };
+  std::vector<std::vector<Sighting>> sightings_;  // by rank; emptied when they are understood
 };
 
 }  // namespace quorate::check
