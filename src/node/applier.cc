@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "node/limits.h"
 
 namespace quorate::node {
@@ -101,6 +102,7 @@ bool Applier::apply(Budget& budget) {
     listener_.on_apply_failed(committed.error());
     return false;
   }
+  if (QRT_MUTANT(ROUND_NODE)) listener_.on_round(round_);
   auto replies = std::exchange(replies_, {});
   for (auto& [whose, reply] : replies) {
     listener_.on_reply(whose.first, whose.second, std::move(reply));

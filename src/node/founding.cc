@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "node/limits.h"
 
 namespace quorate::node {
@@ -20,7 +21,7 @@ void Founding::forget(NodeId peer) { heard_.erase(peer); }
 Founding::Verdict Founding::verdict(Time now) const {
   const bool formed = std::ranges::any_of(
       heard_, [](const auto& entry) { return entry.second == LifeState::formed; });
-  if (formed) return Verdict::lost;
+  if (formed && !QRT_MUTANT(FOUND_NODE)) return Verdict::lost;
   if (heard_.size() == others_.size()) return Verdict::found;
   const size_t known = heard_.size() + 1;
   const size_t majority = (others_.size() + 1) / 2 + 1;

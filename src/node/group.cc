@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "node/limits.h"
 #include "node/lost_machine.h"
 #include "node/set_aside.h"
@@ -369,7 +370,8 @@ void Group::take_forwards(const LeaderView& view) {
 }
 
 std::optional<ForwardRefusal> Group::take_forwarded(const LeaderView& view, Forward& forward) {
-  if (!view.here || view.round != forward.round) return ForwardRefusal::not_leader;
+  const bool same_round = view.round == forward.round || QRT_MUTANT(R17_NODE);
+  if (!view.here || !same_round) return ForwardRefusal::not_leader;
   if (stopping_) return ForwardRefusal::later;
   forwarded_rounds_[forward.id] = forward.round;
   if (forward.is_change) {
@@ -396,9 +398,9 @@ void Group::append(consensus::Write write) {
     CHECK(!install_, "one install at a time");
     install_ = Install{write.id, *write.snapshot};
     if (arrived_ && arrived_->index == write.snapshot->index) arrived_.reset();
-    applier_.hold();
+    if (!QRT_MUTANT(HOLD_NODE)) applier_.hold();
     // Entries of our clients may be inside the snapshot, unseen.
-    proposals_.on_entries_skipped();
+    if (!QRT_MUTANT(SKIP_NODE)) proposals_.on_entries_skipped();
   }
   world_.wal.append(options_.group, std::move(write));
   appended_ = true;
@@ -409,7 +411,8 @@ bool Group::take_ready(Time now) {
   const bool news = !nothing_asked(ready) || ready.committed > applier_.committed();
   if (ready.write) append(std::move(*ready.write));
   for (consensus::Message& message : ready.messages) {
-    if (message.to != options_.self && message.after <= durable_) {
+    const bool free = message.after <= durable_ || QRT_MUTANT(R02_NODE);
+    if (message.to != options_.self && free) {
       send_message(message);
     } else {
       const WriteId after = message.after;
@@ -455,7 +458,7 @@ void Group::fetch(consensus::IndexRange range) {
 
 bool Group::release_held() {
   bool any = false;
-  while (!held_.empty() && held_.begin()->first <= durable_) {
+  while (!held_.empty() && (held_.begin()->first <= durable_ || QRT_MUTANT(R04_NODE))) {
     consensus::Message message = std::move(held_.begin()->second);
     held_.erase(held_.begin());
     any = true;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "node/limits.h"
 
 namespace quorate::node {
@@ -57,7 +58,7 @@ LogTrim::Decision LogTrim::decide(Index first, Index applied, Index durable,
     decision.flush = true;
     flushed_at_ = applied;
   }
-  index = std::min(index, durable);
+  if (!QRT_MUTANT(TRIM_NODE)) index = std::min(index, durable);
   if (pin) index = std::min(index, *pin);
   const bool by_bytes = bytes_ - bytes_at_trim_ > kLogBytesMax + kCatchUpBytesMax;
   if (index < first || (index - first < step && !by_bytes)) return decision;

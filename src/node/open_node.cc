@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "node/limits.h"
 #include "node/lost_machine.h"
 #include "node/running_node.h"
@@ -78,7 +79,7 @@ Result<Identity> claim_directory(world::Disk& disk, world::Executor& executor,
   identity.token = config.token;
   // Numbers of an earlier run never come again, even when the wall clock went back.
   const auto wall = static_cast<uint64_t>(std::max<int64_t>(executor.wall_nanoseconds(), 1));
-  first_sequence = std::max(identity.next_sequence, wall);
+  first_sequence = QRT_MUTANT(SEQUENCE_NODE) ? 1 : std::max(identity.next_sequence, wall);
   if (first_sequence > UINT64_MAX - kSequencesPerRun) {
     return fail(ErrorKind::invalid,
                 config.directory +

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/mutant.h"
 #include "node/limits.h"
 
 namespace quorate::node {
@@ -143,7 +144,7 @@ bool ReadGate::release(Index applied) {
   std::vector<std::pair<BarrierCallback, RefusedWhy>> refused;
   refused.swap(refused_);
   for (auto& [done, why] : refused) done(why);
-  while (!landed_.empty() && landed_.begin()->first <= applied) {
+  while (!landed_.empty() && (landed_.begin()->first <= applied || QRT_MUTANT(L03_NODE))) {
     Batch batch = std::move(landed_.begin()->second);
     landed_.erase(landed_.begin());
     waiting_ -= batch.waiters.size();

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "consensus/factory.h"
 #include "node/limits.h"
 #include "node/member_about.h"
@@ -135,7 +136,7 @@ void RunningNode::become_amnesiac() {
         "re-admitted it");
   }
   becoming_amnesiac_ = true;
-  identity_.amnesiac = true;
+  identity_.amnesiac = !QRT_MUTANT(AMNESIA_NODE);
   identity_.incarnation = config_.incarnation;
   save_identity_then([this] {
     becoming_amnesiac_ = false;

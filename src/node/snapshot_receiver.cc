@@ -1,6 +1,8 @@
 #include "node/snapshot_receiver.h"
 
+#include "base/check.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "node/limits.h"
 
 namespace quorate::node {
@@ -93,6 +95,7 @@ void SnapshotReceiver::agree() {
 
 void SnapshotReceiver::on_chunk(NodeId from, const SnapshotChunk& chunk) {
   Incoming* incoming = current(from, chunk.transfer);
+  CHECK(incoming != nullptr || !QRT_MUTANT(M19_NODE), "planted: late chunks are not foreseen");
   if (incoming == nullptr) return;
   if (incoming->ended || !incoming->agreed ||
       incoming->chunks_taken - incoming->chunks_written >= kSnapshotChunksInFlight) {

@@ -16,6 +16,7 @@ namespace {
 constexpr uint64_t kClusterId = 0x51756f7261746531ULL;
 // Status is a picture that costs allocations; who leads is cheap and looked at more often.
 constexpr uint64_t kLookEvery = 64;
+constexpr uint64_t kAcknowledgedEvery = 256;
 constexpr uint64_t kBoundsEvery = 1024;
 // A store and its copies, what a transfer needs, spare segments; besides them the log's segments,
 // of which each holds one entry at least. Something that grows without end reaches it.
@@ -171,6 +172,7 @@ void Cluster::start(uint64_t member) {
   one.node->set_ready_handler([this, member] { members_[member].ready = true; });
   one.node->set_failure_handler([this, member](const Error& error) { failed(member, error); });
   one.node->start();
+  check_kept(member);
 }
 
 void Cluster::refused(uint64_t member, const Error& error) {
@@ -241,6 +243,7 @@ void Cluster::wipe(uint64_t member) {
   disk(member).wipe();
   members_[member].excuses = {};
   members_[member].refusals = 0;
+  members_[member].acknowledged = {};
   atlas_.set(member, Atlas::State::lost);
 }
 
@@ -308,9 +311,32 @@ uint64_t Cluster::leader() const {
   return best;
 }
 
+void Cluster::note_acknowledged(uint64_t leader) {
+  const consensus::Status status = members_[leader].node->status().consensus;
+  if (status.role != consensus::Role::leader) return;
+  for (const auto& [id, match] : status.progress) {
+    if (id.value == 0 || id.value > size()) continue;
+    Index& known = members_[id.value - 1].acknowledged;
+    known = std::max(known, match);
+  }
+}
+
+// What a leader counted on and what was decided, the log of a member that starts must reach: a
+// leader may have it truncated, but never there.
+void Cluster::check_kept(uint64_t member) {
+  const Index acknowledged = members_[member].acknowledged;
+  const Index decided{truth_.size()};
+  const Index last = members_[member].node->status().consensus.last;
+  if (last >= std::min(acknowledged, decided)) return;
+  truth_.violated(id_of(member), "starts with a log up to " + std::to_string(last.value) +
+                                     ", but it had acknowledged entry " +
+                                     std::to_string(acknowledged.value));
+}
+
 void Cluster::look() {
   const uint64_t lead = leader();
   if (lead == size()) return;
+  if (steps_ % kAcknowledgedEvery == 0) note_acknowledged(lead);
   const uint64_t round = members_[lead].node->round();
   if (round <= highest_round_led_) return;
   highest_round_led_ = round;

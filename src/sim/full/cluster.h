@@ -40,6 +40,7 @@ class Cluster {
     bool stopping = false;
     uint64_t starts = 0;
     uint64_t refusals = 0;  // starts that failed, since the last that did not
+    Index acknowledged;     // how far a leader counts on its log
   };
   // Hears that a member's process ended, whatever the reason.
   using DownHandler = std::function<void(uint64_t member)>;
@@ -110,6 +111,8 @@ class Cluster {
   void gone(uint64_t member);
   void look();
   void check_bounds(uint64_t member);
+  void note_acknowledged(uint64_t leader);
+  void check_kept(uint64_t member);
   uint64_t decided_before(Duration past);  // entries, so long ago
 
   FullSwarm swarm_;

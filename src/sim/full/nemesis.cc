@@ -437,8 +437,13 @@ void Nemesis::damage(Fault fault) {
     return std::string(name_of(fault)) + " in sector " + std::to_string(sector) + " of " +
            file.path;
   });
-  if (heals) return cluster_.excuse(member, {.io = true});
-  cluster_.damaged(member);
+  if (heals) {
+    cluster_.excuse(member, {.io = true});
+  } else {
+    cluster_.damaged(member);
+  }
+  // It shows when everything is read again.
+  if (rng_.below(3) == 0) cluster_.crash(member, CrashKind::power);
 }
 
 // ---- Healing.

@@ -1,0 +1,143 @@
+// full_mutant_hunt: proves that the full profile would notice. The runtime, the log, the store,
+// the machine and the core are compiled into it once more with the planted bugs of
+// base/mutants.def (docs/decisions/0003); each bug of the runtime is played in child processes,
+// seed after seed, until a rule breaks, a CHECK fails or the cluster does not come back.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutant.h"
+#include "sim/child.h"
+#include "sim/full/run.h"
+
+namespace quorate {
+Mutant active_mutant = Mutant::none;
+}
+
+namespace {
+
+using quorate::Mutant;
+using quorate::sim::ChildEnd;
+using quorate::sim::ChildLimits;
+using quorate::sim::Tell;
+using quorate::sim::full::Options;
+
+struct Row {
+  Mutant mutant;
+  const char* name;
+  const char* text;
+};
+constexpr Row kRows[] = {
+#define QRT_MUTANT_ROW(name, text) {Mutant::name, #name, text},
+#include "base/mutants.def"
+#undef QRT_MUTANT_ROW
+};
+
+// Bugs of the log, which its own tests find too, and which whole nodes must show as well.
+constexpr std::string_view kOfTheLog[] = {"D03", "D06", "D08", "P16"};
+
+struct Arguments {
+  std::string only;
+  uint64_t first = 1;
+  uint64_t seeds = 2000;
+  uint64_t cpu_seconds = 30;  // for each bug
+};
+
+bool lives_here(const Row& row) {
+  const std::string_view name = row.name;
+  if (name.ends_with("_NODE")) return true;
+  for (const std::string_view of_the_log : kOfTheLog) {
+    if (name == of_the_log) return true;
+  }
+  return false;
+}
+
+std::string hunt(const Row& row, const Arguments& arguments, const Tell& tell) {
+  quorate::active_mutant = row.mutant;
+  for (uint64_t seed = arguments.first; seed < arguments.first + arguments.seeds; ++seed) {
+    tell("R seed " + std::to_string(seed));
+    const auto result = quorate::sim::full::run_seed(Options{}, seed);
+    if (!result.violation.empty()) return result.violation;
+  }
+  return {};
+}
+
+struct Finding {
+  ChildEnd end;
+  uint64_t runs = 0;
+  std::string last_run;
+};
+
+Finding play(const Row& row, const Arguments& arguments) {
+  Finding finding;
+  ChildLimits limits;
+  limits.cpu_seconds = arguments.cpu_seconds;
+  std::fflush(stdout);
+  finding.end = quorate::sim::run_in_child(
+      limits, [&](const Tell& tell) { return hunt(row, arguments, tell); },
+      [&](std::string_view line) {
+        if (!line.starts_with("R ")) return;
+        ++finding.runs;
+        finding.last_run = line.substr(2);
+      });
+  return finding;
+}
+
+void print(const Row& row, const Finding& finding) {
+  const bool found = !finding.end.violation.empty();
+  std::printf("%-14s %-9s %5llu runs %7.2f CPU s  %s\n", row.name, found ? "found" : "NOT FOUND",
+              static_cast<unsigned long long>(finding.runs),
+              static_cast<double>(finding.end.cpu_microseconds) / 1e6, row.text);
+  if (found) {
+    std::printf("       by %s: %.200s\n", finding.last_run.c_str(), finding.end.violation.c_str());
+  }
+  std::fflush(stdout);
+}
+
+bool parse(int count, char** words, Arguments& arguments) {
+  for (int position = 1; position + 1 < count; position += 2) {
+    const std::string name = words[position];
+    const uint64_t value = std::strtoull(words[position + 1], nullptr, 10);
+    if (name == "--only") {
+      arguments.only = words[position + 1];
+    } else if (name == "--first") {
+      arguments.first = value;
+    } else if (name == "--seeds") {
+      arguments.seeds = value;
+    } else if (name == "--cpu-seconds") {
+      arguments.cpu_seconds = value;
+    } else {
+      return false;
+    }
+  }
+  return count % 2 == 1;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  Arguments arguments;
+  if (!parse(count, words, arguments)) {
+    std::fprintf(stderr,
+                 "usage: full_mutant_hunt [--only NAME] [--first S] [--seeds N] "
+                 "[--cpu-seconds N]\n");
+    return 2;
+  }
+  uint64_t played = 0;
+  uint64_t missed = 0;
+  for (const Row& row : kRows) {
+    if (arguments.only.empty() ? !lives_here(row) : arguments.only != row.name) continue;
+    const Finding finding = play(row, arguments);
+    print(row, finding);
+    ++played;
+    if (finding.end.violation.empty()) ++missed;
+  }
+  std::printf("%llu planted bugs, %llu found\n", static_cast<unsigned long long>(played),
+              static_cast<unsigned long long>(played - missed));
+  return missed == 0 && played != 0 ? 0 : 1;
+}
