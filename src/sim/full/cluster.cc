@@ -164,11 +164,15 @@ void Cluster::start(uint64_t member) {
   say(id, [] { return std::string("starts"); });
   one.node = std::move(*opened);
   one.refusals = 0;
-  one.excuses.damage = false;
+  // What was damaged lay where nothing of worth was, or it would not have been let in. A sector
+  // that is read as it was some reads more may still be noticed.
+  one.excuses.damage = disk(member).has_stale();
   one.excuses.io = disk(member).has_unreadable();
   one.excuses.space = disk(member).space() < world::kAmpleSpace;
-  // What was damaged lay where nothing of worth was, or it would not have been let in.
-  if (atlas_.state(member) == Atlas::State::damaged) atlas_.set(member, Atlas::State::lost);
+  if (atlas_.state(member) == Atlas::State::damaged) {
+    if (!one.excuses.damage) atlas_.set(member, Atlas::State::lost);
+    one.acknowledged = {};
+  }
   one.node->set_ready_handler([this, member] { members_[member].ready = true; });
   one.node->set_failure_handler([this, member](const Error& error) { failed(member, error); });
   one.node->start();
@@ -242,6 +246,7 @@ void Cluster::wipe(uint64_t member) {
   ++counters_.wipes;
   disk(member).wipe();
   members_[member].excuses = {};
+  members_[member].excuses.space = disk(member).space() < world::kAmpleSpace;
   members_[member].refusals = 0;
   members_[member].acknowledged = {};
   atlas_.set(member, Atlas::State::lost);
@@ -316,6 +321,8 @@ void Cluster::note_acknowledged(uint64_t leader) {
   if (status.role != consensus::Role::leader) return;
   for (const auto& [id, match] : status.progress) {
     if (id.value == 0 || id.value > size()) continue;
+    // What a leader knows of one that lost its data is of an earlier life.
+    if (!atlas_.whole(id.value - 1)) continue;
     Index& known = members_[id.value - 1].acknowledged;
     known = std::max(known, match);
   }

@@ -60,7 +60,7 @@ void draw_clients(Rng& rng, FullSwarm& swarm) {
   swarm.think = milliseconds(std::max<uint64_t>(1000 * swarm.clients / rate, 1));
   swarm.patience = between(rng, swarm.election_timeout, 4 * swarm.election_timeout);
   swarm.keys = one_of(rng, {1, 3, 8, 30});
-  swarm.value_bytes_max = one_of(rng, {8, 32, 200, 3'000});
+  swarm.value_bytes_max = one_of(rng, {8, 8, 32, 32, 200, 200, 3'000, 3'000, 20'000});
   swarm.reads = one_of(rng, {0, 100'000, 300'000, 600'000});
   swarm.serializable = one_of(rng, {0, 200'000, 500'000});
   swarm.transactions = one_of(rng, {0, 100'000, 300'000});

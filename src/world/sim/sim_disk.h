@@ -65,6 +65,7 @@ class SimDisk final : public Disk {
   bool misdirect(const std::string& path, uint64_t sector, uint64_t other, bool moved);
   // The next reads of the sector give what was there before it was last written.
   bool stale_reads(const std::string& path, uint64_t sector, uint32_t reads);
+  bool has_stale() const;
   // Reads fail until it is written again, or healed.
   bool make_unreadable(const std::string& path, uint64_t sector);
   void heal_unreadable();

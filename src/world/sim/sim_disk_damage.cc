@@ -74,6 +74,11 @@ bool SimDisk::stale_reads(const std::string& path, uint64_t sector, uint32_t rea
   return reads > 0;
 }
 
+bool SimDisk::has_stale() const {
+  return std::ranges::any_of(inodes_,
+                             [](const auto& entry) { return !entry.second.stale.empty(); });
+}
+
 bool SimDisk::make_unreadable(const std::string& path, uint64_t sector) {
   Inode* inode = file_at(path);
   if (inode == nullptr || is_dirty(*inode, sector)) return false;
