@@ -164,8 +164,8 @@ void Cluster::start(uint64_t member) {
   say(id, [] { return std::string("starts"); });
   one.node = std::move(*opened);
   one.refusals = 0;
-  // What was damaged lay where nothing of worth was, or it would not have been let in. A sector
-  // that is read as it was some reads more may still be noticed.
+  // What mattered was noticed and is being repaired, or forgotten with all the rest. A sector that
+  // is read as it was some reads more may still be noticed.
   one.excuses.damage = disk(member).has_stale();
   one.excuses.io = disk(member).has_unreadable();
   one.excuses.space = disk(member).space() < world::kAmpleSpace;
@@ -289,13 +289,16 @@ void Cluster::damaged(uint64_t member) {
 
 // ---- Watching.
 
-// A member is whole once it has applied something and its directory says that it is admitted.
+// A member is whole once it has applied something, its directory says that it is admitted, and
+// what it knows to be lost has come back from others.
 void Cluster::review(uint64_t member) {
   if (atlas_.state(member) != Atlas::State::lost || !up(member)) return;
   if (members_[member].node->machine().applied() == Index{}) return;
   const auto text = disk(member).peek(std::string(kDirectory) + "/identity");
   const auto identity = text ? node::decode_identity(Bytes(*text)) : std::nullopt;
   if (!identity || identity->amnesiac) return;
+  const consensus::Status status = members_[member].node->status().consensus;
+  if (status.damaged != 0 || status.store_lost) return;
   if (identity->incarnation != 0) ++counters_.readmissions;
   atlas_.set(member, Atlas::State::whole);
 }

@@ -410,8 +410,9 @@ void Nemesis::damage(Fault fault) {
   world::SimDisk& disk = cluster_.disk(member);
   std::vector<world::SimDisk::Stored> files = disk.stored();
   std::erase_if(files, [](const auto& file) { return file.bytes < 2 * world::kSectorBytes; });
-  const bool heals = fault == Fault::read_error;
-  if (files.empty() || (!heals && !cluster_.atlas().may_lose(member))) return;
+  // A sector that cannot be read is lost like any other: a member may give up for it what it holds,
+  // before the sector comes back.
+  if (files.empty() || !cluster_.atlas().may_lose(member)) return;
   const auto& file = files[rng_.below(files.size())];
   const uint64_t sectors = file.bytes / world::kSectorBytes;
   const uint64_t sector = rng_.below(sectors);
@@ -431,17 +432,14 @@ void Nemesis::damage(Fault fault) {
   if (fault == Fault::stale_read) {
     done = disk.stale_reads(file.path, sector, static_cast<uint32_t>(rng_.between(1, 4)));
   }
-  if (heals) done = disk.make_unreadable(file.path, sector);
+  if (fault == Fault::read_error) done = disk.make_unreadable(file.path, sector);
   if (!done) return;
   cluster_.say(Cluster::id_of(member), [&] {
     return std::string(name_of(fault)) + " in sector " + std::to_string(sector) + " of " +
            file.path;
   });
-  if (heals) {
-    cluster_.excuse(member, {.io = true});
-  } else {
-    cluster_.damaged(member);
-  }
+  cluster_.damaged(member);
+  if (fault == Fault::read_error) cluster_.excuse(member, {.io = true});
   // It shows when everything is read again.
   if (rng_.below(3) == 0) cluster_.crash(member, CrashKind::power);
 }

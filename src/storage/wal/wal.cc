@@ -169,7 +169,11 @@ std::string parent_of(const std::string& directory) {
 Result<void> SegmentedWal::open() {
   if (!disk_.exists(options_.directory)) {
     if (auto made = disk_.make_directory(options_.directory); !made) return made;
-    if (auto synced = disk_.sync_directory(parent_of(options_.directory)); !synced) return synced;
+  }
+  // Who was killed before may have made this directory or files in it and not come to sync their
+  // names: they are there, will be used, and would be gone after a loss of power.
+  for (const std::string& directory : {parent_of(options_.directory), options_.directory}) {
+    if (auto synced = disk_.sync_directory(directory); !synced) return synced;
   }
   auto found = wal::recover_log(disk_, options_.directory);
   if (!found) return std::unexpected(found.error());

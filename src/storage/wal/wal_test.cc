@@ -291,6 +291,18 @@ TEST_F(WalTest, AFullDiskStopsTheLogAndTheNextStartNeedsNoSpace) {
   EXPECT_EQ(read(1, 1)->size(), 1U);
 }
 
+TEST_F(WalTest, ANameThatNobodySyncedIsSyncedBeforeTheFileIsUsed) {
+  open();
+  put(kGroup, write_of(1, {entry(1, 1)}));
+  // Made by a process that was killed before it synced the directory.
+  auto left = std::make_shared<FakeFile>();
+  left->path = "wal/7.wal";
+  disk_.files[left->path] = left;
+  ASSERT_FALSE(disk_.durable_names.contains(left->path));
+  open();
+  EXPECT_TRUE(disk_.durable_names.contains(left->path));
+}
+
 TEST_F(WalTest, IsGoneBeforeItsJobsAre) {
   open();
   log_->append(kGroup, write_of(1, {entry(1, 1)}));
