@@ -9,7 +9,7 @@ help:
 	@echo "make failover the part of it that kills, freezes and stops leaders (about 12 min)"
 	@echo "make soak     random seeds, faults and bytes until stopped, or MINUTES=n"
 	@echo "make fuzz     libFuzzer on every decoder until stopped, or MINUTES=n in all"
-	@echo "make compat   etcdctl against quorate and etcd, answers compared"
+	@echo "make compat   etcdctl against quorate and etcd, answers compared; changes of members; 5 times"
 	@echo "make format   clang-format over src/"
 
 packages:
@@ -41,7 +41,7 @@ soak: release
 	@tools/soak $(if $(MINUTES),--minutes $(MINUTES)) $(PARTS)
 
 compat: release
-	@python3 tests/e2e/run.py --binary build/release/bin/quorate compat
+	@python3 tests/e2e/run.py --binary build/release/bin/quorate --repeat 5 compat members
 
 format:
 	@git ls-files 'src/*.h' 'src/*.cc' 'fuzz/*.h' 'fuzz/*.cc' 'tests/*.h' 'tests/*.cc' | xargs -r clang-format-19 -i

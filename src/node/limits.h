@@ -73,9 +73,10 @@ inline constexpr uint64_t kSnapshotSpareBytes = uint64_t{64} << 20U;
 // ---- Membership.
 // Changes of this node's clients that wait for their turn: operators make one, scripts a few.
 inline constexpr size_t kChangesWaitingMax = 64;
-// Hostile input bounds; a member has one or two URLs of under a hundred bytes.
-inline constexpr size_t kMemberUrlsMax = 64;
-inline constexpr size_t kMemberUrlBytesMax = 1024;
+// Of one member; it has one or two, of under a hundred bytes. Seven members at these bounds still
+// fit into an introduction.
+inline constexpr size_t kMemberUrlsMax = 16;
+inline constexpr size_t kMemberUrlBytesMax = 512;
 // What a member tells whoever asks who belongs to the cluster. Seven members need about 1 KiB.
 inline constexpr size_t kIntroductionBytesMax = size_t{60} << 10U;
 // How often a leader looks whether a new member has caught up: what it then has missed in this
@@ -85,7 +86,6 @@ inline constexpr Duration kPromotionInterval = std::chrono::milliseconds(100);
 // was removed, or they live elsewhere now. Longer than most elections after a broken connection.
 inline constexpr Duration kLostPatience = std::chrono::milliseconds(300);
 inline constexpr Duration kInquiryInterval = std::chrono::seconds(1);
-inline constexpr Duration kInquirySilenceMax = std::chrono::seconds(5);
 
 // ---- Founding.
 // How long a new member waits for all others before a majority is enough.

@@ -22,8 +22,14 @@ void RunningNode::take_members_news() {
 }
 
 void RunningNode::introduce() {
-  network_.set_introduction(encode_introduction(
-      {config_.cluster_id, config_.group, membership_.decided_at(), membership_.decided()}));
+  Bytes introduction = encode_introduction(
+      {config_.cluster_id, config_.group, membership_.decided_at(), membership_.decided()});
+  if (introduction.size() > kIntroductionBytesMax) {
+    log(LogLevel::warn,
+        "the cluster has too many members to introduce them to new ones; remove some");
+    return;
+  }
+  network_.set_introduction(std::move(introduction));
 }
 
 // The newest decided configuration that has this member, or the best known instead of it.

@@ -73,6 +73,11 @@ ConsensusFrame decode_consensus(Decoder& in, const Bytes& frame) {
   const uint64_t count = in.varint();
   for (uint64_t position = 0; in.ok() && position < count; ++position) {
     message.entries.push_back(consensus::decode_entry(in, frame));
+    const consensus::Entry& entry = message.entries.back();
+    // The cores take configurations for well-formed.
+    if (entry.kind == consensus::EntryKind::members && !consensus::decode_members(entry.data)) {
+      in.fail();
+    }
   }
   return result;
 }
@@ -107,6 +112,8 @@ SnapshotHeader decode_snapshot_header(Decoder& in) {
   SnapshotHeader header;
   header.transfer = in.varint();
   header.meta = consensus::decode_snapshot_meta(in);
+  const Bytes& members = header.meta.members;
+  if (!members.empty() && !consensus::decode_members(members)) in.fail();
   const uint64_t count = in.varint();
   if (count > kSnapshotFilesMax) in.fail();
   for (uint64_t position = 0; in.ok() && position < count; ++position) {

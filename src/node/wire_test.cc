@@ -22,6 +22,12 @@ Body round_trip(const Body& body) {
   return std::get<Body>(frame->body);
 }
 
+Bytes some_members() {
+  consensus::Members members;
+  members.voters.push_back({NodeId{1}, 0, {}});
+  return consensus::encode_members(members);
+}
+
 consensus::Message sample_message() {
   consensus::Message message;
   message.from = NodeId{11};
@@ -35,11 +41,11 @@ consensus::Message sample_message() {
 }
 
 std::vector<Bytes> all_frames() {
-  SnapshotHeader header{
-      4, {Index{9}, {3, NodeId{}}, Bytes("members")}, {{"a", 10, 5}, {"b", 0, 0}}};
+  SnapshotHeader header{4, {Index{9}, {3, NodeId{}}, some_members()}, {{"a", 10, 5}, {"b", 0, 0}}};
   return {encode(kGroup, Hello{17, LifeState::virgin}),
           encode(kGroup, sample_message()),
           encode(kGroup, Forward{5, {NodeId{1}, 2}, Bytes("command")}),
+          encode(kGroup, Forward{5, {NodeId{1}, 2}, Bytes("change"), true}),
           encode(kGroup, ForwardRefused{5, {NodeId{1}, 2}, ForwardRefusal::busy}),
           encode(kGroup, ReadAsk{ReadId{8}}),
           encode(kGroup, ReadAnswer{ReadId{8}, Index{99}}),
@@ -62,12 +68,39 @@ TEST(WireTest, EveryKindComesBackAsItWas) {
   EXPECT_EQ(round_trip(ReadAnswer{ReadId{8}, Index{99}}).index, Index{99});
   EXPECT_EQ(round_trip(ReadAnswer{ReadId{8}, std::nullopt}).index, std::nullopt);
   const SnapshotHeader header{
-      4, {Index{9}, {3, NodeId{}}, Bytes("members")}, {{"a", 10, 5}, {"b", 0, 0}}};
+      4, {Index{9}, {3, NodeId{}}, some_members()}, {{"a", 10, 5}, {"b", 0, 0}}};
   EXPECT_EQ(round_trip(header).meta, header.meta);
   EXPECT_EQ(round_trip(header).files, header.files);
   EXPECT_EQ(round_trip(SnapshotChunk{4, 1, 128, Bytes("data")}).data.str(), "data");
   EXPECT_EQ(round_trip(SnapshotProgress{4, 17, SnapshotState::refused}).state,
             SnapshotState::refused);
+}
+
+TEST(WireTest, ChangesOfMembersAreKeptApartFromCommands) {
+  EXPECT_FALSE(round_trip(Forward{5, {NodeId{1}, 2}, Bytes("command")}).is_change);
+  const Forward change = round_trip(Forward{5, {NodeId{1}, 2}, Bytes("change"), true});
+  EXPECT_TRUE(change.is_change);
+  EXPECT_EQ(change.command.str(), "change");
+  for (const ChangeRefusal why :
+       {ChangeRefusal::member_exists, ChangeRefusal::urls_exist, ChangeRefusal::member_not_found,
+        ChangeRefusal::not_learner, ChangeRefusal::too_many_learners,
+        ChangeRefusal::learner_not_ready, ChangeRefusal::no_voter_left}) {
+    const ForwardRefused refused =
+        round_trip(ForwardRefused{6, {NodeId{1}, 2}, forward_refusal(why)});
+    EXPECT_EQ(change_refusal(refused.why), why);
+  }
+  EXPECT_EQ(change_refusal(ForwardRefusal::too_large), std::nullopt);
+}
+
+TEST(WireTest, ConfigurationsAreWellFormedOrTheFrameIsNot) {
+  consensus::Message message = sample_message();
+  message.entries.push_back(
+      {Index{7}, {2, NodeId{}}, consensus::EntryKind::members, {}, some_members()});
+  EXPECT_TRUE(decode_frame(encode(kGroup, message)));
+  message.entries.back().data = Bytes("members");
+  EXPECT_FALSE(decode_frame(encode(kGroup, message)));
+  const SnapshotHeader header{4, {Index{9}, {3, NodeId{}}, Bytes("members")}, {}};
+  EXPECT_FALSE(decode_frame(encode(kGroup, header)));
 }
 
 TEST(WireTest, AMessageTravelsWithItsEntries) {

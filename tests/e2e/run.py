@@ -3,7 +3,7 @@
 
   tests/e2e/run.py --binary build/dev/bin/quorate [NAME...]
 
-A NAME selects tests whose name contains it. The last line is `N passed, N failed, N skipped`.
+With --repeat N all of them run N times in turn. A NAME selects tests whose name contains it. The last line is `N passed, N failed, N skipped`.
 """
 import argparse
 import os
@@ -32,6 +32,7 @@ def tests():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--binary', required=True)
+    parser.add_argument('--repeat', type=int, default=1, help='how often each test is run')
     parser.add_argument('names', nargs='*')
     options = parser.parse_args()
     binary = os.path.abspath(options.binary)
@@ -39,7 +40,7 @@ def main():
         print(f'{binary} is not a program; build it first')
         return 2
     passed = failed = skipped = 0
-    for name, function in tests():
+    for name, function in list(tests()) * options.repeat:
         if options.names and not any(part in name for part in options.names):
             continue
         started = time.monotonic()

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "node/limits.h"
 #include "storage/mvcc/protobuf.h"
 
 namespace quorate::front::etcd {
@@ -14,8 +15,6 @@ using protobuf::varint_field;
 
 // etcd's HealthInterval: a connection that is younger may be one of many that come and go.
 constexpr Duration kHealthInterval = std::chrono::seconds(5);
-constexpr size_t kUrlsMax = 64;
-constexpr size_t kUrlBytesMax = 1024;
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kBlanks = " \t\r\n\v\f";
@@ -33,7 +32,7 @@ bool valid_port(std::string_view port) {
 // Peers are reached over plain TCP only.
 bool valid_url(std::string_view url) {
   constexpr std::string_view kScheme = "http://";
-  if (!url.starts_with(kScheme) || url.size() > kUrlBytesMax) return false;
+  if (!url.starts_with(kScheme) || url.size() > node::kMemberUrlBytesMax) return false;
   url.remove_prefix(kScheme.size());
   if (url.find_first_of("/?#@ \t") != std::string_view::npos) return false;
   const size_t colon = url.rfind(':');
@@ -88,7 +87,7 @@ std::optional<MemberRequest> decode_member_request(MemberRequestKind kind, std::
     if (replaces && field == varint_field(2)) request.id = reader.number();
     if (!adds && !replaces && field == varint_field(1)) request.id = reader.number();
     if (field == bytes_field(adds ? 1 : 2)) {
-      if (request.urls.size() >= kUrlsMax) return std::nullopt;
+      if (request.urls.size() >= node::kMemberUrlsMax) return std::nullopt;
       request.urls.emplace_back(reader.bytes());
     }
   }

@@ -102,7 +102,7 @@ TEST(MemberRequestTest, HostileBytesAreRefused) {
   using Kind = MemberRequestKind;
   EXPECT_EQ(decode_member_request(Kind::add, "\x0a\xff"), std::nullopt);
   std::string many;
-  for (int count = 0; count < 65; ++count) many += std::string("\x0a\x01x");
+  for (int count = 0; count < 17; ++count) many += std::string("\x0a\x01x");
   EXPECT_EQ(decode_member_request(Kind::add, many), std::nullopt);
   const auto request = decode_member_request(Kind::add, "\x0a\x01x\x10\x01");
   ASSERT_TRUE(request);
