@@ -11,6 +11,7 @@ is the longest time between two acknowledgements, of whichever member. Writes th
 """
 import argparse
 import bisect
+import json
 import os
 import random
 import shutil
@@ -122,6 +123,19 @@ def measure(systems, trials, kinds, program, folder):
     return gaps
 
 
+def kept(path, gaps):
+    """A long series in several sittings."""
+    earlier = {}
+    if os.path.exists(path):
+        with open(path) as file:
+            earlier = json.load(file)
+    merged = {(name, kind): earlier.get(f'{name} {kind}', []) + values
+              for (name, kind), values in gaps.items()}
+    with open(path, 'w') as file:
+        json.dump({f'{name} {kind}': values for (name, kind), values in merged.items()}, file)
+    return merged
+
+
 def percentile(values, share):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
@@ -181,6 +195,7 @@ def main():
     parser.add_argument('--trials', type=int, default=20)
     parser.add_argument('--kinds', default='kill,freeze,stop')
     parser.add_argument('--only', choices=['quorate', 'etcd'])
+    parser.add_argument('--keep', help='a file: earlier results in it count, new ones are added')
     parser.add_argument('--quick', action='store_true', help='3 trials, nothing written')
     parser.add_argument('--no-write', action='store_true')
     options = parser.parse_args()
@@ -197,6 +212,9 @@ def main():
         gaps = measure(systems, trials, kinds, program, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    if options.keep:
+        gaps = kept(options.keep, gaps)
+        trials = min(len(values) for values in gaps.values())
     text, missed = table(gaps, systems, kinds)
     print('\n' + text)
     for line in missed:

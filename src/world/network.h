@@ -44,11 +44,12 @@ class Network {
 
   // What this node tells whoever asks without being a member; replaces what it told before. At
   // most kIntroductionBytesMax of real/wire.h. A network without strangers does nothing.
-  virtual void set_introduction(Bytes introduction) { static_cast<void>(introduction); }
+  virtual void set_introduction(Bytes /*introduction*/) {}
   // Asks whoever listens at host:port for its introduction. `done` is called once, perhaps from
   // within, unless the network is destroyed first; what it gets is hostile until decoded.
   virtual void inquire(const std::string& address, std::function<void(Result<Bytes>)> done) {
-    done(fail(ErrorKind::unavailable, address + " cannot be asked through this network"));
+    const auto answer = std::move(done);
+    answer(fail(ErrorKind::unavailable, address + " cannot be asked through this network"));
   }
 };
 
