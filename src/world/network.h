@@ -45,7 +45,9 @@ class Network {
 
   // What this node tells whoever asks without being a member; replaces what it told before. At
   // most kIntroductionBytesMax of real/wire.h. A network without strangers does nothing.
-  virtual void set_introduction(Bytes /*introduction*/) {}
+  virtual void set_introduction(Bytes introduction) {
+    [[maybe_unused]] const Bytes dropped = std::move(introduction);
+  }
   // Asks whoever listens at host:port for its introduction. `done` is called once, perhaps from
   // within, unless the network is destroyed first; what it gets is hostile until decoded.
   virtual void inquire(const std::string& address, std::function<void(Result<Bytes>)> done) {

@@ -6,7 +6,7 @@
 
 namespace quorate::world {
 
-bool SendQueue::add(Lane lane_name, Bytes payload) {
+bool SendQueue::add(Lane lane_name, const Bytes& payload) {
   size_t& queued = queued_bytes_[static_cast<size_t>(lane_name)];
   const size_t limit = kQueueBytesMax[static_cast<size_t>(lane_name)];
   CHECK(payload.size() <= kFrameBytesMax, "senders cut what they send to the frame limit");

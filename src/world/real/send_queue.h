@@ -25,7 +25,7 @@ inline constexpr std::array<size_t, 3> kQueueBytesMax = {size_t{8} << 20U, size_
 class SendQueue {
  public:
   // False: the lane is full. A frame larger than the limit is taken when the lane is empty.
-  bool add(Lane lane, Bytes payload);
+  bool add(Lane lane, const Bytes& payload);
   // Bytes without a frame around them: the hello, before anything else is sent.
   void add_raw(std::string bytes);
   bool empty() const;
