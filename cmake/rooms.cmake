@@ -32,3 +32,20 @@ function(quorate_test name)
   target_link_libraries(${name} PRIVATE ${ROOM_LINKS} ${ROOM_EXTERNAL} GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})
 endfunction()
+
+# quorate_planted_build(target): compiled with the planted bugs in. Nobody edits these copies, so
+# they are compiled a few sources at a time, which takes a third of the time. Some sources keep to
+# themselves, for names that their neighbours use as well.
+set(QUORATE_COMPILED_ALONE introduction log_image member_about member_change moves_text oracles
+    replication report stored_write text wire_response world_settings)
+function(quorate_planted_build target)
+  if(NOT TARGET ${target})
+    return()
+  endif()
+  target_compile_definitions(${target} PRIVATE QUORATE_MUTANTS)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  list(JOIN QUORATE_COMPILED_ALONE "|" alone)
+  get_target_property(sources ${target} SOURCES)
+  list(FILTER sources INCLUDE REGEX "(^|/)(${alone})\\.cc$")
+  set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
