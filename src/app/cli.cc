@@ -234,8 +234,8 @@ void add_explore(CLI::App& app, Line& line) {
   explore->add_option("--trace", options.trace_file, "file for the way to a broken rule");
   explore->add_option("--replay", options.replay_file, "play such a file again");
   for (const auto& [name, meaning] : explore_bounds()) {
-    const auto take = [&options, name = name](const std::string& value) {
-      options.bounds.emplace_back(name, value);
+    const auto take = [&options, bound = name](const std::string& value) {
+      options.bounds.emplace_back(bound, value);
     };
     explore->add_option_function<std::string>("--" + name, take, meaning)->group("Bounds");
   }

@@ -197,7 +197,7 @@ class Replacement {
   void say(const std::string& text) {
     if (text == progress_) return;
     progress_ = text;
-    std::cerr << text << std::endl;
+    std::cerr << text << '\n' << std::flush;
   }
 
   // Who leaves and who comes; adds the latter unless an earlier run has done so.

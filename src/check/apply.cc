@@ -111,7 +111,7 @@ void Applier::apply_step(const Step& step) {
 void Applier::differ(Mismatch mismatch) {
   if (result_.mismatch) return;
   if (mismatch.revision == 0) mismatch.revision = revision_;
-  result_.mismatch = std::move(mismatch);
+  result_.mismatch = mismatch;
 }
 
 Item Applier::item_of(Rank rank, const Version& version) const {

@@ -62,12 +62,12 @@ void GapMakers::index_requests() {
     const std::span<const Step> then = history_.steps(operation.then);
     if (operation.transaction || then.empty()) {
       conditional_ = conditional_ || operation.conditions.count != 0;
-      requests.push_back({Wanted{Verb::get, 0, 0, 0, 0, false, false, place}, place});
+      requests.emplace_back(Wanted{Verb::get, 0, 0, 0, 0, false, false, place}, place);
     } else {
       const Step& step = then[0];
-      requests.push_back({Wanted{step.verb, step.key, step.end, step.value, step.lease,
-                                 step.ignore_value, step.ignore_lease, 0},
-                          place});
+      requests.emplace_back(Wanted{step.verb, step.key, step.end, step.value, step.lease,
+                                   step.ignore_value, step.ignore_lease, 0},
+                            place);
     }
     bool erases = false;
     for (const Span branch : {operation.then, operation.otherwise}) {

@@ -100,12 +100,12 @@ bool Replay::play_operation(int64_t revision, uint32_t number, Changing changing
   Failure failure{.revision = revision, .operation = number, .mismatch = *applied.mismatch};
   if (failure.mismatch.key != kNoText) failure.rank = keys_.rank(failure.mismatch.key);
   failure.blame_until = last_change(failure.mismatch);
-  return fail_with(std::move(failure));
+  return fail_with(failure);
 }
 
 // A failure that no choice can have caused is recorded, and the replay goes on.
-bool Replay::fail_with(Failure failure) {
-  latest_ = std::move(failure);
+bool Replay::fail_with(const Failure& failure) {
+  latest_ = failure;
   if (caused_by_choice()) return false;
   if (failures_.size() < failures_max_ &&
       recorded_.emplace(latest_.revision, latest_.operation).second) {

@@ -65,7 +65,7 @@ class Replay {
   bool play_gap(int64_t revision);
   bool play_watched(int64_t revision);
   bool play_operation(int64_t revision, uint32_t number, Changing changing);
-  bool fail_with(Failure failure);
+  bool fail_with(const Failure& failure);
   bool caused_by_choice() const;
   void take(const Maker& maker, int64_t revision);
   void show_glimpses(int64_t revision);

@@ -86,7 +86,7 @@ std::string Moves::lead(State& state) {
   const auto settle = [&] {
     for (bool more = true; more && rule.empty();) {
       more = false;
-      for (uint8_t place = 0; place < scope_.nodes; ++place) {
+      for (uint8_t place = 0; place < static_cast<uint8_t>(scope_.nodes); ++place) {
         for (; rule.empty() && universe_.summary(state.nodes[place]).pending_writes > 0;) {
           perform(place, {Action::sync, true, 0});
         }
@@ -102,7 +102,7 @@ std::string Moves::lead(State& state) {
   const auto wait = [&](Duration duration) {
     if (scope_.clocks == Clocks::free) return;
     const auto units = static_cast<uint32_t>(duration / kUnit);
-    for (uint8_t place = 0; place < scope_.nodes; ++place) {
+    for (uint8_t place = 0; place < static_cast<uint8_t>(scope_.nodes); ++place) {
       perform(place, {Action::pass, true, units});
     }
   };
@@ -119,7 +119,7 @@ std::string Moves::lead(State& state) {
 
 void Moves::expand(const State& state, Sink& sink) {
   deliveries(state, sink);
-  for (uint8_t place = 0; place < scope_.nodes; ++place) {
+  for (uint8_t place = 0; place < static_cast<uint8_t>(scope_.nodes); ++place) {
     own_events(state, place, sink);
     if (universe_.summary(state.nodes[place]).leads) requests(state, place, sink);
   }
