@@ -39,6 +39,7 @@ fuzz: packages
 	@tools/fuzz $(if $(MINUTES),--seconds $$(( $(MINUTES) * 60 / 16 ))) $(TARGETS)
 
 soak: release
+	@cmake --build --preset release --target sim_seeds quorate_mutant_hunt >/dev/null
 	@tools/soak $(if $(MINUTES),--minutes $(MINUTES)) $(PARTS)
 
 compat: release
