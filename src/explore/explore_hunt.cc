@@ -50,6 +50,10 @@ constexpr Hunt kHunts[] = {
     QRT_HUNT(R19, "timeouts=0 commands=2 slow-disk=0 in-flight=3 compactions=1 duplicates=1"),
     QRT_HUNT(M21, "terms=1 timeouts=1 heartbeats=2 slow-disk=0 in-flight=2 compactions=1"),
     QRT_HUNT(M01, "nodes=4 voters=4 commands=0 changes=2 heartbeats=0 in-flight=3 slow-disk=0"),
+    // Once more to where two majorities of the same term have nobody in common.
+    QRT_HUNT(M01,
+             "nodes=4 voters=4 commands=0 changes=2 heartbeats=0 in-flight=2 slow-disk=0 "
+             "quorum-rule=0"),
     QRT_HUNT(M02, "voters=1 changes=2 crashes=1 heartbeats=1 slow-disk=0 in-flight=2 commands=1"),
     QRT_HUNT(M04, "timeouts=0 changes=1 commands=0 heartbeats=0 slow-disk=0 in-flight=2"),
     QRT_HUNT(M08, "nodes=4 voters=4 commands=0 changes=2 heartbeats=0 slow-disk=0 in-flight=2"),

@@ -98,7 +98,8 @@ std::string History::committed(NodeId node, Index index, uint64_t round, const L
            " (state machine safety)";
   }
   if (index <= chosen()) return {};
-  std::string broken = nobody_could_decide(known, index, log, in_force, disks);
+  std::string broken;
+  if (!disks.empty()) broken = nobody_could_decide(known, index, log, in_force, disks);
   if (!broken.empty()) return named(node) + ": " + broken;
   for (Index next = known.next(); next <= index; ++next) {
     const Slot* slot = log.find(next);

@@ -32,7 +32,7 @@ class History {
   // committed in earlier rounds.
   std::string leading(NodeId node, uint64_t round, const LogImage& log);
   // State machine safety, and commits are durable on a quorum of the configuration in force.
-  // `disks`: what counts as stored on each node, by id - 1.
+  // `disks`: what counts as stored on each node, by id - 1; none: not judged by that.
   std::string committed(NodeId node, Index index, uint64_t round, const LogImage& log,
                         const InForce& in_force, const std::vector<const LogImage*>& disks);
   // Linearizable reads: an answer is at least what anybody knew to be committed when it was asked.

@@ -310,7 +310,7 @@ std::string Moves::judge_history(const State& before, const State& next, uint8_t
   }
   if ((outcome.flags & Outcome::kCommits) != 0) {
     std::vector<const LogImage*> disks;
-    for (size_t each = 0; each < scope_.nodes; ++each) {
+    for (size_t each = 0; each < scope_.nodes && scope_.quorum_rule; ++each) {
       disks.push_back(&universe_.node(next.nodes[each]).vouched());
     }
     std::string rule =

@@ -68,6 +68,7 @@ const std::vector<Bound>& bounds() {
       QRT_BOUND("append-max", 1, 1000, append_max, "entries in one message"),
       QRT_BOUND("turn", 1, 3, turn, "events taken in before the effects are taken"),
       QRT_BOUND("tail", 0, 1000, tail, "entries that a restart finds in memory"),
+      QRT_BOUND("quorum-rule", 0, 1, quorum_rule, "a commit on too few disks is broken already"),
       QRT_BOUND("symmetry", 0, 1, symmetry, "mirror images count as one state"),
       QRT_BOUND("depth", 1, UINT64_MAX, depth, "moves from the start"),
   };
@@ -82,9 +83,51 @@ struct Named {
   const char* bounds;
 };
 
+// The small ones end within seconds; those with a capital letter are as large as their time.
 constexpr Named kNamed[] = {
-    {"elections", "R1: two elections among founders, a crash anywhere",
+    {"learners", "a learner comes, goes, is promoted or demoted, with an election",
+     "nodes=4 change-kinds=1 terms=1 timeouts=1 heartbeats=0 commands=0 changes=1 slow-disk=0 "
+     "in-flight=2"},
+    {"members", "two changes of one voter, one of them of another leader",
+     "nodes=4 voters=4 terms=1 timeouts=1 heartbeats=0 commands=0 changes=2 slow-disk=0 "
+     "in-flight=2"},
+    {"lease", "a read from a lease beside an election",
+     "shared-clocks=1 lease-reads=1 check-quorum=1 terms=1 timeouts=1 reads=1 ticks=2 commands=1 "
+     "heartbeats=0 slow-disk=0 in-flight=2"},
+    {"joint", "from any voters to any others, with an election",
+     "nodes=4 terms=1 timeouts=1 heartbeats=0 commands=0 changes=1 change-kinds=2 slow-disk=0 "
+     "in-flight=2"},
+    {"duplicates", "every message may come again, as often as it likes",
+     "terms=1 timeouts=1 heartbeats=0 commands=1 duplicates=15 in-flight=3 slow-disk=0"},
+    {"crashes", "a command, an election and a crash at any step of any disk",
+     "terms=1 timeouts=1 heartbeats=0 commands=1 crashes=1 in-flight=2"},
+    {"elections", "two elections among founders, a crash anywhere",
      "led=0 terms=2 timeouts=2 commands=0 heartbeats=0 crashes=1 in-flight=2"},
+    {"pre-vote", "pre-votes, quorum checks, broken connections and clocks that oversleep",
+     "pre-vote=1 check-quorum=1 terms=1 timeouts=2 heartbeats=1 passes=1 commands=0 slow-disk=0 "
+     "in-flight=2 disconnects=1"},
+    {"snapshots", "a log is given back, a snapshot fails on its way, an election",
+     "terms=1 timeouts=1 heartbeats=1 commands=1 compactions=1 failures=1 slow-disk=0 in-flight=2"},
+    {"wipes", "a node loses its disk and comes back",
+     "wipes=1 terms=1 timeouts=1 commands=1 heartbeats=1 slow-disk=0 in-flight=2"},
+    {"transfer", "a lease, a transfer of leadership and a read",
+     "shared-clocks=1 lease-reads=1 check-quorum=1 terms=1 timeouts=1 reads=1 transfers=1 ticks=1 "
+     "commands=1 heartbeats=0 slow-disk=0 in-flight=2"},
+    {"reads", "two reads around an election",
+     "terms=1 timeouts=1 heartbeats=1 commands=1 reads=2 slow-disk=0 in-flight=2"},
+    {"members-twice", "two changes of one voter in up to three terms",
+     "nodes=4 terms=2 timeouts=2 heartbeats=0 commands=0 changes=2 slow-disk=0 in-flight=2"},
+    {"R1", "elections, commands and a crash",
+     "led=0 terms=2 timeouts=2 heartbeats=1 commands=1 crashes=1 crashes-each=1 in-flight=2"},
+    {"R3", "snapshots beside changes of members",
+     "voters=2 terms=1 timeouts=1 heartbeats=1 commands=1 changes=1 compactions=1 failures=1 "
+     "slow-disk=0 in-flight=2"},
+    {"R4", "three candidates with pre-votes, quorum checks and clocks that oversleep",
+     "pre-vote=1 check-quorum=1 terms=2 timeouts=3 heartbeats=1 passes=1 commands=0 slow-disk=0 "
+     "in-flight=2 disconnects=1"},
+    {"R5", "leases, transfers and reads in three ticks",
+     "shared-clocks=1 lease-reads=1 check-quorum=1 terms=1 timeouts=1 reads=1 transfers=1 ticks=3 "
+     "commands=1 heartbeats=1 slow-disk=0 in-flight=2"},
 };
 
 }  // namespace

@@ -84,6 +84,9 @@ struct Scope {
   uint8_t turn = 1;          // events that a node may take in before its effects are taken
   size_t tail = 1000;        // entries whose payload a restart gets back; the rest is fetched
   Clocks clocks = Clocks::free;
+  // Whether a commit that rests on fewer disks than a quorum is a broken rule by itself. Without it
+  // a search goes on to what such a commit leads to.
+  bool quorum_rule = true;
   bool symmetry = true;  // states that differ by node names alone are one
   uint64_t depth = UINT64_MAX;
 };
