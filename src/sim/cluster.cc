@@ -337,6 +337,8 @@ void Cluster::settle(SimNode& node) {
     }
   }
   if (dying) {
+    // Its write and its messages may carry on what nobody has been told yet.
+    if (ready.committed > node.committed) tell_committed(node, ready.committed);
     die(node);
     return;
   }
@@ -375,6 +377,11 @@ const std::vector<Holder>& Cluster::holders() {
   return holders_;
 }
 
+void Cluster::tell_committed(const SimNode& node, Index index) {
+  oracles_.committed(node.id, index, node.replica->status().ballot.round, node.logical,
+                     node.replica->members(), holders());
+}
+
 void Cluster::take_answers(SimNode& node, const consensus::Ready& ready) {
   if (ready.committed < node.committed) {
     violated(node, "committed goes back from " + std::to_string(node.committed.value) + " to " +
@@ -382,8 +389,7 @@ void Cluster::take_answers(SimNode& node, const consensus::Ready& ready) {
     return;
   }
   if (ready.committed > node.committed) {
-    oracles_.committed(node.id, ready.committed, node.replica->status().ballot.round, node.logical,
-                       node.replica->members(), holders());
+    tell_committed(node, ready.committed);
     node.committed = ready.committed;
     if (node.amnesiac) check_admission(node);
     hash_.add(ready.committed.value);

@@ -140,6 +140,7 @@ class Cluster {
   void step(SimNode& node, consensus::Event event);
   void settle(SimNode& node);
   void take_write(SimNode& node, consensus::Write write);
+  void tell_committed(const SimNode& node, Index index);
   void take_answers(SimNode& node, const consensus::Ready& ready);
   void take_reads(SimNode& node, const consensus::Ready& ready);
   const std::vector<Holder>& holders();
