@@ -152,7 +152,8 @@ size_t Cluster::release(LinkSet links, std::string_view kind, Which which, bool 
     if (!std::ranges::binary_search(chosen, place)) {
       kept_.push_back(std::move(message));
     } else if (deliver) {
-      transmit(nodes_[message.from.value - 1], std::move(message));
+      const SimNode& from = nodes_[message.from.value - 1];
+      transmit(from, std::move(message));
     }
   }
   return chosen.size();
