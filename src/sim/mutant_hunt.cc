@@ -33,7 +33,7 @@ constexpr const char* kUsage =
     "  --table F    also writes a table in Markdown\n"
     "  --shrink D   makes each finding of the simulator short; stories and pictures go to D\n";
 constexpr uint64_t kShrinkCpuSeconds = 300;
-constexpr time_t kDay = 24 * 60 * 60;
+constexpr time_t kDay = time_t{24} * 60 * 60;
 
 struct Arguments {
   std::vector<std::string> only;
@@ -88,9 +88,10 @@ bool parse(int count, char** words, Arguments& arguments) {
     const std::string name = words[position];
     if (name == "--json" || name == "--list") {
       (name == "--json" ? arguments.json : arguments.list) = true;
-    } else if (++position == count || !take(name, words[position], arguments)) {
-      return false;
+      continue;
     }
+    ++position;
+    if (position == count || !take(name, words[position], arguments)) return false;
   }
   return true;
 }
