@@ -222,7 +222,7 @@ Result<std::optional<SegmentChain::Opening>> SegmentChain::opening_of(Segment& s
   const auto first = parse_record(content->view(), kPageBytes, segment.generation);
   if (first && first->header.type == RecordType::checkpoint) {
     if (auto told = told_by(*first)) {
-      return std::optional<Opening>({std::move(*told), first->header.number});
+      return std::optional<Opening>({std::move(told), first->header.number});
     }
   }
   content = load_segment(segment, segment.filled);
@@ -234,7 +234,7 @@ Result<std::optional<SegmentChain::Opening>> SegmentChain::opening_of(Segment& s
              next_batch(content->view(), behind, segment.filled, segment.generation, 1)) {
     const auto record = sight_record(content->view(), *offset);
     if (auto told = told_by(*record)) {
-      return std::optional<Opening>({std::move(*told), record->header.number});
+      return std::optional<Opening>({std::move(told), record->header.number});
     }
     behind = *offset;
   }

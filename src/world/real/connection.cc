@@ -218,8 +218,8 @@ bool Connection::parse() {
   return false;
 }
 
-bool Connection::send(Lane lane, Bytes frame) {
-  return state_ == State::established && queue_.add(lane, std::move(frame));
+bool Connection::send(Lane lane, const Bytes& frame) {
+  return state_ == State::established && queue_.add(lane, frame);
 }
 
 bool Connection::bulk_allowed() const {

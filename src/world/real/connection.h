@@ -51,7 +51,7 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
   void close();
 
   // Queues; false when the lane is full or nothing is established. flush() hands it on.
-  bool send(Lane lane, Bytes frame);
+  bool send(Lane lane, const Bytes& frame);
   void flush();
 
   NodeId peer() const { return peer_; }

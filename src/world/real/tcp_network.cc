@@ -167,7 +167,7 @@ bool FramedTcp::connected(NodeId id) const {
 bool FramedTcp::send(NodeId id, Lane lane, Bytes frame) {
   const auto found = peers_.find(id);
   if (found == peers_.end() || found->second.connection == nullptr ||
-      !found->second.connection->send(lane, std::move(frame))) {
+      !found->second.connection->send(lane, frame)) {
     ++metrics_.frames_dropped;
     return false;
   }
