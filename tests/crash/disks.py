@@ -228,17 +228,19 @@ def test_slow_follower(rig):
         slow, fast = rig.random.sample(cluster.others(leader), 2)
         endpoints = f'{leader.endpoint},{fast.endpoint}'
         with Load(cluster) as load:
-            with Probe(cluster, endpoints=endpoints) as before:
-                time.sleep(1)
             slow.shim.arm('delay', ['sync'], delay_ms=500, area='/wal/')
             with Probe(cluster, endpoints=endpoints) as after:
                 time.sleep(rig.seconds(1.5))
             slow.shim.disarm()
         expect(cluster.leader() is leader, 'the leader changed')
-        usual = sorted(before.waits)[len(before.waits) * 99 // 100] * 1000
-        hurt = sorted(after.waits)[len(after.waits) * 99 // 100] * 1000
-        rig.say(f'p99 {usual:.1f} ms, beside a slow member {hurt:.1f} ms')
-        expect(hurt < 3 * usual + 20, f'p99 went from {usual:.1f} to {hurt:.1f} ms')
+        # No write may wait for that disk. How fast the others are is for the benchmarks: here a
+        # busy machine must not look like a slow member, so what counts is the delay itself.
+        expect(after.waits, 'no write was acknowledged')
+        median = sorted(after.waits)[len(after.waits) // 2]
+        waited = sum(wait > 0.4 for wait in after.waits)
+        rig.say(f'median {median * 1000:.1f} ms, {waited} of {len(after.waits)} waited over 400 ms')
+        expect(median < 0.25, f'the median write took {median * 1000:.0f} ms')
+        expect(waited <= 1 + len(after.waits) // 20, f'{waited} of {len(after.waits)} writes waited')
         cluster.revive()
         load.judge()
 
