@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/types.h"
+#include "machine/leases.h"
 
 namespace quorate::machine {
 
@@ -65,6 +66,8 @@ class StateMachine {
   // A hash over all rows of the keyspace, equal on members that applied the same log.
   virtual uint32_t state_hash() const = 0;
   virtual uint64_t store_bytes() const = 0;
+  // Null: this machine has none.
+  virtual LeaseTable* leases() { return nullptr; }
 };
 
 }  // namespace quorate::machine

@@ -26,6 +26,10 @@ std::optional<ApiError> error_of(uint16_t code) {
       return ApiError::key_not_found;
     case machine::etcd::Code::lease_not_found:
       return ApiError::lease_not_found;
+    case machine::etcd::Code::lease_exists:
+      return ApiError::lease_exists;
+    case machine::etcd::Code::lease_too_long:
+      return ApiError::lease_too_long;
     case machine::etcd::Code::no_space:
       return ApiError::no_space;
     case machine::etcd::Code::malformed:

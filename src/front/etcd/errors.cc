@@ -77,6 +77,10 @@ grpc::Status status_of(ApiError error) {
       return {Code::unknown, "etcdserver: too many requests"};
     case ApiError::lease_not_found:
       return {Code::not_found, "etcdserver: requested lease not found"};
+    case ApiError::lease_exists:
+      return {Code::failed_precondition, "etcdserver: lease already exists"};
+    case ApiError::lease_too_long:
+      return {Code::out_of_range, "etcdserver: too large lease TTL"};
     case ApiError::no_leader:
       return {Code::unavailable, "etcdserver: no leader"};
     case ApiError::leader_changed:

@@ -23,6 +23,8 @@ enum class ApiError : uint8_t {
   no_space,
   too_many_requests,
   lease_not_found,
+  lease_exists,
+  lease_too_long,
   no_leader,
   leader_changed,
   stopped,

@@ -14,6 +14,8 @@ class FakeMachine final : public machine::etcd::EtcdMachine {
  public:
   machine::etcd::Revisions revisions() const override { return {.current = 7, .compacted = 3}; }
   uint64_t key_count() const override { return 11; }
+  uint64_t lease_count() const override { return 0; }
+  void check_invariants() const override {}
   void apply_command(Index, uint64_t, const Bytes&, machine::Reply*) override {}
   void apply_noop(Index, uint64_t) override {}
   void apply_members(Index, uint64_t, const Bytes&) override {}

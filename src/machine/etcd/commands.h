@@ -22,9 +22,18 @@ enum class CommandKind : uint8_t {
   delete_range = 2,
   txn = 3,
   compact = 4,
-  member_attributes = 5  // a member's name and client URLs, published when it starts
+  member_attributes = 5,  // a member's name and client URLs, published when it starts
+  lease_grant = 6,        // id and TTL chosen by whoever proposes it
+  lease_revoke = 7,       // also proposed by the leader when one has run out
+  lease_checkpoint = 8    // by the leader: how much of long leases is left
 };
-enum class QueryKind : uint8_t { range = 1, txn = 2 /* reads only */, member_attributes = 3 };
+enum class QueryKind : uint8_t {
+  range = 1,
+  txn = 2,  // reads only
+  member_attributes = 3,
+  leases = 4,     // the body of a LeaseLeasesResponse
+  lease_keys = 5  // field 5 of a LeaseTimeToLiveResponse; the rest only the leader knows
+};
 
 // Reply::code. The front owns the texts and gRPC codes.
 enum class Code : uint16_t {
@@ -34,7 +43,9 @@ enum class Code : uint16_t {
   key_not_found = 3,    // ignore_value / ignore_lease on an absent key
   lease_not_found = 4,
   malformed = 5,  // not a command of this machine; cannot come from a checked front
-  no_space = 6
+  no_space = 6,
+  lease_exists = 7,
+  lease_too_long = 8  // more than can be counted
 };
 
 // The front passes the bytes after its own checks (limits, empty keys, duplicate keys).
@@ -63,6 +74,8 @@ class EtcdMachine : public StateMachine {
  public:
   virtual Revisions revisions() const = 0;
   virtual uint64_t key_count() const = 0;
+  virtual uint64_t lease_count() const = 0;
+  virtual void check_invariants() const = 0;  // slow, for tests
 };
 
 // Loads what the store holds. An error: the store is damaged or of a newer format.

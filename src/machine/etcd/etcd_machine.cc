@@ -8,6 +8,7 @@
 #include "machine/etcd/commands.h"
 #include "machine/etcd/envelope.h"
 #include "machine/etcd/execute.h"
+#include "machine/etcd/lease_book.h"
 #include "storage/mvcc/store.h"
 
 namespace quorate::machine::etcd {
@@ -82,16 +83,24 @@ class Machine final : public EtcdMachine {
     return {store_->current(), std::max<int64_t>(store_->compacted(), 0)};
   }
   uint64_t key_count() const override { return store_->key_count(); }
+  uint64_t lease_count() const override { return leases_.lease_count(); }
+  LeaseTable* leases() override { return &leases_; }
+  void check_invariants() const override {
+    store_->check_invariants();
+    leases_.check_invariants(*store_);
+  }
 
  private:
   void advance(Index index, uint64_t round);
   Code apply(const OpenedCommand& command, std::string* body);
+  Code apply_lease(const OpenedCommand& command, std::string* body);
   Code apply_compact(std::string_view request);
   Code apply_attributes(std::string_view request);
   Code answer(const OpenedQuery& query, std::string& body) const;
 
   std::unique_ptr<KvStore> rows_;
   std::unique_ptr<Store> store_;
+  LeaseBook leases_;
   AppliedPosition position_;
   bool position_changed_ = false;
   std::map<uint64_t, MemberAttributes> attributes_;
@@ -101,6 +110,7 @@ Result<void> Machine::load() {
   Result<std::unique_ptr<Store>> store = Store::open(*rows_);
   if (!store) return std::unexpected(store.error());
   store_ = std::move(*store);
+  if (auto loaded = leases_.load(*rows_, *store_); !loaded) return loaded;
   const Result<std::optional<std::string>> text = rows_->get(kPositionKey);
   if (!text) return std::unexpected(text.error());
   Result<AppliedPosition> position = decode_position(*text);
@@ -143,30 +153,49 @@ void Machine::apply_command(Index index, uint64_t round, const Bytes& command, R
 }
 
 Code Machine::apply(const OpenedCommand& command, std::string* body) {
+  Keyspace keyspace{*store_, leases_, position_.index};
   Code code = Code::malformed;
   switch (command.kind) {
     case CommandKind::put:
       if (const auto request = decode_put_request(command.request)) {
-        code = execute_put(*store_, *request, Place::alone, body);
+        code = execute_put(keyspace, *request, Place::alone, body);
       }
       break;
     case CommandKind::delete_range:
       if (const auto request = decode_delete_range_request(command.request)) {
-        code = execute_delete_range(*store_, *request, Place::alone, body);
+        code = execute_delete_range(keyspace, *request, Place::alone, body);
       }
       break;
     case CommandKind::txn:
       if (const auto request = decode_txn_request(command.request)) {
-        code = Transaction(*store_, store_.get()).execute(*request, body);
+        code = Transaction(*store_, &keyspace).execute(*request, body);
       }
       break;
     case CommandKind::compact:
       return apply_compact(command.request);
     case CommandKind::member_attributes:
       return apply_attributes(command.request);
+    case CommandKind::lease_grant:
+    case CommandKind::lease_revoke:
+    case CommandKind::lease_checkpoint:
+      return apply_lease(command, body);
   }
   store_->finish_transaction();
   return code;
+}
+
+Code Machine::apply_lease(const OpenedCommand& command, std::string* body) {
+  Keyspace keyspace{*store_, leases_, position_.index};
+  if (command.kind == CommandKind::lease_grant) {
+    const auto request = decode_lease_grant_request(command.request);
+    return request ? execute_lease_grant(keyspace, *request, body) : Code::malformed;
+  }
+  if (command.kind == CommandKind::lease_revoke) {
+    const auto request = decode_lease_revoke_request(command.request);
+    return request ? execute_lease_revoke(keyspace, *request) : Code::malformed;
+  }
+  const auto request = decode_lease_checkpoint_request(command.request);
+  return request ? execute_lease_checkpoint(keyspace, *request) : Code::malformed;
 }
 
 Code Machine::apply_compact(std::string_view request) {
@@ -241,6 +270,15 @@ Code Machine::answer(const OpenedQuery& query, std::string& body) const {
       std::vector<MemberAttributes> members;
       for (const auto& [id, member] : attributes_) members.push_back(member);
       body = encode_member_attributes_list(members);
+      return Code::ok;
+    }
+    case QueryKind::leases:
+      list_leases(leases_, body);
+      return Code::ok;
+    case QueryKind::lease_keys: {
+      const auto request = decode_lease_time_to_live_request(query.request);
+      if (!request) return Code::malformed;
+      list_lease_keys(leases_, request->id, body);
       return Code::ok;
     }
   }

@@ -1,5 +1,6 @@
 #include "machine/etcd/execute.h"
 
+#include "base/mutant.h"
 #include "machine/etcd/nested_header.h"
 #include "storage/mvcc/protobuf.h"
 
@@ -11,9 +12,27 @@ using storage::mvcc::KeyRange;
 using storage::mvcc::make_range;
 using storage::mvcc::Store;
 
-Code execute_put(Store& store, const PutRequest& request, Place place, std::string* body) {
+namespace {
+
+// The keys of a range that are on leases are on them no longer.
+void detach(Keyspace& keyspace, const KeyRange& range) {
+  if (keyspace.leases.attached() == 0) return;
+  Store::Query query;
+  query.values = false;
+  keyspace.store.range(range, query, [&](std::string_view bytes) {
+    const auto record = storage::mvcc::decode_record(bytes);
+    if (record->lease != 0) keyspace.leases.move_key(record->key, record->lease, 0);
+  });
+}
+
+}  // namespace
+
+Code execute_put(Keyspace& keyspace, const PutRequest& request, Place place, std::string* body) {
+  Store& store = keyspace.store;
   if (request.key.empty()) return Code::malformed;
-  if (request.lease != 0) return Code::lease_not_found;
+  if (request.lease != 0 && !keyspace.leases.contains(request.lease)) {
+    return Code::lease_not_found;
+  }
   const bool keeps = request.ignore_value || request.ignore_lease;
   std::string_view value = request.value;
   int64_t lease = request.lease;
@@ -29,7 +48,9 @@ Code execute_put(Store& store, const PutRequest& request, Place place, std::stri
       if (request.ignore_lease) lease = record->lease;
     }
   }
-  store.put(request.key, value, lease);
+  const int64_t lease_before = store.put(request.key, value, lease);
+  const bool stays = QRT_MUTANT(V12) && lease == 0;
+  if (!stays) keyspace.leases.move_key(request.key, lease_before, lease);
   if (body != nullptr) {
     if (place == Place::nested) write_nested_header(store.view(), *body);
     body->append(previous);
@@ -37,14 +58,16 @@ Code execute_put(Store& store, const PutRequest& request, Place place, std::stri
   return Code::ok;
 }
 
-Code execute_delete_range(Store& store, const DeleteRangeRequest& request, Place place,
+Code execute_delete_range(Keyspace& keyspace, const DeleteRangeRequest& request, Place place,
                           std::string* body) {
+  Store& store = keyspace.store;
   if (request.key.empty()) return Code::malformed;
   const KeyRange range = make_range(request.key, request.range_end);
   std::string previous;
   if (request.prev_kv && body != nullptr) {
     store.range(range, {}, [&](std::string_view record) { write_present(3, record, previous); });
   }
+  detach(keyspace, range);
   const int64_t deleted = store.remove(range);
   if (body != nullptr) {
     if (place == Place::nested) write_nested_header(store.view(), *body);

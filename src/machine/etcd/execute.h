@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "machine/etcd/commands.h"
+#include "machine/etcd/lease_book.h"
+#include "machine/etcd/lease_messages.h"
 #include "machine/etcd/messages.h"
 #include "storage/mvcc/store.h"
 
@@ -16,21 +18,34 @@ namespace quorate::machine::etcd {
 
 enum class Place : uint8_t { alone, nested };
 
+// What a request that writes may change.
+struct Keyspace {
+  storage::mvcc::Store& store;
+  LeaseBook& leases;
+  Index index;  // of the entry that is applied
+};
+
 Code execute_range(const storage::mvcc::Store& store, const RangeRequest& request, Place place,
                    std::string* body);
 // These change the store within the transaction that is open; the caller finishes it.
-Code execute_put(storage::mvcc::Store& store, const PutRequest& request, Place place,
-                 std::string* body);
-Code execute_delete_range(storage::mvcc::Store& store, const DeleteRangeRequest& request,
-                          Place place, std::string* body);
+Code execute_put(Keyspace& keyspace, const PutRequest& request, Place place, std::string* body);
+Code execute_delete_range(Keyspace& keyspace, const DeleteRangeRequest& request, Place place,
+                          std::string* body);
+
+// These are transactions of their own.
+Code execute_lease_grant(Keyspace& keyspace, const LeaseGrantRequest& request, std::string* body);
+Code execute_lease_revoke(Keyspace& keyspace, const LeaseRevokeRequest& request);
+Code execute_lease_checkpoint(Keyspace& keyspace, const LeaseCheckpointRequest& request);
+void list_leases(const LeaseBook& leases, std::string& body);
+void list_lease_keys(const LeaseBook& leases, int64_t lease, std::string& body);
 
 // A transaction in three steps: all comparisons, nested ones too, on the state before it; all
 // checks that may refuse it; then the operations, which cannot fail any more. So it is done
 // whole or not at all.
 class Transaction {
  public:
-  // `writable` is the same store, or null for one that only reads.
-  Transaction(const storage::mvcc::Store& store, storage::mvcc::Store* writable)
+  // `writable` holds the same store; null for one that only reads.
+  Transaction(const storage::mvcc::Store& store, Keyspace* writable)
       : store_(store), writable_(writable) {}
   Code execute(const TxnRequest& request, std::string* body);
 
@@ -43,7 +58,7 @@ class Transaction {
   void run_operation(const RequestOp& operation, std::string* body);
 
   const storage::mvcc::Store& store_;
-  storage::mvcc::Store* const writable_;
+  Keyspace* const writable_;
   std::vector<bool> branches_;  // taken, in the order of the transactions on the taken path
   size_t next_branch_ = 0;
 };

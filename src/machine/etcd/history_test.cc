@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/rng.h"
+#include "machine/etcd/lease_messages.h"
 #include "machine/etcd/machine_fixture.h"
 #include "storage/mvcc/naive_store.h"
 
@@ -218,6 +219,7 @@ std::vector<Bytes> random_log(uint64_t seed, size_t size) {
     put.prev_kv = rng.below(2) == 0;
     put.ignore_value = rng.below(8) == 0;
     put.ignore_lease = rng.below(8) == 0;
+    if (rng.below(3) == 0) put.lease = static_cast<int64_t>(rng.below(6));
     return put;
   };
   while (log.size() < size) {
@@ -225,7 +227,15 @@ std::vector<Bytes> random_log(uint64_t seed, size_t size) {
     std::vector<Texts> texts(8);
     std::string wire;
     CommandKind kind = CommandKind::put;
-    switch (rng.below(6)) {
+    switch (rng.below(8)) {
+      case 6:
+        kind = CommandKind::lease_grant;
+        encode(LeaseGrantRequest{60, static_cast<int64_t>(rng.below(6))}, wire);
+        break;
+      case 7:
+        kind = CommandKind::lease_revoke;
+        encode(LeaseRevokeRequest{static_cast<int64_t>(rng.below(9)), 0}, wire);
+        break;
       case 0:
         kind = CommandKind::delete_range;
         texts[0].key = generator.key();

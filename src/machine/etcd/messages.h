@@ -144,6 +144,8 @@ std::optional<PutResponse> decode_put_response(std::string_view wire);
 std::optional<DeleteRangeResponse> decode_delete_range_response(std::string_view wire);
 std::optional<TxnResponse> decode_txn_response(std::string_view wire);
 std::optional<CompactionResponse> decode_compaction_response(std::string_view wire);
+// Adds what is on the wire to what is there. False: malformed.
+bool merge(std::string_view wire, ResponseHeader& header);
 void encode(const ResponseHeader& header, std::string& out);
 
 }  // namespace quorate::machine::etcd

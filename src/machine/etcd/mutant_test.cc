@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/mutant_report.h"
+#include "machine/etcd/lease_messages.h"
 #include "machine/etcd/machine_fixture.h"
 
 namespace quorate {
@@ -81,6 +82,32 @@ bool hash_does_not_depend_on_progress() {
   return fixture.machine().state_hash() == before;
 }
 
+PutRequest put_on(std::string_view key, int64_t lease) {
+  PutRequest request;
+  request.key = key;
+  request.lease = lease;
+  return request;
+}
+
+// The live keys after lease 7 was revoked; "a" is on it, "b" was.
+std::string left_after_revoke(bool restarts) {
+  MachineFixture fixture;
+  fixture.apply(CommandKind::lease_grant, MachineFixture::wire(LeaseGrantRequest{60, 7}));
+  fixture.put(put_on("a", 7));
+  fixture.put(put_on("b", 7));
+  fixture.put("b", "elsewhere");
+  if (restarts) {
+    fixture.commit();
+    fixture.machine().start_flush();
+    fixture.open();
+  }
+  fixture.apply(CommandKind::lease_revoke, MachineFixture::wire(LeaseRevokeRequest{7, 0}));
+  return keys_of(*fixture.range("a", "z").message);
+}
+
+bool a_lease_takes_its_keys_along() { return left_after_revoke(false) == "b "; }
+bool leases_keep_their_keys_over_restarts() { return left_after_revoke(true) == "b "; }
+
 struct Row {
   Mutant mutant;
   bool (*holds)();
@@ -91,6 +118,9 @@ constexpr Row kRows[] = {
     {Mutant::V03, compacted_is_the_same_at_any_progress},
     {Mutant::V09, transaction_has_one_revision},
     {Mutant::V10, hash_does_not_depend_on_progress},
+    {Mutant::V11, a_lease_takes_its_keys_along},
+    {Mutant::V12, a_lease_takes_its_keys_along},
+    {Mutant::V13, leases_keep_their_keys_over_restarts},
 };
 
 TEST(EtcdMutants, EachIsNoticedAndNothingElseIs) {

@@ -95,7 +95,7 @@ Code Transaction::check_operation(const RequestOp& operation) {
   }
   if (const auto* put = std::get_if<PutRequest>(&operation.request)) {
     if (writable_ == nullptr || put->key.empty()) return Code::malformed;
-    if (put->lease != 0) return Code::lease_not_found;
+    if (put->lease != 0 && !writable_->leases.contains(put->lease)) return Code::lease_not_found;
     std::string scratch;
     if ((put->ignore_value || put->ignore_lease) && !store_.get(put->key, scratch)) {
       return Code::key_not_found;
@@ -133,7 +133,7 @@ void Transaction::run_operation(const RequestOp& operation, std::string* body) {
   } else if (const auto* nested = std::get_if<TxnRequest>(&operation.request)) {
     run(*nested, Place::nested, target);
   }
-  if (QRT_MUTANT(V09) && writable_ != nullptr) writable_->finish_transaction();
+  if (QRT_MUTANT(V09) && writable_ != nullptr) writable_->store.finish_transaction();
   if (body == nullptr) return;
   std::string response;
   const auto field = static_cast<uint32_t>(operation.request.index());

@@ -9,20 +9,6 @@ using protobuf::Reader;
 using protobuf::varint_field;
 using protobuf::write_number;
 
-namespace {
-
-bool merge(std::string_view wire, KeyValue& pair) {
-  const std::optional<KeyValue> later = decode_key_value(wire);
-  if (!later) return false;
-  if (!later->key.empty()) pair.key = later->key;
-  if (later->create_revision != 0) pair.create_revision = later->create_revision;
-  if (later->mod_revision != 0) pair.mod_revision = later->mod_revision;
-  if (later->version != 0) pair.version = later->version;
-  if (!later->value.empty()) pair.value = later->value;
-  if (later->lease != 0) pair.lease = later->lease;
-  return true;
-}
-
 bool merge(std::string_view wire, ResponseHeader& header) {
   Reader reader(wire);
   while (reader.next()) {
@@ -44,6 +30,20 @@ bool merge(std::string_view wire, ResponseHeader& header) {
     }
   }
   return reader.ok();
+}
+
+namespace {
+
+bool merge(std::string_view wire, KeyValue& pair) {
+  const std::optional<KeyValue> later = decode_key_value(wire);
+  if (!later) return false;
+  if (!later->key.empty()) pair.key = later->key;
+  if (later->create_revision != 0) pair.create_revision = later->create_revision;
+  if (later->mod_revision != 0) pair.mod_revision = later->mod_revision;
+  if (later->version != 0) pair.version = later->version;
+  if (!later->value.empty()) pair.value = later->value;
+  if (later->lease != 0) pair.lease = later->lease;
+  return true;
 }
 
 bool merge(std::string_view wire, RangeResponse& response) {

@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "etcd.pb.h"
+#include "machine/etcd/lease_messages.h"
 #include "machine/etcd/messages.h"
 
 namespace quorate::machine::etcd {
@@ -339,6 +340,96 @@ TEST(Wire, ResponsesReadBack) {
     pb::ResponseHeader back;
     ASSERT_TRUE(back.ParseFromString(header));
     EXPECT_TRUE(MessageDifferencer::Equals(message.header(), back));
+  }
+}
+
+TEST(Wire, LeaseRequestsRoundTripThroughTheLibrary) {
+  Rng rng(32);
+  for (int i = 0; i < 500; ++i) {
+    std::string wire;
+    const LeaseGrantRequest grant{random_number(rng), random_number(rng)};
+    encode(grant, wire);
+    pb::LeaseGrantRequest grant_back;
+    ASSERT_TRUE(grant_back.ParseFromString(wire));
+    EXPECT_EQ(grant_back.ttl(), grant.ttl);
+    EXPECT_EQ(grant_back.id(), grant.id);
+    EXPECT_EQ(decode_lease_grant_request(grant_back.SerializeAsString())->id, grant.id);
+
+    LeaseCheckpointRequest checkpoint;
+    for (uint64_t n = rng.below(4); n > 0; --n) {
+      checkpoint.checkpoints.push_back({random_number(rng), random_number(rng), 0});
+    }
+    wire.clear();
+    encode(checkpoint, wire);
+    pb::LeaseCheckpointRequest checkpoint_back;
+    ASSERT_TRUE(checkpoint_back.ParseFromString(wire));
+    const auto again = decode_lease_checkpoint_request(checkpoint_back.SerializeAsString());
+    ASSERT_TRUE(again);
+    ASSERT_EQ(again->checkpoints.size(), checkpoint.checkpoints.size());
+    for (size_t n = 0; n < checkpoint.checkpoints.size(); ++n) {
+      EXPECT_EQ(again->checkpoints[n].id, checkpoint.checkpoints[n].id);
+      EXPECT_EQ(again->checkpoints[n].remaining_ttl, checkpoint.checkpoints[n].remaining_ttl);
+    }
+
+    const LeaseTimeToLiveRequest ask{random_number(rng), rng.below(2) == 0};
+    wire.clear();
+    encode(ask, wire);
+    pb::LeaseTimeToLiveRequest ask_back;
+    ASSERT_TRUE(ask_back.ParseFromString(wire));
+    EXPECT_EQ(ask_back.keys(), ask.keys);
+    EXPECT_EQ(decode_lease_time_to_live_request(wire)->id, ask.id);
+    EXPECT_EQ(decode_lease_time_to_live_request(wire)->keys, ask.keys);
+
+    wire.clear();
+    encode(LeaseRevokeRequest{ask.id, 0}, wire);
+    EXPECT_EQ(decode_lease_revoke_request(wire)->id, ask.id);
+    EXPECT_EQ(decode_lease_keep_alive_request(wire)->id, ask.id);
+    if (!wire.empty()) wire.pop_back();
+    const auto damaged = decode_lease_revoke_request(wire);
+    EXPECT_TRUE(wire.empty() ? damaged.has_value() : !damaged.has_value());
+  }
+}
+
+TEST(Wire, LeaseResponsesReadBack) {
+  Rng rng(33);
+  for (int i = 0; i < 200; ++i) {
+    pb::LeaseTimeToLiveResponse life;
+    fill(rng, *life.mutable_header());
+    life.set_id(random_number(rng));
+    life.set_ttl(random_number(rng));
+    life.set_grantedttl(random_number(rng));
+    life.add_keys("a");
+    life.add_keys("");
+    const std::string life_wire = life.SerializeAsString();
+    const auto ours = decode_lease_time_to_live_response(life_wire);
+    ASSERT_TRUE(ours);
+    EXPECT_EQ(ours->header.raft_term, life.header().raft_term());
+    EXPECT_EQ(ours->id, life.id());
+    EXPECT_EQ(ours->ttl, life.ttl());
+    EXPECT_EQ(ours->granted_ttl, life.grantedttl());
+    EXPECT_EQ(ours->keys, (std::vector<std::string_view>{"a", ""}));
+
+    pb::LeaseLeasesResponse list;
+    for (int n = 0; n < 3; ++n) list.add_leases()->set_id(random_number(rng));
+    const auto our_list = decode_lease_leases_response(list.SerializeAsString());
+    ASSERT_TRUE(our_list);
+    ASSERT_EQ(our_list->leases.size(), 3U);
+    for (int n = 0; n < 3; ++n) {
+      EXPECT_EQ(our_list->leases[static_cast<size_t>(n)], list.leases(n).id());
+    }
+
+    pb::LeaseGrantResponse grant;
+    grant.set_id(life.id());
+    grant.set_ttl(life.ttl());
+    grant.set_error("no");
+    const std::string grant_wire = grant.SerializeAsString();
+    EXPECT_EQ(decode_lease_grant_response(grant_wire)->ttl, life.ttl());
+    EXPECT_EQ(decode_lease_grant_response(grant_wire)->error, "no");
+    pb::LeaseKeepAliveResponse alive;
+    alive.set_id(life.id());
+    alive.set_ttl(life.ttl());
+    EXPECT_EQ(decode_lease_keep_alive_response(alive.SerializeAsString())->ttl, life.ttl());
+    EXPECT_FALSE(decode_lease_keep_alive_response("\x0a"));
   }
 }
 

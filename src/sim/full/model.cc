@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "machine/etcd/envelope.h"
+#include "machine/etcd/lease_messages.h"
 
 namespace quorate::sim::full {
 namespace {
@@ -110,16 +110,21 @@ bool Model::change(const std::string& key, std::string_view value, bool deleted)
     }
   }
   keys_[key].push_back(std::move(next));
+  lease_of_key_.erase(key);
   changed_ = true;
   return true;
 }
 
 std::string Model::put(const etcd::PutRequest& request) {
+  if (request.lease != 0 && !leases_.contains(request.lease)) {
+    return error_text(etcd::Code::lease_not_found);
+  }
   std::string text = "put";
   if (const Version* before = newest(request.key); before != nullptr && request.prev_kv) {
     text += pair_text(request.key, before->value, before->create, before->mod, before->version);
   }
   change(std::string(request.key), request.value, false);
+  if (request.lease != 0) lease_of_key_[std::string(request.key)] = request.lease;
   return text;
 }
 
@@ -185,6 +190,26 @@ std::string Model::compact(std::string_view request) {
   return "compacted";
 }
 
+std::string Model::lease(const etcd::OpenedCommand& command) {
+  if (command.kind == etcd::CommandKind::lease_checkpoint) return "noted";
+  if (command.kind == etcd::CommandKind::lease_grant) {
+    const auto wanted = etcd::decode_lease_grant_request(command.request);
+    if (!wanted || wanted->id == 0 || wanted->ttl < 1) return error_text(etcd::Code::malformed);
+    if (!leases_.emplace(wanted->id, wanted->ttl).second) {
+      return error_text(etcd::Code::lease_exists);
+    }
+    return "granted " + std::to_string(wanted->id) + " for " + std::to_string(wanted->ttl);
+  }
+  const auto wanted = etcd::decode_lease_revoke_request(command.request);
+  if (!wanted) return error_text(etcd::Code::malformed);
+  if (leases_.erase(wanted->id) == 0) return error_text(etcd::Code::lease_not_found);
+  const auto attached = lease_of_key_;
+  for (const auto& [key, lease] : attached) {
+    if (lease == wanted->id) change(key, {}, true);
+  }
+  return "revoked";
+}
+
 std::string Model::apply(std::string_view command) {
   const auto opened = etcd::open_command(command);
   if (!opened) return at(revision_, error_text(etcd::Code::malformed));
@@ -208,6 +233,11 @@ std::string Model::apply(std::string_view command) {
       break;
     case etcd::CommandKind::member_attributes:
       text = "published";
+      break;
+    case etcd::CommandKind::lease_grant:
+    case etcd::CommandKind::lease_revoke:
+    case etcd::CommandKind::lease_checkpoint:
+      text = lease(*opened);
       break;
   }
   if (changed_) ++revision_;
@@ -250,6 +280,17 @@ std::string answer_text(etcd::CommandKind kind, const machine::Reply& reply) {
       break;
     case etcd::CommandKind::member_attributes:
       text = "published";
+      break;
+    case etcd::CommandKind::lease_grant:
+      if (const auto response = etcd::decode_lease_grant_response(reply.body.view())) {
+        text = "granted " + std::to_string(response->id) + " for " + std::to_string(response->ttl);
+      }
+      break;
+    case etcd::CommandKind::lease_revoke:
+      text = "revoked";
+      break;
+    case etcd::CommandKind::lease_checkpoint:
+      text = "noted";
       break;
   }
   return at(reply.revision, text);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "machine/etcd/commands.h"
+#include "machine/etcd/envelope.h"
 #include "machine/etcd/messages.h"
 
 namespace quorate::sim::full {
@@ -46,10 +47,13 @@ class Model {
   std::string transact(const machine::etcd::TxnRequest& request);
   std::string run(const machine::etcd::RequestOp& operation);
   std::string compact(std::string_view request);
+  std::string lease(const machine::etcd::OpenedCommand& command);
   bool holds(const machine::etcd::Compare& compare) const;
   bool change(const std::string& key, std::string_view value, bool deleted);
 
   std::map<std::string, Versions, std::less<>> keys_;
+  std::map<int64_t, int64_t> leases_;            // granted: seconds
+  std::map<std::string, int64_t> lease_of_key_;  // live keys that are on one
   int64_t revision_ = 1;
   int64_t compacted_ = -1;
   bool changed_ = false;

@@ -31,6 +31,7 @@ class ObservedMachine final : public machine::StateMachine {
   }
   uint32_t state_hash() const override { return inner_->state_hash(); }
   uint64_t store_bytes() const override { return inner_->store_bytes(); }
+  machine::LeaseTable* leases() override { return inner_->leases(); }
 
  private:
   std::unique_ptr<machine::etcd::EtcdMachine> inner_;

@@ -139,21 +139,24 @@ void Store::index_record(Item* found, const Version& version, const Record& reco
   if (was_live && version.tombstone) --live_keys_;
 }
 
-void Store::put(std::string_view key, std::string_view value, int64_t lease) {
+int64_t Store::put(std::string_view key, std::string_view value, int64_t lease) {
   Item* found = index_.find(key);
   const Version version{{current_ + 1, changes_++}, false};
   Record record{key, version.revision.main, version.revision.main, 1, value, lease};
+  int64_t lease_before = 0;
   if (found != nullptr && !found->tombstone()) {
     const std::optional<Record> before = decode_record(found->record());
     CHECK(before, "the index holds what this store encoded or read and checked");
     record.create_revision = before->create_revision;
     record.version = before->version + 1;
+    lease_before = before->lease;
   }
   encoded_.clear();
   encoded_.reserve(encoded_size(record));
   encode_record(record, encoded_);
   write_row(version, encoded_);
   index_record(found, version, record, encoded_);
+  return lease_before;
 }
 
 int64_t Store::remove(const KeyRange& range) {

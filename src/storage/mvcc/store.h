@@ -76,7 +76,8 @@ class Store {
 
   // Changes of one transaction share one revision, in the order of these calls. Arguments may
   // view records of this store.
-  void put(std::string_view key, std::string_view value, int64_t lease);
+  // Returns the lease of the version it takes the place of; 0: none.
+  int64_t put(std::string_view key, std::string_view value, int64_t lease);
   int64_t remove(const KeyRange& range);  // returns the number of keys removed
   void finish_transaction();
 

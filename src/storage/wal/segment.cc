@@ -77,10 +77,7 @@ void BatchWriter::write(Batch& batch) {
     buffer_.text().resize(segment.filled - batch.begin, '\0');
   }
   batch.bytes_written = buffer_.size();
-  const auto written = segment.file->write_at(batch.begin, as_bytes(buffer_.text()));
-  const bool ignored =
-      QRT_MUTANT(D11_FULL) && !written && written.error().kind == ErrorKind::no_space;
-  if (!written && !ignored) {
+  if (auto written = segment.file->write_at(batch.begin, as_bytes(buffer_.text())); !written) {
     batch.error = explain(written.error(), "write to " + segment.path);
     return;
   }
