@@ -308,6 +308,35 @@ void add_texts(Seeds& seeds) {
 9200 queue member=1 name="q" size=1 limit=2
 9300 settled
 )");
+  seeds.add("judged_history", "register", R"(INFO  jepsen.util - 0	:invoke	:write	1
+INFO  jepsen.util - 0	:ok	:write	1
+INFO  jepsen.util - 1	:invoke	:cas	[1 2]
+INFO  jepsen.util - 2	:invoke	:read	nil
+INFO  jepsen.util - 1	:info	:cas	:timed-out
+INFO  jepsen.util - :nemesis	:info	:start	nil
+INFO  jepsen.util - 2	:ok	:read	2
+)");
+  seeds.add("judged_history", "key-value",
+            R"({:process 0, :type :invoke, :f :append, :key "a", :value "x"}
+{:process 1, :type :invoke, :f :put, :key "b", :value "y"}
+{:process 0, :type :ok, :f :append, :key "a", :value "x"}
+{:process 1, :type :info, :f :put, :key "b", :value "y"}
+{:process 0, :type :invoke, :f :get, :key "a", :value nil}
+{:process 0, :type :ok, :f :get, :key "a", :value "x"}
+)");
+  // Contradictions, so that making them small is reached too.
+  seeds.add("judged_history", "stale", R"(quorate-history 1
+1000 call 1 process=0 put key="a" value="1"
+1400 ok 1 revision=2 answer
+1500 call 2 process=0 put key="a" value="2"
+1900 ok 2 revision=3 answer
+2000 call 3 process=1 get key="a"
+2400 ok 3 revision=2 answer count=1 [key="a" value="1" create=2 mod=2 version=1 lease=0]
+2600 watch 1 process=2 key="a" from=2
+2700 created 1 revision=3
+2800 events 1 revision=3 put [key="a" value="2" mod=3]
+9300 settled
+)");
   seeds.add("scenario", "plain", R"(# A story.
 nodes 3
 seeds 4

@@ -1,10 +1,12 @@
 // What people may write: scenarios, histories, settings, transactions.
+#include <algorithm>
 #include <sstream>
 
 #include "app/config.h"
 #include "app/settings.h"
 #include "app/txn_text.h"
 #include "base/check.h"
+#include "check/check.h"
 #include "check/history_text.h"
 #include "machine/etcd/messages.h"
 #include "sim/script.h"
@@ -12,6 +14,9 @@
 
 namespace quorate::fuzz {
 namespace {
+
+// Enough for any small history; a mutation may make one that nobody can judge soon.
+constexpr uint64_t kJudgingStepsMax = 20'000;
 
 std::vector<std::string> lines(std::string_view text) {
   std::vector<std::string> list;
@@ -41,6 +46,30 @@ void history(std::string_view input) {
     writer.record(read->at, read->record);
     const auto again = check::read_record(std::string_view(text).substr(0, text.find('\n')));
     CHECK(again.has_value() && *again == *read, "a record survives being written and read");
+  }
+}
+
+// Whatever can be read can be judged, and a verdict names only what is there to be shown.
+void judged_history(std::string_view input) {
+  static_cast<void>(check::read_register_log(input));
+  static_cast<void>(check::read_key_value_log(input));
+  const auto loaded = check::read_any_history(input);
+  if (!loaded) return;
+  check::CheckLimits limits;
+  limits.search.steps_max = kJudgingStepsMax;
+  limits.smaller_steps_max = kJudgingStepsMax;
+  limits.replay_steps_max = kJudgingStepsMax;
+  const check::History& history = loaded->history;
+  const check::Verdict verdict = check::check_history(history, check::Judge::automatic, limits);
+  for (const check::Finding& finding : verdict.findings) {
+    CHECK(!finding.rule.empty(), "a contradiction says which promise is broken");
+    for (const uint32_t operation : finding.operations) {
+      CHECK(operation < history.operations().size(), "a verdict names operations of the history");
+    }
+    const bool named =
+        finding.wrong == check::kNobody ||
+        std::ranges::find(finding.operations, finding.wrong) != finding.operations.end();
+    CHECK(named, "the operation that cannot be is one of those named");
   }
 }
 

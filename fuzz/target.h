@@ -78,6 +78,7 @@ void commands(std::string_view input);
 void answers(std::string_view input);
 void scenario(std::string_view input);
 void history(std::string_view input);
+void judged_history(std::string_view input);
 void configuration(std::string_view input);
 void transaction_text(std::string_view input);
 

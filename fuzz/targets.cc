@@ -18,6 +18,7 @@ const std::vector<Target>& targets() {
       {"answers", answers, "what a server answers to the command line client"},
       {"scenario", scenario, "scenario files"},
       {"history", history, "history files"},
+      {"judged_history", judged_history, "histories of any format, read and judged"},
       {"configuration", configuration, "flags, variables and YAML"},
       {"transaction_text", transaction_text, "transactions as etcdctl users write them"},
   };

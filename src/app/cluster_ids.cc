@@ -28,8 +28,8 @@ uint64_t founding_member_id(std::vector<std::string> peer_urls, std::string_view
   return first_eight_bytes_of_sha1(text.append(token));
 }
 
-uint64_t added_member_id(std::vector<std::string> peer_urls, int64_t unix_seconds) {
-  return founding_member_id(std::move(peer_urls), std::to_string(unix_seconds));
+uint64_t added_member_id(std::vector<std::string> peer_urls, int64_t unix_nanoseconds) {
+  return founding_member_id(std::move(peer_urls), std::to_string(unix_nanoseconds));
 }
 
 uint64_t founding_cluster_id(std::vector<uint64_t> member_ids) {

@@ -13,7 +13,7 @@
 namespace quorate::app {
 
 uint64_t founding_member_id(std::vector<std::string> peer_urls, std::string_view token);
-uint64_t added_member_id(std::vector<std::string> peer_urls, int64_t unix_seconds);
+uint64_t added_member_id(std::vector<std::string> peer_urls, int64_t unix_nanoseconds);
 uint64_t founding_cluster_id(std::vector<uint64_t> member_ids);
 
 }  // namespace quorate::app

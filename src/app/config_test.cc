@@ -113,5 +113,11 @@ TEST(ClusterIds, FollowFromTheFlagsAlone) {
   EXPECT_EQ(founding_cluster_id({1, 2}), founding_cluster_id({2, 1}));
 }
 
+TEST(ClusterIds, WhoIsAddedAgainAtOnceIsAnother) {
+  constexpr int64_t kNow = 1'700'000'000'000'000'000;
+  const std::vector<std::string> urls = {"http://localhost:2380"};
+  EXPECT_NE(added_member_id(urls, kNow), added_member_id(urls, kNow + 1));
+}
+
 }  // namespace
 }  // namespace quorate::app

@@ -47,7 +47,7 @@ void Membership::set_decided(const consensus::Members& members, Index index) {
 void Membership::heard(const Introduction& introduction) {
   if (introduction.members.voters.empty()) return;
   if (QRT_MUTANT(JOIN_LAGGARD)) removed_ |= !introduction.members.contains(self_);
-  judge(introduction.members, introduction.index);
+  if (!QRT_MUTANT(M14)) judge(introduction.members, introduction.index);
   if (introduction.index <= decided_at_) return;
   if (!told_ || told_->index < introduction.index) told_ = introduction;
 }
@@ -58,7 +58,7 @@ Membership::Addresses Membership::peers() const {
   if (is_behind()) add(addresses, self_, told_->members);
   add(addresses, self_, in_force_);
   if (!QRT_MUTANT(JOIN_FORGET)) add(addresses, self_, decided_);
-  if (decided_.voters.empty()) {
+  if (decided_.voters.empty() || QRT_MUTANT(M16_FLAGS)) {
     for (const PeerConfig& peer : configured_) {
       if (peer.id != self_ && addresses[peer.id].empty()) addresses[peer.id] = peer.addresses;
     }

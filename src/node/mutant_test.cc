@@ -84,6 +84,26 @@ bool a_laggard_is_not_believed() {
   return stayed && membership.removed();
 }
 
+// It may have been away for long; those that it finds again are further on.
+bool a_removed_member_with_old_data_is_told() {
+  Membership membership(NodeId{4}, {}, {}, Index{});
+  membership.set_decided(voters({1, 2, 3, 4}), Index{50});
+  membership.heard({1, GroupId{1}, Index{60}, voters({1, 2, 3, 5})});
+  return membership.removed();
+}
+
+// Flags are of the day of the founding; whoever was removed since must stay away.
+bool only_the_log_says_who_belongs() {
+  PeerConfig gone;
+  gone.id = NodeId{3};
+  gone.addresses = {"m3"};
+  Membership membership(NodeId{1}, {gone}, {}, Index{});
+  const bool known_at_first = membership.peers().contains(NodeId{3});
+  membership.set_in_force(voters({1, 2}));
+  membership.set_decided(voters({1, 2}), Index{60});
+  return known_at_first && !membership.peers().contains(NodeId{3});
+}
+
 // An appended removal may be truncated; then the member must still be there.
 bool the_undecided_forgets_nobody() {
   Membership membership(NodeId{4}, {}, {}, Index{});
@@ -162,6 +182,8 @@ constexpr Case kCases[] = {
     {Mutant::R17_LATE, a_late_refusal_says_nothing},
     {Mutant::R21, a_node_that_fails_answers_all},
     {Mutant::C01, too_late_is_unknown},
+    {Mutant::M14, a_removed_member_with_old_data_is_told},
+    {Mutant::M16_FLAGS, only_the_log_says_who_belongs},
     {Mutant::JOIN_VOTER, adding_leaves_the_majority_alone},
     {Mutant::JOIN_EARLY, only_who_has_caught_up_becomes_a_voter},
     {Mutant::JOIN_LIFE, only_who_was_started_can_be_in_sync},

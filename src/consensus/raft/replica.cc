@@ -61,7 +61,8 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
   recover_damage(recovered);
   push_configuration(recovered.snapshot.index, recovered.snapshot.members);
   for (const Entry& entry : recovered.members_entries) {
-    if (entry.index > log_.snapshot_index()) push_configuration(entry.index, entry.data);
+    if (entry.index <= log_.snapshot_index() || QRT_MUTANT(M16)) continue;
+    push_configuration(entry.index, entry.data);
   }
   recall_own_life();
   draw_timeout();
@@ -246,7 +247,7 @@ void Replica::commit_to(Index index) {
   }
   const bool settled = change_pending() && configurations_.back().index <= index;
   committed_ = index;
-  if (settled && QRT_MUTANT(M02)) configuration_changed();
+  if ((settled && QRT_MUTANT(M02)) || QRT_MUTANT(M03)) configuration_changed();
   log_.evict(std::min(committed_, durable_), kTailBytesMax);
   recall_own_life();
 }

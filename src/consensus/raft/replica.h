@@ -35,7 +35,8 @@ class Replica final : public ReplicatedLog {
   Time deadline() const override;
   Status status() const override;
   const Members& members() const override {
-    return QRT_MUTANT(M02) ? configuration_at(committed_).members : configurations_.back().members;
+    const bool late = QRT_MUTANT(M02) || (QRT_MUTANT(M03) && leaves_joint());
+    return late ? configuration_at(committed_).members : configurations_.back().members;
   }
   const Entry* find(Index index) const override { return log_.find(index); }
   bool keeps_ballots() const override { return true; }
@@ -168,6 +169,9 @@ class Replica final : public ReplicatedLog {
   void configuration_changed();
   const Configuration& configuration_at(Index index) const;
   bool change_pending() const { return configurations_.back().index > committed_; }
+  bool leaves_joint() const {
+    return change_pending() && configuration_at(committed_).members.joint();
+  }
   void leave_joint_when_certain();
   void leave_office_when_removed();
   void recall_own_life();

@@ -78,7 +78,7 @@ void Replica::fill(Progress& peer) {
   if (peer.id == self_) return;
   for (size_t sent = 0; sent < kAppendsPerTurnMax && room_in_window(peer); ++sent) {
     const bool probing = peer.flow == Flow::probing;
-    if (peer.next > log_.last() && !probing) return;
+    if (peer.next > log_.last() && (!probing || QRT_MUTANT(M12))) return;
     if (!log_.knows(peer.next.previous()) || snapshot_is_cheaper(peer)) return need_snapshot(peer);
     std::vector<Entry> entries;
     size_t bytes = 0;
@@ -169,7 +169,7 @@ void Replica::rejected(Progress& peer, const AppendReply& reply) {
   // They may part before our snapshot: then `next` goes where only a snapshot can help.
   const bool before_snapshot =
       reply.hint < log_.snapshot_index() || log_.ballot_at(common).round > reply.hint_term;
-  if (before_snapshot) next = std::min(next, log_.snapshot_index());
+  if (before_snapshot && !QRT_MUTANT(M12_GONE)) next = std::min(next, log_.snapshot_index());
   next = std::max(next, Index{1});
   if (QRT_MUTANT(N11_HINT)) peer.match = std::max(peer.match, std::min(reply.hint, log_.last()));
   if (!QRT_MUTANT(N11)) next = std::max(next, peer.match.next());

@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::string_view kService = "etcdserverpb.Cluster";
 constexpr Duration kPublishPause = std::chrono::milliseconds(500);
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 
 std::string encode_member(const node::MemberView& member,
                           const std::vector<MemberAttributes>& published) {
@@ -100,8 +99,8 @@ std::optional<ApiError> ClusterService::make_change(MemberRequestKind kind,
   switch (kind) {
     case MemberRequestKind::add: {
       change.kind = request.learner ? ChangeKind::add_learner : ChangeKind::add_voter;
-      const int64_t seconds = api_.executor().wall_nanoseconds() / kNanosecondsPerSecond;
-      change.member = NodeId{api_.options().new_member_id(change.urls, seconds)};
+      const int64_t now = api_.executor().wall_nanoseconds();
+      change.member = NodeId{api_.options().new_member_id(change.urls, now)};
       return std::nullopt;
     }
     case MemberRequestKind::remove:

@@ -29,9 +29,9 @@ class MembersTest : public testing::Test {
     options.name = "n1";
     options.version = "3.7.1";
     options.request_timeout = std::chrono::milliseconds(700);
-    options.new_member_id = [this](const std::vector<std::string>& urls, int64_t seconds) {
+    options.new_member_id = [this](const std::vector<std::string>& urls, int64_t nanoseconds) {
       hashed_ = urls;
-      seconds_ = seconds;
+      nanoseconds_ = nanoseconds;
       return kNewId;
     };
     server_ = make_etcd_server(*loop_, *loop_, service_, options);
@@ -83,7 +83,7 @@ class MembersTest : public testing::Test {
   std::thread thread_;
   std::unique_ptr<TestClient> client_;
   std::vector<std::string> hashed_;
-  int64_t seconds_ = 0;
+  int64_t nanoseconds_ = 0;
 };
 
 TEST_F(MembersTest, AddAnswersWithTheMemberAndAll) {
@@ -109,7 +109,7 @@ TEST_F(MembersTest, AddAnswersWithTheMemberAndAll) {
   EXPECT_EQ(change.member, NodeId{kNewId});
   EXPECT_EQ(change.urls, (std::vector<std::string>{"http://a:1", "http://b:2"}));
   EXPECT_EQ(hashed_, change.urls);
-  EXPECT_GT(seconds_, 1'600'000'000);
+  EXPECT_GT(nanoseconds_, 1'600'000'000'000'000'000);
 }
 
 TEST_F(MembersTest, RemoveUpdateAndPromoteAnswerWithAll) {

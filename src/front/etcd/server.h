@@ -27,8 +27,9 @@ struct EtcdOptions {
   uint64_t quota_backend_bytes = uint64_t{2} << 30U;
   // Changes of membership that would endanger the majority are refused.
   bool strict_reconfig_check = true;
-  // The id of a member that is added now, at this many seconds since 1970.
-  std::function<uint64_t(std::vector<std::string> peer_urls, int64_t seconds)> new_member_id;
+  // The id of a member that is added now, at this many nanoseconds since 1970: one that is removed
+  // and added again at once is another.
+  std::function<uint64_t(std::vector<std::string> peer_urls, int64_t nanoseconds)> new_member_id;
 };
 
 class EtcdServer {

@@ -102,7 +102,25 @@ std::string lie_about_doubt() {
   return "";
 }
 
+// The disk fills up somewhere in the script; the start after that finds no room at all.
+std::string find_problem_of_a_full_disk() {
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    const auto script = make_script(seed, 60);
+    const std::vector<Model> states = states_of(script);
+    for (uint64_t room = 24 * 1024; room <= 96 * 1024; room += 24 * 1024) {
+      FakeDisk disk;
+      disk.space = room;
+      const RunResult run = run_script(disk, script, seed);
+      disk.space = 0;
+      std::string problem = judge(disk, states, run.durable, run.appended).problem;
+      if (!problem.empty()) return problem;
+    }
+  }
+  return "";
+}
+
 TEST_F(WalMutant, NoneIsQuiet) {
+  EXPECT_EQ(find_problem_of_a_full_disk(), "");
   EXPECT_EQ(enumerate_crashes(4, 25), "");
   EXPECT_EQ(enumerate_failed_syncs(4, 25), "");
   EXPECT_EQ(lie_about_damage(), "");
@@ -132,6 +150,16 @@ TEST_F(WalMutant, D06IsFound) {
 TEST_F(WalMutant, D08IsFound) {
   active_mutant = Mutant::D08;
   EXPECT_NE(enumerate_failed_syncs(11, 40), "");
+}
+
+TEST_F(WalMutant, D11IsFound) {
+  active_mutant = Mutant::D11;
+  EXPECT_NE(find_problem_of_a_full_disk(), "");
+}
+
+TEST_F(WalMutant, D11_FULLIsFound) {
+  active_mutant = Mutant::D11_FULL;
+  EXPECT_NE(find_problem_of_a_full_disk(), "");
 }
 
 TEST_F(WalMutant, P16IsFound) {

@@ -190,6 +190,10 @@ Result<void> SegmentedWal::open() {
   for (auto& [id, recovered] : found->groups) {
     if (auto adopted = adopt_group(id, recovered); !adopted) return adopted;
   }
+  if (QRT_MUTANT(D11)) {
+    auto spare = disk_.open(new_segment()->path, world::OpenMode::create);
+    if (!spare) return std::unexpected(spare.error());
+  }
   arm_scrub(options_.scrub_pause);
   return {};
 }

@@ -14,6 +14,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/mutant.h"
+
 namespace quorate::world {
 namespace {
 
@@ -54,7 +56,7 @@ class Descriptor {
 template <class Call>
 auto uninterrupted(Call call) {
   auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
+  while (result < 0 && errno == EINTR && !QRT_MUTANT(D10_SIGNAL)) result = call();
   return result;
 }
 
@@ -78,6 +80,7 @@ class PosixFile final : public File {
       if (count < 0) return failure("read", path_, errno);
       if (count == 0) break;
       done += static_cast<size_t>(count);
+      if (QRT_MUTANT(D10_READ)) break;
     }
     return done;
   }
@@ -93,6 +96,7 @@ class PosixFile final : public File {
       // A device that takes nothing and reports nothing would keep this loop for ever.
       if (count == 0) return failure("write", path_, EIO);
       done += static_cast<size_t>(count);
+      if (QRT_MUTANT(D10)) break;
     }
     return {};
   }
