@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <set>
 
 namespace quorate::app {
@@ -11,6 +12,43 @@ constexpr uint64_t kHeartbeatsPerElectionMin = 5;  // fewer, and one lost messag
 constexpr uint64_t kElectionMillisecondsMax = 50000;
 
 std::string quoted(const std::string& text) { return "\"" + text + "\""; }
+
+struct Unit {
+  std::string_view name;
+  uint64_t nanoseconds;
+};
+// Longer names first where one begins with another.
+constexpr Unit kUnits[] = {{"ns", 1},
+                           {"us", 1000},
+                           {"ms", 1000'000},
+                           {"s", 1000'000'000},
+                           {"m", uint64_t{60} * 1000'000'000},
+                           {"h", uint64_t{3600} * 1000'000'000}};
+constexpr uint64_t kDurationNanosecondsMax = uint64_t{10} * 365 * 24 * 3600 * 1000'000'000;
+
+// As Go writes them, whole numbers only. A bare number is nanoseconds, as in etcd's files.
+std::optional<Duration> parse_duration(std::string_view text) {
+  uint64_t total = 0;
+  bool bare = true;
+  if (text.empty()) return std::nullopt;
+  while (!text.empty()) {
+    uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || number > kDurationNanosecondsMax) return std::nullopt;
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    if (text.empty() && bare) return Duration(static_cast<Duration::rep>(number));
+    bare = false;
+    const auto* unit = std::ranges::find_if(
+        kUnits, [&](const Unit& known) { return text.starts_with(known.name); });
+    if (unit == std::end(kUnits) || number > kDurationNanosecondsMax / unit->nanoseconds) {
+      return std::nullopt;
+    }
+    text.remove_prefix(unit->name.size());
+    total += number * unit->nanoseconds;
+    if (total > kDurationNanosecondsMax) return std::nullopt;
+  }
+  return Duration(static_cast<Duration::rep>(total));
+}
 
 // Reads settings one by one and keeps the first error.
 class Reader {
@@ -42,6 +80,16 @@ class Reader {
                     std::to_string(low) + " and " + std::to_string(high));
     }
     target = parsed;
+  }
+  void duration(const std::string& name, Duration& target) {
+    const auto at = settings_.find(name);
+    if (at == settings_.end()) return;
+    const std::optional<Duration> parsed = parse_duration(at->second);
+    if (!parsed) {
+      return reject("--" + name + ": " + quoted(at->second) +
+                    " is no duration; write it like 5s, 10m or 1m30s");
+    }
+    target = *parsed;
   }
   void urls(const std::string& name, const std::string& fallback, std::vector<Url>& target) {
     std::string list = fallback;
@@ -77,6 +125,7 @@ void read_times_and_limits(Reader& reader, ServeConfig& config) {
   }
   reader.number("snapshot-count", 1, uint64_t{1} << 40U, config.snapshot_count);
   reader.number("snapshot-catchup-entries", 0, uint64_t{1} << 40U, config.catch_up_entries);
+  reader.duration("watch-progress-notify-interval", config.watch_progress_interval);
   reader.number("scrub-rate", 0, uint64_t{1} << 40U, config.scrub_bytes_per_second);
   reader.number("max-request-bytes", 1024, uint64_t{64} << 20U, config.request_bytes_max);
   reader.number("max-txn-ops", 1, 100000, config.txn_operations_max);

@@ -37,6 +37,7 @@ struct ServeConfig {
   uint64_t heartbeat_milliseconds = 100;
   uint64_t election_milliseconds = 1000;
   uint64_t snapshot_count = 10000;
+  Duration watch_progress_interval = std::chrono::minutes(10);
   uint64_t catch_up_entries = 5000;
   // A terabyte is read in three days; a disk hardly notices.
   uint64_t scrub_bytes_per_second = uint64_t{4} << 20U;

@@ -85,6 +85,8 @@ front::etcd::EtcdOptions front_options(const ServeConfig& config) {
   options.version = kEmulatedEtcdVersion;
   options.request_timeout =
       std::chrono::seconds(5) + 2 * std::chrono::milliseconds(config.election_milliseconds);
+  options.election_timeout = std::chrono::milliseconds(config.election_milliseconds);
+  options.watch_progress_interval = config.watch_progress_interval;
   options.request_bytes_max = config.request_bytes_max;
   options.txn_operations_max = config.txn_operations_max;
   options.quota_backend_bytes = config.quota_bytes;

@@ -33,6 +33,7 @@ constexpr Known kKnown[] = {
     {"quota-backend-bytes", "0", "store size that stops writes; 0: 2 GiB, negative: none"},
     {"max-request-bytes", "1572864", "largest request a client may send"},
     {"max-txn-ops", "128", "operations allowed in one transaction"},
+    {"watch-progress-notify-interval", "10m", "how often silent watchers hear of progress"},
     {"max-learners", "1", "learners the cluster may have"},
     {"strict-reconfig-check", "true", "refuse changes of members that endanger the majority"},
     {"pre-vote", "true", "ask before starting an election"},
@@ -71,7 +72,6 @@ constexpr std::string_view kWithoutEffect[] = {"wal-dir",
                                                "debug",
                                                "auto-compaction-mode",
                                                "auto-compaction-retention",
-                                               "watch-progress-notify-interval",
                                                "compaction-batch-limit",
                                                "compaction-sleep-interval",
                                                "bcrypt-cost",
@@ -104,6 +104,12 @@ bool contains(auto const& list, std::string_view name) {
 
 bool is_known(std::string_view name) {
   return std::ranges::find(kKnown, name, &Known::name) != std::end(kKnown);
+}
+
+// etcd gave this one a plain name in 3.6; deployments use both.
+std::string present_name(std::string name) {
+  constexpr std::string_view kBefore = "experimental-watch-progress-notify-interval";
+  return name == kBefore ? "watch-progress-notify-interval" : name;
 }
 
 bool is_switch(std::string_view name) {
@@ -160,6 +166,7 @@ Result<void> read_flags(const std::vector<std::string>& arguments, Gathered& gat
       value = name.substr(equals + 1);
       name.resize(equals);
     }
+    name = present_name(std::move(name));
     if (name == "version") gathered.version = true;
     if (name == "help" || name == "h") gathered.help = true;
     if (gathered.version || gathered.help) return {};
@@ -185,6 +192,7 @@ void read_environment(const std::vector<std::string>& environment, Gathered& gat
     std::ranges::transform(name, name.begin(), [](unsigned char letter) {
       return static_cast<char>(letter == '_' ? '-' : std::tolower(letter));
     });
+    name = present_name(std::move(name));
     if (gathered.settings.contains(name) || equals + 1 == entry.size()) continue;
     if (is_known(name)) {
       gathered.settings[name] = entry.substr(equals + 1);
@@ -211,7 +219,7 @@ Result<Settings> settings_from_yaml(const std::string& text, const std::string& 
       return fail(ErrorKind::invalid, origin + ": expected lines like \"name: n1\"");
     }
     for (const auto& entry : root) {
-      const auto name = entry.first.as<std::string>();
+      const std::string name = present_name(entry.first.as<std::string>());
       auto verdict = judge(name, "\"" + name + "\"", warnings);
       if (!verdict) return fail(ErrorKind::invalid, origin + ": " + verdict.error().text);
       if (*verdict == Verdict::skip) continue;

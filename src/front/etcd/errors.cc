@@ -98,6 +98,10 @@ grpc::Status status_of(ApiError error) {
       return {Code::internal, "grpc: error unmarshalling request: the message is malformed"};
     case ApiError::unknown_health_service:
       return {Code::not_found, "unknown service"};
+    case ApiError::watch_unread:
+      return {Code::resource_exhausted,
+              "this watch stream asks on while its answers are not read; read them, and open "
+              "another one"};
     case ApiError::bad_member_urls:
     case ApiError::member_exists:
     case ApiError::peer_urls_exist:
@@ -114,6 +118,21 @@ grpc::Status status_of(ApiError error) {
       return membership_status(error);
   }
   CHECK(false, "every error has a status");
+}
+
+std::string_view cancel_reason(WatchRefusal refusal) {
+  switch (refusal) {
+    case WatchRefusal::empty_range:
+      return "mvcc: watcher range is empty";
+    case WatchRefusal::duplicate_id:
+      return "mvcc: duplicate watch ID provided on the WatchStream";
+    case WatchRefusal::compacted:
+      return "etcdserver: mvcc: required revision has been compacted";
+    case WatchRefusal::too_many:
+      return "this stream has as many watchers as one may have; cancel some, or open another "
+             "stream";
+  }
+  CHECK(false, "every refusal has a reason");
 }
 
 }  // namespace quorate::front::etcd

@@ -45,9 +45,14 @@ enum class ApiError : uint8_t {
   not_leader,
   bad_transferee,
   transfer_timed_out,
-  not_for_learner
+  not_for_learner,
+  watch_unread
 };
 
 grpc::Status status_of(ApiError error);
+
+// Why a watcher is not made; its client is told in a response, and the stream goes on.
+enum class WatchRefusal : uint8_t { empty_range, duplicate_id, compacted, too_many };
+std::string_view cancel_reason(WatchRefusal refusal);
 
 }  // namespace quorate::front::etcd

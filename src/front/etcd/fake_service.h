@@ -16,6 +16,12 @@ class FakeMachine final : public machine::etcd::EtcdMachine {
   uint64_t key_count() const override { return 11; }
   uint64_t lease_count() const override { return 0; }
   void check_invariants() const override {}
+  void changes(int64_t, const machine::etcd::ChangeVisitor&) const override {}
+  int64_t changes_complete_from() const override { return 1; }
+  std::optional<std::string_view> record_at(std::string_view, int64_t,
+                                            std::string&) const override {
+    return std::nullopt;
+  }
   void apply_command(Index, uint64_t, const Bytes&, machine::Reply*) override {}
   void apply_noop(Index, uint64_t) override {}
   void apply_members(Index, uint64_t, const Bytes&) override {}
@@ -60,7 +66,9 @@ class FakeService final : public node::Service {
     queries.push_back(request);
     reply = query_reply;
   }
-  const machine::StateMachine& machine() const override { return machine_; }
+  const machine::StateMachine& machine() const override {
+    return real_machine != nullptr ? *real_machine : machine_;
+  }
   node::NodeStatus status() const override {
     node::NodeStatus status;
     status.self = NodeId{0x22};
@@ -86,6 +94,7 @@ class FakeService final : public node::Service {
       {NodeId{0x22}, {"http://10.0.0.1:2380"}, "n1", false, true, Time{}},
       {NodeId{0x33}, {"http://10.0.0.2:2380"}, "n2", true, false, std::nullopt}};
   std::vector<node::MemberChange> changes;
+  const machine::StateMachine* real_machine = nullptr;  // in place of the fake one
   std::vector<NodeId> transfers;
   bool transfer_works = true;
   bool learner = false;

@@ -194,6 +194,14 @@ void render_calls(Api& api, Page& page) {
                metrics.connections_refused);
 }
 
+void render_watches(const WatchCounts& watches, Page& page) {
+  page.gauge("etcd_debugging_mvcc_watch_stream_total", "Watch streams.", watches.streams);
+  page.gauge("etcd_debugging_mvcc_watcher_total", "Watchers.", watches.watchers);
+  page.gauge("etcd_debugging_mvcc_slow_watcher_total",
+             "Watchers that catch up, or wait for their client to read.", watches.slow_watchers);
+  page.counter("etcd_debugging_mvcc_events_total", "Events sent to watchers.", watches.events);
+}
+
 void render_process(Page& page) {
   page.gauge("process_resident_memory_bytes", "Resident memory.", resident_bytes());
   page.family("process_cpu_seconds_total", "CPU time, user and system.", "counter");
@@ -208,7 +216,7 @@ void render_process(Page& page) {
 
 }  // namespace
 
-std::string render_metrics(Api& api) {
+std::string render_metrics(Api& api, const WatchCounts& watches) {
   Page page;
   const node::NodeStatus status = api.service().status();
   page.family("etcd_server_version", "Reported version.", "gauge");
@@ -219,6 +227,7 @@ std::string render_metrics(Api& api) {
               "cluster_version=\"" + minor.substr(0, minor.rfind('.')) + "\"", "1");
   render_consensus(status, page);
   render_store(api, status, page);
+  render_watches(watches, page);
   render_calls(api, page);
   render_process(page);
   return page.take();

@@ -8,6 +8,13 @@
 
 namespace quorate::front::etcd {
 
-std::string render_metrics(Api& api);
+struct WatchCounts {
+  uint64_t streams = 0;
+  uint64_t watchers = 0;
+  uint64_t slow_watchers = 0;  // not live
+  uint64_t events = 0;         // sent, to each watcher anew
+};
+
+std::string render_metrics(Api& api, const WatchCounts& watches);
 
 }  // namespace quorate::front::etcd

@@ -30,7 +30,7 @@ void Pages::on_request(CallId call, const grpc::PageRequest& request) {
     answer_version(call);
   } else if (request.path == "/metrics") {
     api_.server().answer_page(call, 200, "text/plain; version=0.0.4; charset=utf-8",
-                              render_metrics(api_));
+                              render_metrics(api_, watches_.counts()));
   } else {
     api_.server().answer_page(call, 404, kPlain, "404 page not found\n");
   }

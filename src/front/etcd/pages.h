@@ -2,12 +2,13 @@
 #pragma once
 
 #include "front/etcd/api.h"
+#include "front/etcd/watch_service.h"
 
 namespace quorate::front::etcd {
 
 class Pages {
  public:
-  explicit Pages(Api& api) : api_(api) {}
+  Pages(Api& api, const WatchService& watches) : api_(api), watches_(watches) {}
   void on_request(grpc::CallId call, const grpc::PageRequest& request);
 
  private:
@@ -16,6 +17,7 @@ class Pages {
   void answer_version(grpc::CallId call);
 
   Api& api_;
+  const WatchService& watches_;
 };
 
 }  // namespace quorate::front::etcd

@@ -6,19 +6,37 @@
 #include "front/etcd/kv_service.h"
 #include "front/etcd/maintenance_service.h"
 #include "front/etcd/pages.h"
+#include "front/etcd/watch_service.h"
 #include "front/grpc/server.h"
 
 namespace quorate::front::etcd {
 namespace {
 
-// etcd lets a message exceed the request limit by this much for what gRPC wraps around it.
-constexpr size_t kMessageOverheadBytes = size_t{512} << 10U;
+// A hook at the end of a turn that can be taken back. As a member before the gRPC server it runs
+// before the server's own, so that what it sends leaves in the same turn.
+class TurnEnd {
+ public:
+  explicit TurnEnd(world::Executor& executor)
+      : action_(std::make_shared<std::function<void()>>([] {})) {
+    executor.at_turn_end([action = action_] { (*action)(); });
+  }
+  ~TurnEnd() {
+    set([] {});
+  }
+  TurnEnd(const TurnEnd&) = delete;
+  TurnEnd& operator=(const TurnEnd&) = delete;
+  void set(std::function<void()> action) { *action_ = std::move(action); }
+
+ private:
+  std::shared_ptr<std::function<void()>> action_;
+};
 
 class Server final : public EtcdServer {
  public:
   Server(world::Executor& executor, world::Poller& poller, node::Service& service,
          EtcdOptions options)
-      : server_(executor, poller,
+      : turn_end_(executor),
+        server_(executor, poller,
                 {.message_bytes_max = options.request_bytes_max + kMessageOverheadBytes,
                  .pages =
                      [this](grpc::CallId call, const grpc::PageRequest& request) {
@@ -29,29 +47,37 @@ class Server final : public EtcdServer {
         cluster_(api_),
         maintenance_(api_),
         health_(api_),
-        pages_(api_) {
+        watch_(api_),
+        pages_(api_, watch_) {
+    turn_end_.set([this] { watch_.on_turn_end(); });
     executor.post([this, tether = api_.tether()] {
       if (tether.get() != nullptr) cluster_.publish();
     });
   }
 
-  ~Server() override { server_.close_all(); }
+  ~Server() override {
+    turn_end_.set([] {});
+    server_.close_all();
+  }
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   Result<uint16_t> listen(const std::string& address) override { return server_.listen(address); }
   void drain() override {
     health_.on_draining();
+    watch_.on_draining();
     server_.drain();
   }
 
  private:
+  TurnEnd turn_end_;
   grpc::Server server_;
   Api api_;
   KvService kv_;
   ClusterService cluster_;
   MaintenanceService maintenance_;
   HealthService health_;
+  WatchService watch_;
   Pages pages_;
 };
 

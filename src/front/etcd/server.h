@@ -17,6 +17,9 @@
 
 namespace quorate::front::etcd {
 
+// etcd lets a message exceed the request limit by this much for what gRPC wraps around it.
+inline constexpr size_t kMessageOverheadBytes = size_t{512} << 10U;
+
 struct EtcdOptions {
   std::string name;
   std::vector<std::string> advertise_client_urls;
@@ -25,6 +28,9 @@ struct EtcdOptions {
   size_t request_bytes_max = 1572864;                  // 1.5 MiB
   size_t txn_operations_max = 128;
   uint64_t quota_backend_bytes = uint64_t{2} << 30U;
+  // Watchers that asked for it hear this often how far they are, when nothing else is sent.
+  Duration watch_progress_interval = std::chrono::minutes(10);
+  Duration election_timeout = std::chrono::seconds(1);
   // Changes of membership that would endanger the majority are refused.
   bool strict_reconfig_check = true;
   // The id of a member that is added now, at this many nanoseconds since 1970: one that is removed

@@ -162,6 +162,11 @@ size_t Server::unsent_bytes(CallId id) const {
   return call == nullptr ? 0 : call->unsent();
 }
 
+bool Server::congested(CallId id) const {
+  const Call* call = calls_.find(id);
+  return call != nullptr && call->connection->congested();
+}
+
 void Server::send(CallId id, std::string_view head, const Bytes& body) {
   Call* call = calls_.find(id);
   if (call == nullptr || call->finished) return;
@@ -273,6 +278,7 @@ void Server::on_headers(Call& call) {
     call.deadline = call.started + call.deadline.time_since_epoch();
     if (call.method->stream != nullptr) arm_deadline(call);
   }
+  if (call.method->stream != nullptr) call.method->stream->on_open(call.id);
 }
 
 void Server::arm_deadline(const Call& call) {

@@ -32,6 +32,7 @@ using UnaryHandler = std::function<void(CallId, std::string_view message)>;
 class StreamHandler {
  public:
   virtual ~StreamHandler() = default;
+  virtual void on_open(CallId) {}  // its headers are here and in order; it may be refused
   virtual void on_message(CallId call, std::string_view message) = 0;
   virtual void on_half_close(CallId call) = 0;  // the client will send nothing more
   virtual void on_writable(CallId call) = 0;    // everything sent so far has left
@@ -91,6 +92,7 @@ class Server {
   void answer(CallId id, std::string_view head, const Bytes& body);  // send, then finish: OK
   void answer_page(CallId id, int http_status, std::string_view type, std::string_view body);
   size_t unsent_bytes(CallId id) const;
+  bool congested(CallId id) const;  // its connection holds more than its client reads
 
   Time now() const { return executor_.now(); }
   const ServerMetrics& metrics() const { return metrics_; }

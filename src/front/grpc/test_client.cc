@@ -176,6 +176,13 @@ int32_t TestClient::start(const Headers& headers, std::string body, bool end) {
   return stream;
 }
 
+void TestClient::send(int32_t stream, std::string_view bytes, bool end) {
+  Body& body = bodies_[stream];
+  body.bytes.append(bytes);
+  body.end = end;
+  nghttp2_session_resume_data(session_, stream);
+}
+
 void TestClient::reset(int32_t stream, uint32_t error) {
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream, error);
 }

@@ -60,6 +60,7 @@ class TestClient {
   // One unary call, whole.
   TestAnswer call(std::string_view path, std::string_view message, Headers more = {});
   int32_t start(const Headers& headers, std::string body, bool end = true);
+  void send(int32_t stream, std::string_view bytes, bool end = false);  // more of its body
   void reset(int32_t stream, uint32_t error);
   void ping();
   // Sends and receives until the stream has ended, or `done` says so, or 5 s are over.

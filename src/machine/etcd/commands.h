@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "base/bytes.h"
 #include "machine/state_machine.h"
 #include "storage/kv/kv_store.h"
+#include "storage/mvcc/recent_changes.h"
 
 namespace quorate::machine::etcd {
 
@@ -70,12 +72,25 @@ struct Revisions {
   int64_t compacted = 0;  // reads below it are refused
 };
 
+// The state as a sequence of changes (docs/decisions/0016). Records are mvccpb.KeyValue; that of a
+// removal holds the key alone.
+using storage::mvcc::Change;
+using storage::mvcc::ChangeVisitor;
+
 class EtcdMachine : public StateMachine {
  public:
   virtual Revisions revisions() const = 0;
   virtual uint64_t key_count() const = 0;
   virtual uint64_t lease_count() const = 0;
   virtual void check_invariants() const = 0;  // slow, for tests
+  // Every change from revision `first` on, oldest first, while the visitor says so. Complete from
+  // changes_complete_from() on. Never from within apply.
+  virtual void changes(int64_t first, const ChangeVisitor& visit) const = 0;
+  virtual int64_t changes_complete_from() const = 0;
+  // The record of a key as of a revision; nullopt: it was not there, or that is compacted. The
+  // view is valid until `scratch` is used or the machine applies.
+  virtual std::optional<std::string_view> record_at(std::string_view key, int64_t revision,
+                                                    std::string& scratch) const = 0;
 };
 
 // Loads what the store holds. An error: the store is damaged or of a newer format.

@@ -89,6 +89,15 @@ class Machine final : public EtcdMachine {
     store_->check_invariants();
     leases_.check_invariants(*store_);
   }
+  void changes(int64_t first, const ChangeVisitor& visit) const override {
+    store_->changes(first, visit);
+  }
+  int64_t changes_complete_from() const override { return store_->changes_complete_from(); }
+  std::optional<std::string_view> record_at(std::string_view key, int64_t revision,
+                                            std::string& scratch) const override {
+    if (revision < 1 || store_->readable(revision) != Readable::yes) return std::nullopt;
+    return store_->record_at(key, revision, scratch);
+  }
 
  private:
   void advance(Index index, uint64_t round);

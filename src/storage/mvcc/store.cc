@@ -18,7 +18,14 @@ std::string row_key(const RowKey& key) {
   return text;
 }
 
-[[noreturn]] void stop(const std::string& text) {
+bool past(const KeyRange& range, std::string_view key) {
+  if (range.single) return key != range.first;
+  return !range.unbounded && key >= range.end;
+}
+
+}  // namespace
+
+void stop_unreadable(const std::string& text) {
   log(LogLevel::error, text);
   check_failed("the rows can be read", text.c_str(), __FILE__, __LINE__);
 }
@@ -35,13 +42,6 @@ std::optional<Version> version_at(const Item& item, int64_t revision) {
   if (after == older.begin()) return std::nullopt;
   return *(after - 1);
 }
-
-bool past(const KeyRange& range, std::string_view key) {
-  if (range.single) return key != range.first;
-  return !range.unbounded && key >= range.end;
-}
-
-}  // namespace
 
 KeyRange make_range(std::string_view key, std::string_view range_end) {
   if (range_end.empty()) return {key, {}, false, true};
@@ -66,10 +66,11 @@ std::string_view Store::row(const Revision& revision, std::string& scratch) cons
     return batch_.operations()[pending->operation].value;
   }
   Result<std::optional<std::string>> found = rows_.get(row_key({revision, false}));
-  if (!found) stop(found.error().text);
+  if (!found) stop_unreadable(found.error().text);
   if (!*found) {
-    stop("The row of revision " + std::to_string(revision.main) + " sub " +
-         std::to_string(revision.sub) + " is missing from the row store. Replace the member.");
+    stop_unreadable("The row of revision " + std::to_string(revision.main) + " sub " +
+                    std::to_string(revision.sub) +
+                    " is missing from the row store. Replace the member.");
   }
   scratch = std::move(**found);
   return scratch;
@@ -258,13 +259,13 @@ uint32_t Store::hash() const {
   const auto add = [&](std::string_view key, std::string_view value) {
     key.remove_prefix(1);
     const std::optional<RowKey> decoded = decode_row_key(key);
-    if (!decoded) stop("A row of the row store has no valid key. Replace the member.");
+    if (!decoded) stop_unreadable("A row of the row store has no valid key. Replace the member.");
     if (counts_in_hash(*decoded, value)) crc = crc32c(value, crc32c(key, crc));
     return true;
   };
   const Result<void> scanned =
       rows_.scan(std::string(1, kRowTable), std::string(1, static_cast<char>(kRowTable + 1)), add);
-  if (!scanned) stop(scanned.error().text);
+  if (!scanned) stop_unreadable(scanned.error().text);
   for (const PendingRow& row : pending_) {
     const WriteBatch::Operation& operation = batch_.operations()[row.operation];
     add(operation.key, operation.value);

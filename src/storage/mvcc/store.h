@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "storage/kv/kv_store.h"
 #include "storage/mvcc/key_index.h"
+#include "storage/mvcc/recent_changes.h"
 #include "storage/mvcc/record.h"
 
 namespace quorate::storage::mvcc {
@@ -73,6 +74,15 @@ class Store {
   std::optional<std::string_view> get(std::string_view key, std::string& scratch) const;
   // Visits the first live keys of the range, in order, and returns how many there are in all.
   int64_t range(const KeyRange& range, const Query& query, const Visitor& visit) const;
+
+  // Every change from revision `first` on, oldest first, while the visitor says so. Complete from
+  // changes_complete_from() on; below that some are compacted away. Between transactions only.
+  void changes(int64_t first, const ChangeVisitor& visit) const;
+  int64_t changes_complete_from() const;
+  // The record of a key that a reader at `revision` sees, which must be readable(). The view is
+  // valid as that of get().
+  std::optional<std::string_view> record_at(std::string_view key, int64_t revision,
+                                            std::string& scratch) const;
 
   // Changes of one transaction share one revision, in the order of these calls. Arguments may
   // view records of this store.
@@ -130,8 +140,13 @@ class Store {
   bool meta_changed_ = false;
   WriteBatch batch_;
   std::vector<PendingRow> pending_;  // rows in batch_, ascending
+  RecentChanges recent_;             // rows of earlier batches, the newest
   std::string encoded_;              // reused
   std::string row_key_;              // reused
 };
+
+// Shared by the files of Store.
+std::optional<Version> version_at(const Item& item, int64_t revision);
+[[noreturn]] void stop_unreadable(const std::string& text);
 
 }  // namespace quorate::storage::mvcc

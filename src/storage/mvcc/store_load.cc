@@ -34,6 +34,11 @@ WriteBatch& Store::batch() {
 
 void Store::batch_written() {
   CHECK(!meta_changed_, "what was written is the batch that was asked for");
+  // The rows are in the store below now, where finding them again costs more than keeping them.
+  for (const PendingRow& row : pending_) {
+    const bool tombstone = batch_.operations()[row.operation].key.back() == 't';
+    recent_.add(row.revision, tombstone, batch_.take_value(row.operation));
+  }
   batch_.clear();
   pending_.clear();
 }
@@ -93,6 +98,7 @@ Result<void> Store::load() {
   // The revision comes from the store's own value, never from what a compaction, finished or
   // not, has left of the rows (etcd #17780).
   if (QRT_MUTANT(V01) && compacting_) current_ = compacted_;
+  recent_.start(current_ + 1);
   return {};
 }
 

@@ -1,0 +1,305 @@
+// From the store to the watchers: following it, catching up with it, and slow readers.
+#include <algorithm>
+
+#include "base/check.h"
+#include "front/etcd/watch_service.h"
+
+namespace quorate::front::etcd {
+
+using machine::etcd::Change;
+using machine::etcd::WatchEvent;
+using machine::etcd::WatchResponseHead;
+
+void WatchService::on_turn_end() {
+  if (streams_.empty()) return;
+  follow();
+  if (behind_.empty() || catch_up_posted_ || api_.machine() == nullptr) return;
+  catch_up_posted_ = true;
+  api_.executor().post([this, tether = api_.tether()] {
+    if (tether.get() == nullptr) return;
+    catch_up_posted_ = false;
+    catch_up();
+  });
+}
+
+void WatchService::move(Watcher& watcher, Standing standing) {
+  if (watcher.standing == standing) return;
+  const WatchedRange range = watcher.group->range;  // the group may end here
+  WatchStream& stream = *watcher.stream;
+  index(watcher.standing).remove(watcher);
+  if (watcher.standing == Standing::behind) behind_.erase(watcher.queue);
+  if (watcher.standing == Standing::waiting && --stream.waiting == 0) --streams_waiting_;
+  watcher.standing = standing;
+  index(standing).add(range, watcher);
+  if (standing == Standing::behind) watcher.queue = behind_.insert(behind_.end(), &watcher);
+  if (standing == Standing::waiting) {
+    if (++stream.waiting == 1) ++streams_waiting_;
+    arm_room_look();
+  }
+}
+
+bool WatchService::has_room(const WatchStream& stream) const {
+  return api_.server().unsent_bytes(stream.call) <= kStreamUnsentBytesMax &&
+         !api_.server().congested(stream.call);
+}
+
+// ---- One step through the store.
+
+WatchService::Step WatchService::look(const Machine& machine, const WatchIndex& index,
+                                      int64_t first) {
+  Step step;
+  step.first = first;
+  step.last = machine.revisions().current;
+  int64_t revision = 0;
+  int64_t revisions = 0;
+  size_t bytes = 0;
+  machine.changes(first, [&](const Change& change) {
+    if (change.revision.main != revision) {
+      if (revisions == kRevisionsPerStepMax || bytes >= kScannedBytesPerStepMax) {
+        step.last = revision;
+        return false;
+      }
+      revision = change.revision.main;
+      ++revisions;
+    }
+    bytes += change.record.size();
+    const auto position = static_cast<uint32_t>(step.events.size());
+    bool wanted = false;
+    index.find(change.key, [&](WatchGroup& group) {
+      if (group.hits.empty()) step.touched.push_back(&group);
+      group.hits.push_back(position);
+      wanted = true;
+    });
+    if (wanted) {
+      step.events.push_back({revision, change.tombstone, std::string(change.key),
+                             std::string(change.record), Bytes(), Bytes()});
+    }
+    return true;
+  });
+  return step;
+}
+
+std::vector<WatchService::Piece> WatchService::assemble(const Machine& machine, Step& step,
+                                                        const WatchGroup& group, const Wish& wish) {
+  std::vector<Piece> pieces;
+  std::vector<const Bytes*> parts;
+  std::vector<size_t> ends;
+  const auto close = [&](int64_t revision) {
+    Piece piece{revision, Bytes(), std::move(ends)};
+    if (parts.size() == 1) {
+      piece.body = *parts.front();
+    } else {
+      std::string body;
+      body.reserve(piece.ends.back());
+      for (const Bytes* part : parts) body.append(part->view());
+      piece.body = Bytes::adopt(std::move(body));
+    }
+    pieces.push_back(std::move(piece));
+    parts.clear();
+    ends.clear();
+  };
+  int64_t revision = 0;
+  for (const uint32_t hit : group.hits) {
+    Event& event = step.events[hit];
+    if (event.revision < wish.from || (event.removed ? wish.no_delete : wish.no_put)) continue;
+    if (!parts.empty() && event.revision != revision && ends.back() >= kResponseBytesEnough) {
+      close(revision);
+    }
+    revision = event.revision;
+    Bytes& encoded = wish.prev_kv ? event.with_previous : event.plain;
+    if (encoded.empty()) {
+      std::string before;
+      WatchEvent element{event.removed, event.revision, event.record, std::nullopt};
+      if (wish.prev_kv) element.previous = machine.record_at(event.key, event.revision - 1, before);
+      std::string text;
+      encode(element, text);
+      encoded = Bytes::adopt(std::move(text));
+    }
+    parts.push_back(&encoded);
+    ends.push_back((ends.empty() ? 0 : ends.back()) + encoded.size());
+  }
+  if (!parts.empty()) close(revision);
+  return pieces;
+}
+
+// Most watchers of a group want the same, so its responses are put together once for each wish.
+void WatchService::deliver_group(const Machine& machine, Step& step, WatchGroup& group,
+                                 std::vector<Watcher*>& fallen) {
+  std::array<std::optional<std::vector<Piece>>, 8> shared;
+  const int64_t first_hit = step.events[group.hits.front()].revision;
+  for (Watcher* watcher : group.watchers) {
+    // Who is further behind than this step begins gets a step of its own.
+    if (watcher->standing == Standing::behind && watcher->next < step.first) continue;
+    const Wish wish{watcher->no_put, watcher->no_delete, watcher->prev_kv, watcher->next};
+    bool has_all = false;
+    if (watcher->next > first_hit) {
+      has_all = deliver(step, *watcher, assemble(machine, step, group, wish));
+    } else {
+      const size_t kind =
+          (wish.no_put ? 4U : 0U) + (wish.no_delete ? 2U : 0U) + (wish.prev_kv ? 1U : 0U);
+      if (!shared.at(kind)) shared.at(kind) = assemble(machine, step, group, wish);
+      has_all = deliver(step, *watcher, *shared.at(kind));
+    }
+    if (!has_all) fallen.push_back(watcher);
+  }
+  group.hits.clear();
+}
+
+// False: its stream has no room for more, and `next` is where to go on.
+bool WatchService::deliver(const Step& step, Watcher& watcher, const std::vector<Piece>& pieces) {
+  int64_t next = std::max(watcher.next, step.first);
+  for (const Piece& piece : pieces) {
+    if (!has_room(*watcher.stream)) {
+      watcher.next = next;
+      return false;
+    }
+    // The revision of a response must never promise more than what has been sent with it.
+    const bool is_last = &piece == &pieces.back();
+    send_piece(watcher, piece, is_last ? step.last : piece.last_revision);
+    next = piece.last_revision + 1;
+  }
+  return true;
+}
+
+void WatchService::send_piece(Watcher& watcher, const Piece& piece, int64_t revision) {
+  watcher.quiet = false;
+  events_sent_ += piece.ends.size();
+  WatchResponseHead head;
+  head.watch_id = watcher.id;
+  const size_t enough = api_.options().request_bytes_max + kMessageOverheadBytes;
+  if (!watcher.fragment || piece.body.size() < enough) {
+    reply(*watcher.stream, head, revision, piece.body);
+    return;
+  }
+  size_t begin = 0;
+  for (size_t event = 0; event < piece.ends.size(); ++event) {
+    const bool is_last = event + 1 == piece.ends.size();
+    // Always one event at least; then as many as stay below the limit.
+    if (!is_last && piece.ends[event + 1] - begin < enough) continue;
+    head.fragment = !is_last;
+    reply(*watcher.stream, head, revision, piece.body.slice(begin, piece.ends[event] - begin));
+    begin = piece.ends[event];
+  }
+}
+
+// ---- Live watchers.
+
+void WatchService::follow() {
+  const Machine* machine = api_.machine();
+  if (machine == nullptr) return;  // it is on its way from a peer
+  const int64_t current = machine->revisions().current;
+  if (current < position_) go_back(current);
+  if (current == position_) return;
+  if (index(Standing::live).empty()) {
+    position_ = current;
+    return;
+  }
+  if (position_ + 1 < machine->changes_complete_from()) {
+    lose_live();
+    position_ = current;
+    return;
+  }
+  Step step = look(*machine, index(Standing::live), position_ + 1);
+  std::vector<Watcher*> fallen;
+  for (WatchGroup* group : step.touched) deliver_group(*machine, step, *group, fallen);
+  position_ = step.last;
+  for (Watcher* watcher : fallen) move(*watcher, Standing::waiting);
+  if (position_ < current) api_.executor().post([] {});  // the rest at the end of another turn
+}
+
+// A state was lost with its disk, and what came from a peer in its place is older. The log brings
+// the rest again; nobody gets it twice.
+void WatchService::go_back(int64_t current) {
+  for (const auto& [key, stream] : streams_) {
+    for (const auto& [id, watcher] : stream->watchers) {
+      if (watcher->standing == Standing::live) {
+        watcher->next = std::max(watcher->next, position_ + 1);
+      }
+    }
+  }
+  position_ = current;
+}
+
+// A snapshot took the state's place, and the changes in between are compacted away in it.
+void WatchService::lose_live() {
+  for (const auto& [key, stream] : streams_) {
+    for (const auto& [id, watcher] : stream->watchers) {
+      if (watcher->standing != Standing::live) continue;
+      watcher->next = std::max(watcher->next, position_ + 1);
+      move(*watcher, Standing::behind);
+    }
+  }
+}
+
+// ---- Watchers that are behind.
+
+void WatchService::cancel_compacted(int64_t compacted) {
+  std::vector<Watcher*> gone;
+  for (Watcher* watcher : behind_) {
+    if (watcher->next < compacted) gone.push_back(watcher);
+  }
+  for (Watcher* watcher : gone) {
+    WatchResponseHead head;
+    head.watch_id = watcher->id;
+    head.canceled = true;
+    head.compact_revision = compacted;
+    reply(*watcher->stream, head, 0);
+    remove_watcher(*watcher);
+  }
+}
+
+// One step of reading, for the watcher whose turn it is and all that are at or beyond where it
+// begins. Those which need what lies before it have their turn later.
+void WatchService::catch_up() {
+  const Machine* machine = api_.machine();
+  if (machine == nullptr) return;
+  const machine::etcd::Revisions revisions = machine->revisions();
+  cancel_compacted(revisions.compacted);
+  if (behind_.empty()) return;
+  Watcher* turn = behind_.front();
+  Step step;
+  step.first = turn->next;
+  step.last = revisions.current;
+  if (step.first <= revisions.current) {
+    step = look(*machine, index(Standing::behind), step.first);
+  }
+  std::vector<Watcher*> reached;
+  for (Watcher* watcher : behind_) {
+    if (watcher->next >= step.first) reached.push_back(watcher);
+  }
+  std::vector<Watcher*> fallen;
+  for (WatchGroup* group : step.touched) deliver_group(*machine, step, *group, fallen);
+  for (Watcher* watcher : fallen) move(*watcher, Standing::waiting);
+  for (Watcher* watcher : reached) {
+    if (watcher->standing != Standing::behind) continue;
+    watcher->next = std::max(watcher->next, step.last + 1);
+    if (watcher->next > position_) move(*watcher, Standing::live);
+  }
+  if (turn->standing == Standing::behind) {
+    behind_.splice(behind_.end(), behind_, turn->queue);
+  }
+}
+
+// ---- Watchers whose client does not read.
+
+void WatchService::arm_room_look() {
+  if (room_look_armed_) return;
+  room_look_armed_ = true;
+  api_.executor().at(api_.executor().now() + kRoomLookInterval, [this, tether = api_.tether()] {
+    if (tether.get() == nullptr) return;
+    room_look_armed_ = false;
+    look_for_room();
+  });
+}
+
+void WatchService::look_for_room() {
+  for (const auto& [key, stream] : streams_) {
+    if (stream->waiting == 0 || !has_room(*stream)) continue;
+    for (const auto& [id, watcher] : stream->watchers) {
+      if (watcher->standing == Standing::waiting) move(*watcher, Standing::behind);
+    }
+  }
+  if (streams_waiting_ > 0) arm_room_look();
+}
+
+}  // namespace quorate::front::etcd
