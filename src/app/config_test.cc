@@ -54,6 +54,10 @@ TEST(Config, EachMistakeIsNamedInASentence) {
       {{{"initial-cluster", "default=http://127.0.0.1:2381"}}, "both must name the same"},
       {{{"log-level", "loud"}}, "is none of"},
       {{{"consensus", "paper"}}, "not a protocol of this build"},
+      {{{"watch-progress-notify-interval", "10x"}}, "is no duration"},
+      {{{"watch-progress-notify-interval", "s"}}, "is no duration"},
+      {{{"watch-progress-notify-interval", "5s3"}}, "is no duration"},
+      {{{"watch-progress-notify-interval", "99999999h"}}, "is no duration"},
       {{{"pre-vote", "perhaps"}}, "neither true nor false"}};
   for (const auto& [settings, expected] : mistakes) {
     EXPECT_NE(problem(settings).find(expected), std::string::npos) << problem(settings);
@@ -69,6 +73,23 @@ TEST(Config, QuotaFollowsEtcd) {
             uint64_t{2} << 30U);
   EXPECT_EQ(make_config({{"quota-backend-bytes", "-1"}}, "quorate")->quota_bytes, 0u);
   EXPECT_EQ(make_config({{"quota-backend-bytes", "53248"}}, "quorate")->quota_bytes, 53248u);
+}
+
+TEST(Config, DurationsAreWrittenAsGoDoes) {
+  const auto interval = [](const std::string& text) {
+    return make_config({{"watch-progress-notify-interval", text}}, "quorate")
+        ->watch_progress_interval;
+  };
+  EXPECT_EQ(make_config({}, "quorate")->watch_progress_interval, std::chrono::minutes(10));
+  EXPECT_EQ(interval("5s"), std::chrono::seconds(5));
+  EXPECT_EQ(interval("1h30m0s"), std::chrono::minutes(90));
+  EXPECT_EQ(interval("250ms"), std::chrono::milliseconds(250));
+  EXPECT_EQ(interval("5000000000"), std::chrono::seconds(5));  // nanoseconds, as in etcd's files
+  // The name it had before etcd 3.6.
+  const auto gathered = gather_settings({"--experimental-watch-progress-notify-interval=7s"}, {});
+  ASSERT_TRUE(gathered) << gathered.error().text;
+  EXPECT_EQ(gathered->settings.at("watch-progress-notify-interval"), "7s");
+  EXPECT_TRUE(gathered->warnings.empty());
 }
 
 TEST(Settings, FlagsBeatVariablesAndBothSpellingsWork) {

@@ -107,7 +107,7 @@ bool is_known(std::string_view name) {
 }
 
 // etcd gave this one a plain name in 3.6; deployments use both.
-std::string present_name(std::string name) {
+std::string present_name(const std::string& name) {
   constexpr std::string_view kBefore = "experimental-watch-progress-notify-interval";
   return name == kBefore ? "watch-progress-notify-interval" : name;
 }
@@ -166,7 +166,7 @@ Result<void> read_flags(const std::vector<std::string>& arguments, Gathered& gat
       value = name.substr(equals + 1);
       name.resize(equals);
     }
-    name = present_name(std::move(name));
+    name = present_name(name);
     if (name == "version") gathered.version = true;
     if (name == "help" || name == "h") gathered.help = true;
     if (gathered.version || gathered.help) return {};
@@ -192,7 +192,7 @@ void read_environment(const std::vector<std::string>& environment, Gathered& gat
     std::ranges::transform(name, name.begin(), [](unsigned char letter) {
       return static_cast<char>(letter == '_' ? '-' : std::tolower(letter));
     });
-    name = present_name(std::move(name));
+    name = present_name(name);
     if (gathered.settings.contains(name) || equals + 1 == entry.size()) continue;
     if (is_known(name)) {
       gathered.settings[name] = entry.substr(equals + 1);

@@ -8,12 +8,12 @@ using grpc::Code;
 
 namespace {
 
-struct MembershipError {
+struct RarerError {
   ApiError error;
   Code code;
   const char* text;
 };
-constexpr MembershipError kMembershipErrors[] = {
+constexpr RarerError kRarerErrors[] = {
     {ApiError::bad_member_urls, Code::invalid_argument,
      "etcdserver: given member URLs are invalid"},
     {ApiError::member_exists, Code::failed_precondition, "etcdserver: member ID already exist"},
@@ -35,10 +35,12 @@ constexpr MembershipError kMembershipErrors[] = {
      "etcdserver: request timed out, leader transfer took too long"},
     {ApiError::not_for_learner, Code::failed_precondition,
      "etcdserver: rpc not supported for learner"},
+    {ApiError::watch_unread, Code::resource_exhausted,
+     "this watch stream asks on while its answers are not read; read them, and open another one"},
 };
 
-grpc::Status membership_status(ApiError error) {
-  for (const MembershipError& each : kMembershipErrors) {
+grpc::Status rarer_status(ApiError error) {
+  for (const RarerError& each : kRarerErrors) {
     if (each.error == error) return {each.code, each.text};
   }
   CHECK(false, "every error has a status");
@@ -98,10 +100,6 @@ grpc::Status status_of(ApiError error) {
       return {Code::internal, "grpc: error unmarshalling request: the message is malformed"};
     case ApiError::unknown_health_service:
       return {Code::not_found, "unknown service"};
-    case ApiError::watch_unread:
-      return {Code::resource_exhausted,
-              "this watch stream asks on while its answers are not read; read them, and open "
-              "another one"};
     case ApiError::bad_member_urls:
     case ApiError::member_exists:
     case ApiError::peer_urls_exist:
@@ -115,7 +113,8 @@ grpc::Status status_of(ApiError error) {
     case ApiError::bad_transferee:
     case ApiError::transfer_timed_out:
     case ApiError::not_for_learner:
-      return membership_status(error);
+    case ApiError::watch_unread:
+      return rarer_status(error);
   }
   CHECK(false, "every error has a status");
 }

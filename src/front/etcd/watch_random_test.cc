@@ -3,7 +3,7 @@
 #include <set>
 
 #include "base/rng.h"
-#include "front/etcd/watch_rig.h"
+#include "front/etcd/test_watch_rig.h"
 
 namespace quorate::front::etcd {
 namespace {

@@ -99,7 +99,7 @@ std::optional<WatchRefusal> WatchService::choose_id(WatchStream& stream, int64_t
 }
 
 void WatchService::on_create(WatchStream& stream, const WatchCreateRequest& request) {
-  WatchedRange range = watched_range(request);
+  const WatchedRange range = watched_range(request);
   int64_t id = request.watch_id;
   std::optional<WatchRefusal> refusal;
   if (is_empty(range)) {
@@ -118,11 +118,11 @@ void WatchService::on_create(WatchStream& stream, const WatchCreateRequest& requ
     reply(stream, head, api_.revision());
     return;
   }
-  add_watcher(stream, request, std::move(range), id);
+  add_watcher(stream, request, range, id);
 }
 
 void WatchService::add_watcher(WatchStream& stream, const WatchCreateRequest& request,
-                               WatchedRange range, int64_t id) {
+                               const WatchedRange& range, int64_t id) {
   const int64_t current = api_.revision();
   if (index(Standing::live).empty()) position_ = std::max(position_, current);
   auto watcher = std::make_unique<Watcher>();

@@ -75,7 +75,7 @@ class WatchService final : public grpc::StreamHandler {
   void on_create(WatchStream& stream, const machine::etcd::WatchCreateRequest& request);
   std::optional<WatchRefusal> choose_id(WatchStream& stream, int64_t& id);
   void add_watcher(WatchStream& stream, const machine::etcd::WatchCreateRequest& request,
-                   WatchedRange range, int64_t id);
+                   const WatchedRange& range, int64_t id);
   void on_cancel(WatchStream& stream, int64_t id);
   void on_progress(WatchStream& stream);
   void remove_watcher(Watcher& watcher);

@@ -1,7 +1,7 @@
 // The rules of the Watch service, each over a socket.
 #include <algorithm>
 
-#include "front/etcd/watch_rig.h"
+#include "front/etcd/test_watch_rig.h"
 
 namespace quorate::front::etcd {
 namespace {

@@ -2,10 +2,13 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/rng.h"
 #include "etcd.pb.h"
 #include "machine/etcd/lease_messages.h"
 #include "machine/etcd/messages.h"
+#include "machine/etcd/watch_messages.h"
 
 namespace quorate::machine::etcd {
 namespace {
@@ -431,6 +434,65 @@ TEST(Wire, LeaseResponsesReadBack) {
     EXPECT_EQ(decode_lease_keep_alive_response(alive.SerializeAsString())->ttl, life.ttl());
     EXPECT_FALSE(decode_lease_keep_alive_response("\x0a"));
   }
+}
+
+void fill(Rng& rng, pb::WatchCreateRequest& request) {
+  request.set_key(random_bytes(rng));
+  request.set_range_end(random_bytes(rng));
+  request.set_start_revision(random_number(rng));
+  request.set_progress_notify(rng.below(2) == 0);
+  for (uint64_t count = rng.below(4); count > 0; --count) {
+    request.add_filters(static_cast<pb::WatchCreateRequest::FilterType>(random_enum(rng)));
+  }
+  request.set_prev_kv(rng.below(2) == 0);
+  request.set_watch_id(random_number(rng));
+  request.set_fragment(rng.below(2) == 0);
+}
+
+void expect_same(const WatchCreateRequest& ours, const pb::WatchCreateRequest& theirs) {
+  const auto has = [&](pb::WatchCreateRequest::FilterType filter) {
+    return std::ranges::find(theirs.filters(), filter) != theirs.filters().end();
+  };
+  EXPECT_EQ(ours.key, theirs.key());
+  EXPECT_EQ(ours.range_end, theirs.range_end());
+  EXPECT_EQ(ours.start_revision, theirs.start_revision());
+  EXPECT_EQ(ours.progress_notify, theirs.progress_notify());
+  EXPECT_EQ(ours.no_put, has(pb::WatchCreateRequest::NOPUT));
+  EXPECT_EQ(ours.no_delete, has(pb::WatchCreateRequest::NODELETE));
+  EXPECT_EQ(ours.prev_kv, theirs.prev_kv());
+  EXPECT_EQ(ours.watch_id, theirs.watch_id());
+  EXPECT_EQ(ours.fragment, theirs.fragment());
+}
+
+TEST(Wire, WatchRequestsAreReadAsTheLibraryWritesThem) {
+  Rng rng(91);
+  for (int i = 0; i < 2000; ++i) {
+    pb::WatchRequest request;
+    fill(rng, *request.mutable_create_request());
+    const std::string bytes = request.SerializeAsString();
+    const auto decoded = decode_watch_request(bytes);
+    ASSERT_TRUE(decoded && std::holds_alternative<WatchCreateRequest>(*decoded));
+    expect_same(std::get<WatchCreateRequest>(*decoded), request.create_request());
+    // Cut or altered it may be anything, but reading it does no harm.
+    static_cast<void>(
+        decode_watch_request(std::string_view(bytes).substr(0, rng.below(bytes.size()))));
+    std::string altered = bytes;
+    altered[rng.below(altered.size())] = static_cast<char>(rng.below(256));
+    static_cast<void>(decode_watch_request(altered));
+  }
+  pb::WatchRequest request;
+  request.mutable_cancel_request()->set_watch_id(-7);
+  std::string bytes = request.SerializeAsString();
+  EXPECT_EQ(std::get<WatchCancelRequest>(*decode_watch_request(bytes)).watch_id, -7);
+  request.mutable_progress_request();
+  bytes = request.SerializeAsString();
+  EXPECT_TRUE(std::holds_alternative<WatchProgressRequest>(*decode_watch_request(bytes)));
+  EXPECT_TRUE(std::holds_alternative<std::monostate>(*decode_watch_request("")));
+  // Filters one by one, as older writers send them; a packed list that ends within a number.
+  const auto single = decode_watch_request(std::string_view("\x0a\x04\x28\x01\x28\x00", 6));
+  EXPECT_TRUE(std::get<WatchCreateRequest>(*single).no_put);
+  EXPECT_TRUE(std::get<WatchCreateRequest>(*single).no_delete);
+  EXPECT_FALSE(decode_watch_request(std::string_view("\x0a\x03\x2a\x01\x80", 5)));
 }
 
 }  // namespace

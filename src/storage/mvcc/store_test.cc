@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/crc32c.h"
 #include "base/rng.h"
 #include "storage/kv/test_disk.h"
@@ -328,6 +330,72 @@ TEST(StoreDifferential, AgreesWithTheNaiveStore) {
 }
 TEST(StoreDifferential, AgreesWithoutRoomForValues) {
   for (uint64_t seed = 11; seed <= 14; ++seed) differential(seed, 300);
+}
+
+// Changes in memory, in rows and in the open batch are one sequence, whatever lies where.
+TEST_F(StoreTest, ChangesSinceAnyRevisionAreThoseOfTheNaiveStore) {
+  Rng rng(5);
+  NaiveStore naive;
+  const std::string filler(3000, 'x');
+  for (int round = 0; round < 4000; ++round) {
+    const std::string key(1, static_cast<char>('a' + rng.below(6)));
+    if (rng.below(4) == 0) {
+      const std::string end = key + "z";
+      store_->remove(make_range(key, end));
+      naive.remove(make_range(key, end));
+    } else {
+      const std::string value = filler + std::to_string(round);
+      store_->put(key, value, 0);
+      naive.put(key, value, 0);
+    }
+    if (rng.below(3) != 0) {
+      store_->finish_transaction();
+      naive.finish_transaction();
+    } else {
+      continue;
+    }
+    if (rng.below(20) == 0) commit();
+    if (rng.below(500) == 0) reopen();
+    if (rng.below(10) != 0) continue;
+    const auto back = static_cast<int64_t>(rng.below(rng.below(4) == 0 ? 3000 : 30));
+    const int64_t first = std::max<int64_t>(1, naive.current - back);
+    ASSERT_LE(store_->changes_complete_from(), first);
+    auto wanted = std::ranges::find_if(
+        naive.versions, [&](const NaiveRecord& version) { return version.mod_revision >= first; });
+    store_->changes(first, [&](const Change& change) {
+      EXPECT_NE(wanted, naive.versions.end());
+      EXPECT_EQ(change.key, wanted->key);
+      EXPECT_EQ(change.revision.main, wanted->mod_revision);
+      EXPECT_EQ(change.tombstone, wanted->tombstone);
+      EXPECT_EQ(to_naive(change.record).value, wanted->value);
+      ++wanted;
+      return !HasFailure();
+    });
+    ASSERT_EQ(wanted, naive.versions.end());
+    const std::vector<NaiveRecord> before = naive.range(make_range(key, {}), first);
+    std::string scratch;
+    const auto record = store_->record_at(key, first, scratch);
+    ASSERT_EQ(record.has_value(), !before.empty());
+    if (record) {
+      ASSERT_EQ(to_naive(*record), before[0]);
+    }
+  }
+}
+
+TEST_F(StoreTest, ChangesAreCompleteFromWhatIsCompactedOrStillInMemory) {
+  for (int i = 0; i < 10; ++i) put("a", "v");  // 2 to 11
+  store_->compact(9);
+  commit();
+  finish_compaction();
+  EXPECT_EQ(store_->changes_complete_from(), 2);
+  int count = 0;
+  store_->changes(2, [&](const Change&) { return ++count > 0; });
+  EXPECT_EQ(count, 10);
+  reopen();
+  EXPECT_EQ(store_->changes_complete_from(), 9);
+  count = 0;
+  store_->changes(9, [&](const Change&) { return ++count < 2; });
+  EXPECT_EQ(count, 2);  // the visitor had enough
 }
 
 }  // namespace

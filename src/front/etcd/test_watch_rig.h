@@ -1,5 +1,5 @@
-// front/etcd/watch_rig.h: for tests: the Watch service on a socket over a real machine in memory,
-// and a client written with the protobuf library.
+// front/etcd/test_watch_rig.h: for tests: the Watch service on a socket over a real machine in
+// memory, and a client written with the protobuf library.
 #pragma once
 
 #include <gtest/gtest.h>
