@@ -14,6 +14,7 @@
 #include "front/etcd/member_requests.h"
 #include "front/etcd/pages.h"
 #include "front/etcd/request_checks.h"
+#include "front/etcd/watch_service.h"
 #include "front/grpc/server.h"
 #include "machine/etcd/commands.h"
 #include "machine/etcd/messages.h"
@@ -114,7 +115,12 @@ class Front {
         cluster_(api_),
         maintenance_(api_),
         health_(api_),
-        pages_(api_) {
+        watch_(api_),
+        pages_(api_, watch_) {
+    executor_.at_turn_end([this] {
+      watch_.on_turn_end();
+      watch_.check_invariants();
+    });
     int pair[2] = {-1, -1};
     CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0, "two sockets");
     ours_ = pair[0];
@@ -180,6 +186,7 @@ class Front {
   front::etcd::ClusterService cluster_;
   front::etcd::MaintenanceService maintenance_;
   front::etcd::HealthService health_;
+  front::etcd::WatchService watch_;
   front::etcd::Pages pages_;
   int ours_ = -1;
   int theirs_ = -1;

@@ -29,10 +29,10 @@ void Store::changes(int64_t first, const ChangeVisitor& visit) const {
         rows_.scan(start, std::string(1, static_cast<char>(kRowTable + 1)), visit_row);
     if (!scanned) stop_unreadable(scanned.error().text);
   }
-  for (const PendingRow& row : pending_) {
-    if (!more || row.revision.main < first) continue;
-    const WriteBatch::Operation& operation = batch_.operations()[row.operation];
-    more = visit(make_change(row.revision, operation.key.back() == 't', operation.value));
+  auto row = std::ranges::lower_bound(pending_, Revision{first, 0}, {}, &PendingRow::revision);
+  for (; more && row != pending_.end(); ++row) {
+    const WriteBatch::Operation& operation = batch_.operations()[row->operation];
+    more = visit(make_change(row->revision, operation.key.back() == 't', operation.value));
   }
 }
 
