@@ -60,6 +60,12 @@ class OneMember : public node::Service {
   void read_barrier(Time, node::BarrierCallback done) override {
     executor_.post([done = std::move(done)]() mutable { done(std::nullopt); });
   }
+  void ask_lease(node::LeaseWish wish, int64_t lease, Time, node::LeaseCallback done) override {
+    const auto term = machine_->leases()->find(lease);
+    node::LeaseLife life;
+    if (term) life = {true, term->granted_seconds, wish == node::LeaseWish::renew ? 1 : 0};
+    executor_.post([life, done = std::move(done)]() mutable { done(life); });
+  }
   void query(const Bytes& request, machine::Reply& reply) const override {
     machine_->query(request, reply);
   }

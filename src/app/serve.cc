@@ -87,6 +87,9 @@ front::etcd::EtcdOptions front_options(const ServeConfig& config) {
       std::chrono::seconds(5) + 2 * std::chrono::milliseconds(config.election_milliseconds);
   options.election_timeout = std::chrono::milliseconds(config.election_milliseconds);
   options.watch_progress_interval = config.watch_progress_interval;
+  // 1.5 election timeouts, rounded up to whole seconds.
+  options.lease_seconds_min =
+      static_cast<int64_t>((3 * config.election_milliseconds + 1999) / 2000);
   options.request_bytes_max = config.request_bytes_max;
   options.txn_operations_max = config.txn_operations_max;
   options.quota_backend_bytes = config.quota_bytes;

@@ -32,15 +32,16 @@ Group::Group(GroupOptions options, GroupWorld world, StoreDirectory directory,
     : options_(options),
       world_(std::move(world)),
       directory_(std::move(directory)),
-      machine_(std::move(machine)),
       proposals_(options.self, options.first_sequence, options.end_sequence, *this),
       gate_(*this),
+      lease_asks_(options.self, *this),
+      lease_clock_(*this, options.lease_extension),
       applier_(options.group, world_.wal, *this),
       trim_(options.snapshot_count, options.catch_up_entries),
       sender_(options.group, world_.executor, world_.disk, directory_, world_.outbound, *this,
               options.snapshot_bytes_per_second),
       receiver_(options.group, world_.executor, world_.disk, directory_, world_.outbound, *this) {
-  applier_.set_machine(*machine_);
+  use_machine(std::move(machine));
   set_decided(machine_->durable_position().members, machine_->applied());
 }
 
@@ -95,8 +96,8 @@ void Group::lose_store(const Error& error) {
   ++stores_lost_;
   status_ = replica_->status();
   applier_.hold();
-  auto old = std::exchange(machine_, std::make_shared<LostMachine>());
-  applier_.set_machine(*machine_);
+  auto old = machine_;
+  use_machine(std::make_shared<LostMachine>());
   proposals_.on_entries_skipped();
   world_.executor.run_blocking(
       world::DiskLane::background, [old = std::move(old)]() mutable { old.reset(); }, [] {});
@@ -195,6 +196,63 @@ void Group::read_barrier(Time deadline, BarrierCallback done) {
   work_came();
 }
 
+// ---- Leases. Whoever leads answers, once a majority has confirmed that it does.
+
+void Group::use_machine(std::shared_ptr<machine::StateMachine> machine) {
+  machine_ = std::move(machine);
+  applier_.set_machine(*machine_);
+  lease_clock_.set_table(machine_->leases());
+}
+
+void Group::ask_lease(LeaseWish wish, int64_t lease, Time deadline, LeaseCallback done) {
+  lease_asks_.ask(wish, lease, deadline, std::move(done));
+  work_came();
+}
+
+void Group::ask_lease_clock(LeaseAsk ask) { take_lease_ask(options_.self, std::move(ask)); }
+
+bool Group::send_lease_ask(NodeId leader, const LeaseAsk& ask) {
+  return world_.outbound.send(leader, world::Lane::urgent, encode(options_.group, ask));
+}
+
+std::optional<Index> Group::propose_own(Bytes command) {
+  // Without an id: it belongs to this round, and nobody proposes it again.
+  const Index before = replica_->status().last;
+  step(consensus::Propose{{}, consensus::EntryKind::command, std::move(command)});
+  const Index last = replica_->status().last;
+  if (last == before) return std::nullopt;
+  return last;
+}
+
+void Group::take_lease_ask(NodeId from, LeaseAsk ask) {
+  if (!lease_clock_.running()) return answer_lease_ask(from, ask, LeaseState::not_leader);
+  if (lease_asks_held_ + ask.asks.size() > kLeaseAsksMax) {
+    return answer_lease_ask(from, ask, LeaseState::later);
+  }
+  lease_asks_held_ += ask.asks.size();
+  const Time deadline = world_.executor.now() + kLeaseConfirmMax;
+  gate_.read(deadline, [this, from, ask = std::move(ask),
+                        round = lease_clock_.round()](std::optional<RefusedWhy> why) {
+    lease_asks_held_ -= ask.asks.size();
+    // The same leader in the same round, and still in office: nobody else had the say meanwhile.
+    const LeaderView view = leader_view();
+    const bool confirmed = !why && view.here && view.round == round && lease_clock_.running() &&
+                           lease_clock_.round() == round;
+    answer_lease_ask(from, ask, confirmed ? std::nullopt : std::optional(LeaseState::not_leader));
+  });
+}
+
+void Group::answer_lease_ask(NodeId to, const LeaseAsk& ask, std::optional<LeaseState> instead) {
+  LeaseAnswer answer;
+  answer.applied = applier_.applied();
+  for (const LeaseAsk::One& one : ask.asks) {
+    answer.answers.push_back(instead ? LeaseAnswer::One{one.id, *instead, 0, 0}
+                                     : lease_clock_.decide(one));
+  }
+  if (to == options_.self) return lease_asks_.on_answer(world_.executor.now(), to, answer);
+  world_.outbound.send(to, world::Lane::urgent, encode(options_.group, answer));
+}
+
 void Group::transfer_lead(NodeId to) {
   if (replica_ != nullptr) step(consensus::TransferLead{to});
 }
@@ -208,8 +266,10 @@ void Group::refuse_new_work() {
 void Group::abandon() {
   proposals_.abandon();
   gate_.stop(RefusedWhy::stopping);
+  lease_asks_.stop();
   proposals_.deliver();
   gate_.release(applier_.applied());
+  lease_asks_.deliver(applier_.applied());
 }
 
 void Group::leave() {
@@ -312,6 +372,10 @@ bool Group::on_frame(NodeId peer, Frame& frame) {
     gate_.on_peer_asks(peer, ask->id);
   } else if (const auto* answer = std::get_if<ReadAnswer>(&frame.body)) {
     gate_.on_leader_answer(now, peer, answer->id, answer->index);
+  } else if (auto* asks = std::get_if<LeaseAsk>(&frame.body)) {
+    take_lease_ask(peer, std::move(*asks));
+  } else if (const auto* lease_answer = std::get_if<LeaseAnswer>(&frame.body)) {
+    lease_asks_.on_answer(now, peer, *lease_answer);
   } else if (const auto* header = std::get_if<SnapshotHeader>(&frame.body)) {
     receiver_.on_header(peer, *header);
   } else if (const auto* chunk = std::get_if<SnapshotChunk>(&frame.body)) {
@@ -388,6 +452,7 @@ void Group::hand_over_work(Time now) {
   const LeaderView view = leader_view();
   proposals_.hand_over(now, view);
   take_forwards(view);
+  lease_asks_.hand_over(now, view);
   gate_.open_rounds(now, view);
 }
 
@@ -494,6 +559,7 @@ bool Group::drain(Time now) {
     }
     moved |= proposals_.deliver();
     moved |= gate_.release(applier_.applied());
+    moved |= lease_asks_.deliver(applier_.applied());
   }
   dirty_ = false;
   if (failed_) return false;
@@ -508,6 +574,7 @@ void Group::settle(Time now) {
   if (replica_ == nullptr) return;
   status_ = replica_->status();
   plan_promotion(now);
+  lease_clock_.follow(leader_view(), status_.established, status_.committed, applier_.applied());
   if (status_.leader && status_.leader != last_leader_) {
     last_leader_ = status_.leader;
     ++leader_changes_;
@@ -548,6 +615,8 @@ void Group::on_time(Time now) {
   if (failed_) return;
   proposals_.expire(now);
   gate_.expire(now);
+  lease_asks_.expire(now);
+  if (replica_ != nullptr) lease_clock_.tick();
   sender_.expire(now);
   if (replica_ != nullptr && replica_->deadline() <= now) step(consensus::Wake{});
   if (replica_ != nullptr && promotion_at_ <= now) promote(now);
@@ -557,8 +626,8 @@ void Group::on_time(Time now) {
 
 Time Group::deadline() const {
   if (failed_) return kNever;
-  Time next = std::min(
-      {proposals_.deadline(), gate_.deadline(), sender_.deadline(), promotion_at_, scrub_at_});
+  Time next = std::min({proposals_.deadline(), gate_.deadline(), lease_asks_.deadline(),
+                        lease_clock_.deadline(), sender_.deadline(), promotion_at_, scrub_at_});
   if (replica_ != nullptr) next = std::min(next, replica_->deadline());
   return next;
 }
@@ -607,8 +676,8 @@ void Group::on_installed(const Result<std::shared_ptr<machine::StateMachine>>& m
                                                   " opened as a store of index " +
                                                   std::to_string((*machine)->applied().value)});
   }
-  auto old = std::exchange(machine_, *machine);
-  applier_.set_machine(*machine_);
+  auto old = machine_;
+  use_machine(*machine);
   applier_.set_committed(index);
   set_decided(install_->meta.members, index);
   install_.reset();

@@ -16,6 +16,8 @@
 
 #include "consensus/replicated_log.h"
 #include "node/applier.h"
+#include "node/lease_asks.h"
+#include "node/lease_clock.h"
 #include "node/lifeline.h"
 #include "node/log_trim.h"
 #include "node/node.h"
@@ -50,10 +52,13 @@ struct GroupOptions {
   uint64_t scrub_bytes_per_second = 0;     // 0: the store is not read again
   Duration scrub_pause = std::chrono::minutes(10);
   size_t learners_max = 1;
+  Duration lease_extension = std::chrono::seconds(1);  // at a change of leader
 };
 
 class Group : private Proposals::Door,
               private ReadGate::Door,
+              private LeaseAsks::Door,
+              private LeaseClock::Door,
               private Applier::Listener,
               private SnapshotSender::Owner,
               private SnapshotReceiver::Owner {
@@ -71,6 +76,7 @@ class Group : private Proposals::Door,
   void propose(Bytes command, Time deadline, OutcomeCallback done);
   void change_members(const MemberChange& change, Time deadline, OutcomeCallback done);
   void read_barrier(Time deadline, BarrierCallback done);
+  void ask_lease(LeaseWish wish, int64_t lease, Time deadline, LeaseCallback done);
   void transfer_lead(NodeId to);
 
   // False: this frame may not come from that peer.
@@ -117,6 +123,10 @@ class Group : private Proposals::Door,
   void barrier_here(ReadId id) override;
   bool ask_leader(NodeId leader, ReadId id) override;
   void answer_peer(NodeId peer, ReadId theirs, std::optional<Index> index) override;
+  void ask_lease_clock(LeaseAsk ask) override;
+  bool send_lease_ask(NodeId leader, const LeaseAsk& ask) override;
+  Time lease_now() const override { return world_.executor.now(); }
+  std::optional<Index> propose_own(Bytes command) override;
   bool waits_for(ProposalId id) const override { return proposals_.waits_for(id); }
   void on_entry(const consensus::Entry& entry) override;
   void on_reply(ProposalId id, Index index, machine::Reply reply) override;
@@ -131,6 +141,9 @@ class Group : private Proposals::Door,
 
   void step(consensus::Event event);
   LeaderView leader_view() const;
+  void use_machine(std::shared_ptr<machine::StateMachine> machine);
+  void take_lease_ask(NodeId from, LeaseAsk ask);
+  void answer_lease_ask(NodeId to, const LeaseAsk& ask, std::optional<LeaseState> instead);
   void hand_over_work(Time now);
   void take_forwards(const LeaderView& view);
   bool take_ready(Time now);
@@ -168,6 +181,9 @@ class Group : private Proposals::Door,
   std::multimap<WriteId, consensus::Message> held_;  // by `after`, each in order of emission
   Proposals proposals_;
   ReadGate gate_;
+  LeaseAsks lease_asks_;
+  LeaseClock lease_clock_;
+  size_t lease_asks_held_ = 0;  // wait for the leadership to be confirmed
   Applier applier_;
   LogTrim trim_;
   SnapshotSender sender_;

@@ -36,6 +36,27 @@ inline constexpr size_t kReadsWaitingMax = size_t{1} << 16U;  // one batch is on
 // must not cost the whole deadline.
 inline constexpr Duration kReadSilenceMax = std::chrono::milliseconds(500);
 
+// ---- Leases.
+// Asks of this node's clients without an answer, and asks of peers that wait for a round: as many
+// as reads may wait. One frame of them is about 20 KiB.
+inline constexpr size_t kLeaseAsksMax = size_t{1} << 16U;
+inline constexpr size_t kLeaseAsksPerFrameMax = 1024;
+// How long the leader tries to confirm that it leads before it says that it does not know.
+inline constexpr Duration kLeaseConfirmMax = std::chrono::seconds(5);
+// Before an ask is repeated that the leader could not answer yet: a revoke is under way.
+inline constexpr Duration kLeaseLaterPause = std::chrono::milliseconds(100);
+// A hundred thousand leases that end at once must not shake the leader: at most 1000 revokes in
+// a second (etcd's rate), and no more under way than the log decides in a moment.
+inline constexpr Duration kLeasePortionInterval = std::chrono::milliseconds(100);
+inline constexpr size_t kLeaseRevokesPerPortion = 100;
+inline constexpr size_t kLeaseRevokesUnderWayMax = 1000;
+// Taken over in one turn, or moved behind in the order because they were renewed: a millisecond.
+inline constexpr size_t kLeasesTakenPerPortion = 2048;
+inline constexpr size_t kLeasesMovedPerPortion = 2048;
+// What a failover may add to a long lease, at most, beside the time without a leader.
+inline constexpr Duration kLeaseCheckpointInterval = std::chrono::minutes(5);
+inline constexpr size_t kLeaseCheckpointsPerPortion = 1000;
+
 // ---- Applying. One turn's share: a few milliseconds, so that heartbeats are never late.
 inline constexpr size_t kApplyEntriesPerTurn = 1024;
 inline constexpr size_t kApplyBytesPerTurn = size_t{2} << 20U;

@@ -75,6 +75,7 @@ RunningNode::RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfi
                                           ? config_.snapshot_bytes_per_second
                                           : kSnapshotBytesPerSecond;
   options.learners_max = config_.learners_max;
+  options.lease_extension = config_.election_timeout;
   auto group = std::make_unique<Group>(
       options,
       GroupWorld{executor_, disk_, peers_, *wal_, make_machine_,
@@ -346,6 +347,16 @@ void RunningNode::read_barrier(Time deadline, BarrierCallback done) {
     return;
   }
   group_->read_barrier(deadline, std::move(done));
+  shard_.ask_for_turn();
+}
+
+void RunningNode::ask_lease(LeaseWish wish, int64_t lease, Time deadline, LeaseCallback done) {
+  if (!takes_work() || stopping_) {
+    executor_.post(
+        [done = std::move(done)]() mutable { done(RefusedOutcome{RefusedWhy::stopping}); });
+    return;
+  }
+  group_->ask_lease(wish, lease, deadline, std::move(done));
   shard_.ask_for_turn();
 }
 

@@ -14,6 +14,7 @@
 #include "base/types.h"
 #include "consensus/replicated_log.h"
 #include "machine/state_machine.h"
+#include "node/lease_ask.h"
 #include "node/member_change.h"
 
 namespace quorate::node {
@@ -45,6 +46,8 @@ struct RefusedOutcome {
 struct Unknown {};  // the wait ended first
 using Outcome = std::variant<Applied, RefusedOutcome, Unknown>;
 using OutcomeCallback = std::move_only_function<void(Outcome)>;
+using LeaseOutcome = std::variant<LeaseLife, RefusedOutcome>;
+using LeaseCallback = std::move_only_function<void(LeaseOutcome)>;
 using BarrierCallback = std::move_only_function<void(std::optional<RefusedWhy>)>;
 
 struct MemberView {
@@ -94,6 +97,9 @@ class Service {
   // `done(nullopt)`: this node has applied everything that was acknowledged anywhere before the
   // call, so a query made inside the callback is linearizable.
   virtual void read_barrier(Time deadline, BarrierCallback done) = 0;
+  // Renews a lease, or looks how much is left of it. Answered by a leader that was confirmed
+  // after the call; inside the callback of a look this node's machine is no older than that.
+  virtual void ask_lease(LeaseWish wish, int64_t lease, Time deadline, LeaseCallback done) = 0;
   // The local state now: serializable by itself, linearizable inside a barrier's callback.
   virtual void query(const Bytes& request, machine::Reply& reply) const = 0;
   virtual const machine::StateMachine& machine() const = 0;

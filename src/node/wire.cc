@@ -19,6 +19,8 @@ enum class Kind : uint8_t {
   snapshot_end = 9,
   snapshot_progress = 10,
   forward_change = 11,
+  lease_ask = 12,
+  lease_answer = 13,
 };
 
 Encoder begin(Kind kind, GroupId group) {
@@ -108,6 +110,36 @@ ReadAnswer decode_read_answer(Decoder& in) {
   return answer;
 }
 
+LeaseAsk decode_lease_ask(Decoder& in) {
+  LeaseAsk result;
+  const uint64_t count = in.varint();
+  if (count > kLeaseAsksPerFrameMax) in.fail();
+  for (uint64_t position = 0; in.ok() && position < count; ++position) {
+    LeaseAsk::One one;
+    one.id = in.varint();
+    one.lease = static_cast<int64_t>(in.u64());
+    one.wish = choice(in, LeaseWish::look);
+    result.asks.push_back(one);
+  }
+  return result;
+}
+
+LeaseAnswer decode_lease_answer(Decoder& in) {
+  LeaseAnswer result;
+  result.applied = Index{in.varint()};
+  const uint64_t count = in.varint();
+  if (count > kLeaseAsksPerFrameMax) in.fail();
+  for (uint64_t position = 0; in.ok() && position < count; ++position) {
+    LeaseAnswer::One one;
+    one.id = in.varint();
+    one.state = choice(in, LeaseState::not_leader);
+    one.granted_seconds = static_cast<int64_t>(in.u64());
+    one.left_seconds = static_cast<int64_t>(in.u64());
+    result.answers.push_back(one);
+  }
+  return result;
+}
+
 SnapshotHeader decode_snapshot_header(Decoder& in) {
   SnapshotHeader header;
   header.transfer = in.varint();
@@ -179,6 +211,12 @@ bool decode_body(Kind kind, Decoder& in, const Bytes& bytes, Frame& frame) {
     case Kind::forward_change:
       frame.body = decode_forward(in, bytes, true);
       return true;
+    case Kind::lease_ask:
+      frame.body = decode_lease_ask(in);
+      return true;
+    case Kind::lease_answer:
+      frame.body = decode_lease_answer(in);
+      return true;
   }
   return false;
 }
@@ -247,6 +285,30 @@ Bytes encode(GroupId group, const ReadAnswer& answer) {
   out.varint(answer.id.value);
   out.u8(answer.index.has_value() ? 1 : 0);
   out.varint(answer.index.value_or(Index{}).value);
+  return out.take();
+}
+
+Bytes encode(GroupId group, const LeaseAsk& ask) {
+  Encoder out = begin(Kind::lease_ask, group);
+  out.varint(ask.asks.size());
+  for (const LeaseAsk::One& one : ask.asks) {
+    out.varint(one.id);
+    out.u64(static_cast<uint64_t>(one.lease));
+    out.u8(static_cast<uint8_t>(one.wish));
+  }
+  return out.take();
+}
+
+Bytes encode(GroupId group, const LeaseAnswer& answer) {
+  Encoder out = begin(Kind::lease_answer, group);
+  out.varint(answer.applied.value);
+  out.varint(answer.answers.size());
+  for (const LeaseAnswer::One& one : answer.answers) {
+    out.varint(one.id);
+    out.u8(static_cast<uint8_t>(one.state));
+    out.u64(static_cast<uint64_t>(one.granted_seconds));
+    out.u64(static_cast<uint64_t>(one.left_seconds));
+  }
   return out.take();
 }
 

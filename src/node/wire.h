@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/types.h"
 #include "consensus/replicated_log.h"
+#include "node/lease_ask.h"
 #include "node/member_change.h"
 
 namespace quorate::node {
@@ -88,7 +89,7 @@ struct SnapshotProgress {  // the receiver's answer
 struct Frame {
   GroupId group;
   std::variant<Hello, ConsensusFrame, Forward, ForwardRefused, ReadAsk, ReadAnswer, SnapshotHeader,
-               SnapshotChunk, SnapshotEnd, SnapshotProgress>
+               SnapshotChunk, SnapshotEnd, SnapshotProgress, LeaseAsk, LeaseAnswer>
       body;
 };
 
@@ -99,6 +100,8 @@ Bytes encode(GroupId group, const Forward& forward);
 Bytes encode(GroupId group, const ForwardRefused& refused);
 Bytes encode(GroupId group, const ReadAsk& ask);
 Bytes encode(GroupId group, const ReadAnswer& answer);
+Bytes encode(GroupId group, const LeaseAsk& ask);
+Bytes encode(GroupId group, const LeaseAnswer& answer);
 Bytes encode(GroupId group, const SnapshotHeader& header);
 Bytes encode(GroupId group, const SnapshotChunk& chunk);
 Bytes encode(GroupId group, const SnapshotEnd& end);

@@ -49,6 +49,8 @@ std::vector<Bytes> all_frames() {
           encode(kGroup, ForwardRefused{5, {NodeId{1}, 2}, ForwardRefusal::busy}),
           encode(kGroup, ReadAsk{ReadId{8}}),
           encode(kGroup, ReadAnswer{ReadId{8}, Index{99}}),
+          encode(kGroup, LeaseAsk{{{1, -7, LeaseWish::look}, {2, 8, LeaseWish::renew}}}),
+          encode(kGroup, LeaseAnswer{Index{5}, {{1, LeaseState::alive, 60, 59}}}),
           encode(kGroup, header),
           encode(kGroup, SnapshotChunk{4, 1, 128, Bytes("data")}),
           encode(kGroup, SnapshotEnd{4}),
@@ -67,6 +69,18 @@ TEST(WireTest, EveryKindComesBackAsItWas) {
   EXPECT_EQ(refused.why, ForwardRefusal::later);
   EXPECT_EQ(round_trip(ReadAnswer{ReadId{8}, Index{99}}).index, Index{99});
   EXPECT_EQ(round_trip(ReadAnswer{ReadId{8}, std::nullopt}).index, std::nullopt);
+  const LeaseAsk ask = round_trip(LeaseAsk{{{1, -7, LeaseWish::look}, {2, 8, LeaseWish::renew}}});
+  ASSERT_EQ(ask.asks.size(), 2U);
+  EXPECT_EQ(ask.asks[0].lease, -7);
+  EXPECT_EQ(ask.asks[0].wish, LeaseWish::look);
+  EXPECT_EQ(ask.asks[1].id, 2U);
+  const LeaseAnswer lease = round_trip(LeaseAnswer{Index{5}, {{9, LeaseState::later, 60, -1}}});
+  EXPECT_EQ(lease.applied, Index{5});
+  ASSERT_EQ(lease.answers.size(), 1U);
+  EXPECT_EQ(lease.answers[0].id, 9U);
+  EXPECT_EQ(lease.answers[0].state, LeaseState::later);
+  EXPECT_EQ(lease.answers[0].granted_seconds, 60);
+  EXPECT_EQ(lease.answers[0].left_seconds, -1);
   const SnapshotHeader header{
       4, {Index{9}, {3, NodeId{}}, some_members()}, {{"a", 10, 5}, {"b", 0, 0}}};
   EXPECT_EQ(round_trip(header).meta, header.meta);

@@ -8,6 +8,13 @@ from cluster import Cluster, Skip, etcdctl, expect
 # Each is a list of arguments, or (arguments, stdin). Run in order against both.
 MATRIX = [
     ['get', 'nothing'],
+    ['lease', 'list'],
+    ['lease', 'revoke', '1234'],
+    ['lease', 'timetolive', '1234'],
+    ['lease', 'timetolive', '1234', '--keys', '-w', 'json'],
+    ['lease', 'keep-alive', '--once', '1234'],
+    ['lease', 'grant', '9000000001'],
+    ['put', 'a', '0', '--lease=1234'],
     ['put', 'a', '1'],
     ['put', 'a', '2'],
     ['put', 'a', '3', '--prev-kv'],

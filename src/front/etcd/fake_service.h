@@ -62,6 +62,15 @@ class FakeService final : public node::Service {
     deadlines.push_back(deadline);
     executor_.post([this, done = std::move(done)]() mutable { done(barrier_refusal); });
   }
+  void ask_lease(node::LeaseWish wish, int64_t lease, Time deadline,
+                 node::LeaseCallback done) override {
+    lease_asks.emplace_back(wish, lease);
+    deadlines.push_back(deadline);
+    executor_.post([this, done = std::move(done)]() mutable {
+      if (lease_refusal) return done(node::RefusedOutcome{*lease_refusal});
+      done(lease_life);
+    });
+  }
   void query(const Bytes& request, machine::Reply& reply) const override {
     queries.push_back(request);
     reply = query_reply;
@@ -98,6 +107,9 @@ class FakeService final : public node::Service {
   std::vector<NodeId> transfers;
   bool transfer_works = true;
   bool learner = false;
+  std::vector<std::pair<node::LeaseWish, int64_t>> lease_asks;
+  std::optional<node::RefusedWhy> lease_refusal;
+  node::LeaseLife lease_life;
   std::vector<Bytes> commands;
   std::vector<Time> deadlines;
   mutable std::vector<Bytes> queries;

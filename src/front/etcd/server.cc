@@ -4,6 +4,7 @@
 #include "front/etcd/cluster_service.h"
 #include "front/etcd/health_service.h"
 #include "front/etcd/kv_service.h"
+#include "front/etcd/lease_service.h"
 #include "front/etcd/maintenance_service.h"
 #include "front/etcd/pages.h"
 #include "front/etcd/watch_service.h"
@@ -44,6 +45,7 @@ class Server final : public EtcdServer {
                      }}),
         api_(executor, server_, service, std::move(options)),
         kv_(api_),
+        lease_(api_),
         cluster_(api_),
         maintenance_(api_),
         health_(api_),
@@ -74,6 +76,7 @@ class Server final : public EtcdServer {
   grpc::Server server_;
   Api api_;
   KvService kv_;
+  LeaseService lease_;
   ClusterService cluster_;
   MaintenanceService maintenance_;
   HealthService health_;

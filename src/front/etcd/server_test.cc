@@ -12,6 +12,7 @@
 #include "front/etcd/wire.h"
 #include "front/grpc/limits.h"
 #include "front/grpc/test_client.h"
+#include "machine/etcd/lease_messages.h"
 #include "machine/etcd/messages.h"
 #include "world/real/event_loop.h"
 
@@ -129,6 +130,78 @@ TEST_F(EtcdServerTest, range_takes_the_barrier_unless_serializable) {
     EXPECT_EQ(service_.queries[1],
               machine::etcd::make_query(machine::etcd::QueryKind::range, range_bytes("k", false)));
   });
+}
+
+TEST_F(EtcdServerTest, a_lease_gets_its_id_and_its_least_time_before_the_log) {
+  TestClient client(port_);
+  using machine::etcd::LeaseGrantRequest;
+  const auto granted = [&](const LeaseGrantRequest& request) {
+    EXPECT_EQ(client.call("/etcdserverpb.Lease/LeaseGrant", wire(request)).grpc_status(), 0);
+    LeaseGrantRequest seen;
+    on_loop([&] {
+      const std::string_view command = service_.commands.back().view();
+      EXPECT_EQ(command[1], static_cast<char>(machine::etcd::CommandKind::lease_grant));
+      seen = *machine::etcd::decode_lease_grant_request(command.substr(2));
+    });
+    return seen;
+  };
+  const LeaseGrantRequest first = granted({0, 0});
+  const LeaseGrantRequest second = granted({-5, 0});
+  EXPECT_EQ(first.ttl, 2);
+  EXPECT_EQ(second.ttl, 2);
+  EXPECT_GT(first.id, 0);
+  EXPECT_GT(second.id, 0);
+  EXPECT_NE(first.id, second.id);
+  const LeaseGrantRequest own = granted({60, -9});
+  EXPECT_EQ(own.ttl, 60);
+  EXPECT_EQ(own.id, -9);
+}
+
+TEST_F(EtcdServerTest, a_renewal_goes_to_the_leader_and_not_into_the_log) {
+  TestClient client(port_);
+  const std::string renew = wire(machine::etcd::LeaseKeepAliveRequest{77});
+  on_loop([&] { service_.lease_life = {true, 60, 60}; });
+  TestAnswer answer = client.call("/etcdserverpb.Lease/LeaseKeepAlive", renew);
+  EXPECT_EQ(answer.grpc_status(), 0);  // half-closed: the stream ends well
+  std::string body = answer.first_message();
+  auto response = machine::etcd::decode_lease_keep_alive_response(body);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->id, 77);
+  EXPECT_EQ(response->ttl, 60);
+  EXPECT_EQ(response->header.revision, 7);
+  on_loop([&] {
+    EXPECT_TRUE(service_.commands.empty() ||
+                service_.commands.back().view()[1] ==
+                    static_cast<char>(machine::etcd::CommandKind::member_attributes));
+    ASSERT_EQ(service_.lease_asks.size(), 1U);
+    EXPECT_EQ(service_.lease_asks[0], (std::pair(node::LeaseWish::renew, int64_t{77})));
+    service_.lease_life = {};
+  });
+  answer = client.call("/etcdserverpb.Lease/LeaseKeepAlive", renew);  // gone: no error
+  EXPECT_EQ(answer.grpc_status(), 0);
+  body = answer.first_message();
+  EXPECT_EQ(machine::etcd::decode_lease_keep_alive_response(body)->ttl, 0);
+  on_loop([&] { service_.lease_refusal = node::RefusedWhy::no_leader; });
+  answer = client.call("/etcdserverpb.Lease/LeaseKeepAlive", renew);
+  EXPECT_EQ(answer.grpc_status(), 14);
+}
+
+TEST_F(EtcdServerTest, time_to_live_is_what_the_leader_says) {
+  TestClient client(port_);
+  const std::string ask = wire(machine::etcd::LeaseTimeToLiveRequest{77, false});
+  on_loop([&] { service_.lease_life = {true, 60, 41}; });
+  std::string body = client.call("/etcdserverpb.Lease/LeaseTimeToLive", ask).first_message();
+  auto response = machine::etcd::decode_lease_time_to_live_response(body);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->id, 77);
+  EXPECT_EQ(response->ttl, 41);
+  EXPECT_EQ(response->granted_ttl, 60);
+  on_loop([&] { service_.lease_life = {}; });
+  body = client.call("/etcdserverpb.Lease/LeaseTimeToLive", ask).first_message();
+  response = machine::etcd::decode_lease_time_to_live_response(body);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->ttl, -1);
+  EXPECT_EQ(response->granted_ttl, 0);
 }
 
 TEST_F(EtcdServerTest, large_answers_pass_flow_control) {
