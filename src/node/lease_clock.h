@@ -15,7 +15,7 @@
 #include <set>
 #include <utility>
 
-#include "machine/leases.h"
+#include "machine/state_machine.h"
 #include "node/leader_view.h"
 #include "node/lease_ask.h"
 
