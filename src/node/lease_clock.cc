@@ -56,6 +56,7 @@ void LeaseClock::follow(const LeaderView& view, bool established, Index committe
   if (running_ || applied < begins_at_) return;
   running_ = true;
   taking_over_ = true;
+  took_office_ = door_.lease_now();
 }
 
 LeaseClock::Table::iterator LeaseClock::add(int64_t lease, const machine::LeaseTerm& term,
@@ -192,7 +193,8 @@ void LeaseClock::tick() {
 
 Time LeaseClock::deadline() const {
   if (!running_) return kNever;
-  if (taking_over_) return Time::min();
+  // At once. Not the beginning of time: whoever sets a timer subtracts from it.
+  if (taking_over_) return took_office_;
   Time next = kNever;
   if (!order_.empty()) next = order_.begin()->first;
   if (!checkpoints_.empty()) next = std::min(next, checkpoints_.begin()->first);

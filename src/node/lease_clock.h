@@ -80,6 +80,7 @@ class LeaseClock : private machine::LeaseListener {
   Index begins_at_;
   Index applied_;
   bool taking_over_ = false;
+  Time took_office_;
   std::optional<int64_t> taken_to_;
   Time next_portion_ = Time::min();
   size_t revokes_under_way_ = 0;
