@@ -19,13 +19,14 @@ import compat  # noqa: E402
 import main_job  # noqa: E402
 import histories  # noqa: E402
 import lease  # noqa: E402
+import maintenance  # noqa: E402
 import members  # noqa: E402
 import watch  # noqa: E402
 from cluster import Failure, Skip  # noqa: E402
 
 
 def tests():
-    for module in (basics, compat, bad_days, members, lease, watch, histories, main_job):
+    for module in (basics, compat, bad_days, maintenance, members, lease, watch, histories, main_job):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

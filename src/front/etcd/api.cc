@@ -13,31 +13,6 @@ using node::RefusedWhy;
 
 namespace {
 
-std::optional<ApiError> error_of(uint16_t code) {
-  if (code == machine::kStateUnavailable) return ApiError::unhealthy;
-  switch (static_cast<machine::etcd::Code>(code)) {
-    case machine::etcd::Code::ok:
-      return std::nullopt;
-    case machine::etcd::Code::compacted:
-      return ApiError::compacted;
-    case machine::etcd::Code::future_revision:
-      return ApiError::future_revision;
-    case machine::etcd::Code::key_not_found:
-      return ApiError::key_not_found;
-    case machine::etcd::Code::lease_not_found:
-      return ApiError::lease_not_found;
-    case machine::etcd::Code::lease_exists:
-      return ApiError::lease_exists;
-    case machine::etcd::Code::lease_too_long:
-      return ApiError::lease_too_long;
-    case machine::etcd::Code::no_space:
-      return ApiError::no_space;
-    case machine::etcd::Code::malformed:
-      return ApiError::malformed_request;
-  }
-  return ApiError::malformed_request;
-}
-
 size_t sequence_length(unsigned char lead) {
   if (lead < 0x80) return 1;
   if (lead >= 0xc2 && lead <= 0xdf) return 2;
@@ -72,6 +47,31 @@ bool valid_utf8(std::string_view text) {
 }
 
 }  // namespace
+
+std::optional<ApiError> error_of_reply(uint16_t code) {
+  if (code == machine::kStateUnavailable) return ApiError::unhealthy;
+  switch (static_cast<machine::etcd::Code>(code)) {
+    case machine::etcd::Code::ok:
+      return std::nullopt;
+    case machine::etcd::Code::compacted:
+      return ApiError::compacted;
+    case machine::etcd::Code::future_revision:
+      return ApiError::future_revision;
+    case machine::etcd::Code::key_not_found:
+      return ApiError::key_not_found;
+    case machine::etcd::Code::lease_not_found:
+      return ApiError::lease_not_found;
+    case machine::etcd::Code::lease_exists:
+      return ApiError::lease_exists;
+    case machine::etcd::Code::lease_too_long:
+      return ApiError::lease_too_long;
+    case machine::etcd::Code::no_space:
+      return ApiError::no_space;
+    case machine::etcd::Code::malformed:
+      return ApiError::malformed_request;
+  }
+  return ApiError::malformed_request;
+}
 
 Api::Api(world::Executor& executor, grpc::Server& server, node::Service& service,
          EtcdOptions options)
@@ -173,7 +173,7 @@ void Api::run_query(CallId call, QueryKind kind) {
 }
 
 void Api::answer_reply(CallId call, const machine::Reply& reply) {
-  if (const auto error = error_of(reply.code)) {
+  if (const auto error = error_of_reply(reply.code)) {
     refuse(call, *error);
   } else {
     answer(call, reply.revision, reply.body);

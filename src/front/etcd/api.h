@@ -21,6 +21,9 @@ namespace quorate::front::etcd {
 
 class Api;
 
+// What a code of the machine's reply means to a client; nullopt: it went well.
+std::optional<ApiError> error_of_reply(uint16_t code);
+
 // Leads to the Api as long as it lives. One pointer wide, for one thread: with a CallId it fits
 // into a callback without an allocation.
 class Tether {

@@ -38,7 +38,7 @@ class FakeMachine final : public machine::etcd::EtcdMachine {
 };
 
 // Used on the loop's thread only.
-class FakeService final : public node::Service {
+class FakeService : public node::Service {
  public:
   explicit FakeService(world::Executor& executor) : executor_(executor) {}
 

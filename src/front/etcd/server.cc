@@ -2,6 +2,7 @@
 
 #include "front/etcd/api.h"
 #include "front/etcd/cluster_service.h"
+#include "front/etcd/hash_service.h"
 #include "front/etcd/health_service.h"
 #include "front/etcd/kv_service.h"
 #include "front/etcd/lease_service.h"
@@ -48,6 +49,7 @@ class Server final : public EtcdServer {
         lease_(api_),
         cluster_(api_),
         maintenance_(api_),
+        hash_(api_),
         health_(api_),
         watch_(api_),
         pages_(api_, watch_) {
@@ -79,6 +81,7 @@ class Server final : public EtcdServer {
   LeaseService lease_;
   ClusterService cluster_;
   MaintenanceService maintenance_;
+  HashService hash_;
   HealthService health_;
   WatchService watch_;
   Pages pages_;

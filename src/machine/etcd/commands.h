@@ -33,8 +33,9 @@ enum class QueryKind : uint8_t {
   range = 1,
   txn = 2,  // reads only
   member_attributes = 3,
-  leases = 4,     // the body of a LeaseLeasesResponse
-  lease_keys = 5  // field 5 of a LeaseTimeToLiveResponse; the rest only the leader knows
+  leases = 4,      // the body of a LeaseLeasesResponse
+  lease_keys = 5,  // field 5 of a LeaseTimeToLiveResponse; the rest only the leader knows
+  hash = 6         // a step of a hash over the keyspace or over everything: hash_step.h
 };
 
 // Reply::code. The front owns the texts and gRPC codes.

@@ -53,7 +53,7 @@ std::optional<OpenedQuery> open_query(std::string_view query) {
   if (query.empty()) return std::nullopt;
   const auto kind = static_cast<uint8_t>(query[0]);
   if (kind < static_cast<uint8_t>(QueryKind::range) ||
-      kind > static_cast<uint8_t>(QueryKind::lease_keys)) {
+      kind > static_cast<uint8_t>(QueryKind::hash)) {
     return std::nullopt;
   }
   return OpenedQuery{static_cast<QueryKind>(kind), query.substr(1)};

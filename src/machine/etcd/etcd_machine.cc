@@ -8,6 +8,7 @@
 #include "machine/etcd/commands.h"
 #include "machine/etcd/envelope.h"
 #include "machine/etcd/execute.h"
+#include "machine/etcd/hash_step.h"
 #include "machine/etcd/lease_book.h"
 #include "storage/mvcc/store.h"
 
@@ -290,6 +291,8 @@ Code Machine::answer(const OpenedQuery& query, std::string& body) const {
       list_lease_keys(leases_, request->id, body);
       return Code::ok;
     }
+    case QueryKind::hash:
+      return step_hash(*store_, leases_, query.request, body);
   }
   return Code::malformed;
 }

@@ -21,6 +21,7 @@
 
 #include "base/result.h"
 #include "storage/kv/kv_store.h"
+#include "storage/mvcc/hash_walk.h"
 #include "storage/mvcc/key_index.h"
 #include "storage/mvcc/recent_changes.h"
 #include "storage/mvcc/record.h"
@@ -105,6 +106,8 @@ class Store {
   // CRC-32C over the table's name and every row's key and value, in order. Rows that the
   // current compaction makes unreachable do not count, whether they are gone already or not.
   uint32_t hash() const;
+  // Goes on with a hash of one revision by about `work_max` bytes (hash_walk.h).
+  Readable hash_step(HashWalk& walk, uint64_t work_max) const;
   void check_invariants() const;
 
  private:
@@ -127,6 +130,8 @@ class Store {
                              std::string& scratch) const;
   bool prune(Item& item, uint64_t& work);
   bool counts_in_hash(const RowKey& key, std::string_view record) const;
+  Readable begin_walk(HashWalk& walk) const;
+  bool counts_in_walk(const HashWalk& walk, const RowKey& key, std::string_view record) const;
 
   KvStore& rows_;
   const uint64_t inline_bytes_max_;
