@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bad_days  # noqa: E402
 import basics  # noqa: E402
 import compat  # noqa: E402
+import gateway  # noqa: E402
 import main_job  # noqa: E402
 import histories  # noqa: E402
 import lease  # noqa: E402
@@ -26,7 +27,7 @@ from cluster import Failure, Skip  # noqa: E402
 
 
 def tests():
-    for module in (basics, compat, bad_days, maintenance, members, lease, watch, histories, main_job):
+    for module in (basics, compat, gateway, bad_days, maintenance, members, lease, watch, histories, main_job):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

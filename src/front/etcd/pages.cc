@@ -31,7 +31,7 @@ void Pages::on_request(CallId call, const grpc::PageRequest& request) {
   } else if (request.path == "/metrics") {
     api_.server().answer_page(call, 200, "text/plain; version=0.0.4; charset=utf-8",
                               render_metrics(api_, watches_.counts()));
-  } else {
+  } else if (!probes_.on_request(call, request)) {
     api_.server().answer_page(call, 404, kPlain, "404 page not found\n");
   }
 }
@@ -55,7 +55,8 @@ void Pages::answer_health(CallId call, std::string_view reason) {
 
 void Pages::on_health(CallId call, std::string_view query) {
   if (has_parameter(query, "serializable=true")) {
-    answer_health(call, {});  // this loop runs, so local reads are answered
+    const std::string failure = local_read_failure(api_);
+    answer_health(call, failure.empty() ? failure : "RANGE ERROR:" + failure);
     return;
   }
   if (!api_.service().leader()) {
@@ -66,9 +67,9 @@ void Pages::on_health(CallId call, std::string_view query) {
   api_.service().read_barrier(api_.deadline(call), [this, tether = api_.tether(),
                                                     call](std::optional<node::RefusedWhy> why) {
     if (tether.get() == nullptr) return;  // the pages live as long as the Api
-    std::string reason;
-    if (why) reason = "RANGE ERROR:" + status_of(api_.refusal(call, *why)).text;
-    answer_health(call, reason);
+    const std::string failure =
+        why ? status_of(api_.refusal(call, *why)).text : local_read_failure(api_);
+    answer_health(call, failure.empty() ? failure : "RANGE ERROR:" + failure);
   });
 }
 

@@ -1,14 +1,16 @@
-// front/etcd/pages.h: the plain HTTP side of the etcd port: /health, /version, /metrics.
+// front/etcd/pages.h: the plain HTTP side of the etcd port: /health, /version, /metrics, and the
+// probes (probes.h).
 #pragma once
 
 #include "front/etcd/api.h"
+#include "front/etcd/probes.h"
 #include "front/etcd/watch_service.h"
 
 namespace quorate::front::etcd {
 
 class Pages {
  public:
-  Pages(Api& api, const WatchService& watches) : api_(api), watches_(watches) {}
+  Pages(Api& api, const WatchService& watches) : api_(api), watches_(watches), probes_(api) {}
   void on_request(grpc::CallId call, const grpc::PageRequest& request);
 
  private:
@@ -18,6 +20,7 @@ class Pages {
 
   Api& api_;
   const WatchService& watches_;
+  Probes probes_;
 };
 
 }  // namespace quorate::front::etcd
