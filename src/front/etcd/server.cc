@@ -4,6 +4,7 @@
 #include "front/etcd/cluster_service.h"
 #include "front/etcd/hash_service.h"
 #include "front/etcd/health_service.h"
+#include "front/etcd/json_gateway.h"
 #include "front/etcd/kv_service.h"
 #include "front/etcd/lease_service.h"
 #include "front/etcd/maintenance_service.h"
@@ -43,7 +44,8 @@ class Server final : public EtcdServer {
                  .pages =
                      [this](grpc::CallId call, const grpc::PageRequest& request) {
                        pages_.on_request(call, request);
-                     }}),
+                     },
+                 .gateway = &gateway_}),
         api_(executor, server_, service, std::move(options)),
         kv_(api_),
         lease_(api_),
@@ -75,6 +77,7 @@ class Server final : public EtcdServer {
 
  private:
   TurnEnd turn_end_;
+  JsonGateway gateway_;
   grpc::Server server_;
   Api api_;
   KvService kv_;

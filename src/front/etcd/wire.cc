@@ -85,6 +85,14 @@ std::optional<FieldValue> read_field(std::string_view message, uint32_t field) {
   return found;
 }
 
+bool next_field(std::string_view& message, uint32_t& field, FieldValue& value) {
+  const auto tag = read_varint(message);
+  value = {};
+  if (!tag || *tag >> 3U == 0 || *tag >> 3U > UINT32_MAX) return false;
+  field = static_cast<uint32_t>(*tag >> 3U);
+  return read_value(static_cast<uint32_t>(*tag & 7U), message, value);
+}
+
 HeaderWriter::HeaderWriter(uint64_t cluster_id, uint64_t member_id) {
   write_number(1, cluster_id, constant_part_);
   write_number(2, member_id, constant_part_);

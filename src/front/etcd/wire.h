@@ -23,6 +23,8 @@ struct FieldValue {
   std::string_view text;
 };
 std::optional<FieldValue> read_field(std::string_view message, uint32_t field);
+// Takes the first field of `message` off its front; false: there is none, or it is malformed.
+bool next_field(std::string_view& message, uint32_t& field, FieldValue& value);
 
 // ResponseHeader as field 1 of a response: cluster and member stay the same for a server's life.
 class HeaderWriter {

@@ -49,7 +49,8 @@ void Call::reset() {
   deadline = kNever;
   tag = 0;
   http_method = HttpMethod::none;
-  grpc_content = timeout_malformed = headers_done = complete = dispatched = remote_closed = false;
+  grpc_content = posted = timeout_malformed = headers_done = complete = dispatched = remote_closed =
+      false;
   header_fields = 0;
   header_bytes = 0;
   path.clear();

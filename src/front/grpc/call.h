@@ -54,6 +54,8 @@ struct Call {
   // Request.
   HttpMethod http_method = HttpMethod::none;
   bool grpc_content = false;
+  bool posted = false;  // its message comes and its answer goes as JSON (gateway.h)
+  size_t route = 0;     // of a posted one
   bool timeout_malformed = false;
   bool headers_done = false;
   bool complete = false;       // unary: the message is here, the rest is ignored
@@ -64,7 +66,7 @@ struct Call {
   std::string path;
   std::string content_type;  // kept only when it is not gRPC's
   Metadata metadata;
-  std::string inbound;  // frames as received: 5 bytes of prefix, then the message
+  std::string inbound;  // frames as received: 5 bytes of prefix, then the message; JSON at first
 
   // Response: `outbound`, then `tail`.
   bool submitted = false;  // HTTP/2 knows of the response

@@ -1,8 +1,10 @@
 #include "front/grpc/http1_session.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/check.h"
+#include "front/grpc/http1_body.h"
 #include "front/grpc/limits.h"
 
 namespace quorate::front::grpc {
@@ -14,18 +16,30 @@ std::string_view reason_phrase(int http_status) {
       return "OK";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
     case 404:
       return "Not Found";
     case 405:
       return "Method Not Allowed";
+    case 409:
+      return "Conflict";
     case 413:
       return "Content Too Large";
+    case 429:
+      return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
+    case 499:
+      return "Client Closed Request";
     case 501:
       return "Not Implemented";
     case 503:
       return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
     default:
       return "Internal Server Error";
   }
@@ -48,6 +62,11 @@ struct RequestHead {
   HttpMethod method = HttpMethod::none;
   std::string_view target;
   bool keep_alive = true;
+  bool continues = false;  // waits for "100 Continue" before it sends its body
+  bool chunked = false;
+  bool has_length = false;
+  size_t length = 0;  // of the body
+  std::string_view authorization;
   int error = 0;  // the HTTP status to refuse it with
 };
 
@@ -79,9 +98,35 @@ void parse_request_line(std::string_view line, RequestHead& head) {
     head.method = HttpMethod::get;
   } else if (method == "HEAD") {
     head.method = HttpMethod::head;
+  } else if (method == "POST") {
+    head.method = HttpMethod::post;
   } else {
     head.method = HttpMethod::other;
     head.error = 405;
+  }
+}
+
+void parse_length(std::string_view value, RequestHead& head) {
+  size_t length = 0;
+  const char* end = value.data() + value.size();
+  const auto parsed = std::from_chars(value.data(), end, length);
+  const bool number = !value.empty() && parsed.ec == std::errc() && parsed.ptr == end;
+  // Two lengths that differ are how one request is hidden in another.
+  if (!number || (head.has_length && head.length != length)) {
+    head.error = 400;
+    return;
+  }
+  head.has_length = true;
+  head.length = length;
+}
+
+// The line between requests must be beyond doubt (RFC 9112, section 6.3).
+void check_body(RequestHead& head) {
+  if (head.error != 0) return;
+  if (head.chunked && head.has_length) {
+    head.error = 400;
+  } else if (head.method != HttpMethod::post && (head.chunked || head.length > 0)) {
+    head.error = 413;  // no page takes a body
   }
 }
 
@@ -98,9 +143,17 @@ void parse_field(std::string_view line, RequestHead& head) {
     if (equal_ignoring_case(value, "close")) head.keep_alive = false;
     if (equal_ignoring_case(value, "keep-alive")) head.keep_alive = true;
   } else if (equal_ignoring_case(name, "transfer-encoding")) {
-    head.error = 501;
-  } else if (equal_ignoring_case(name, "content-length") && value != "0") {
-    head.error = 413;  // no page here takes a body
+    if (head.chunked || !equal_ignoring_case(value, "chunked")) {
+      head.error = 501;
+    } else {
+      head.chunked = true;
+    }
+  } else if (equal_ignoring_case(name, "content-length")) {
+    parse_length(value, head);
+  } else if (equal_ignoring_case(name, "expect")) {
+    head.continues = equal_ignoring_case(value, "100-continue");
+  } else if (equal_ignoring_case(name, "authorization")) {
+    head.authorization = value;
   }
 }
 
@@ -116,6 +169,7 @@ RequestHead parse_head(std::string_view text) {
     parse_field(text.substr(0, end), head);
     if (++fields > kHeaderFieldsMax) head.error = 431;
   }
+  check_body(head);
   return head;
 }
 
@@ -150,6 +204,10 @@ class Http1Session final : public Session {
 
  private:
   void run();
+  bool run_head();
+  bool run_body();
+  void start_post(const RequestHead& head);
+  void end_post();
   void start_request(const RequestHead& head);
   void refuse(int http_status);
   void write_head(int http_status, std::string_view type, size_t size);
@@ -160,6 +218,9 @@ class Http1Session final : public Session {
   std::string input_;
   std::string output_;
   Time deadline_;
+  Http1Body body_;        // of the request that is being read
+  CallId posted_;         // which is this call
+  bool last_ = false;     // the connection closes behind it
   bool busy_ = false;     // a request waits for its answer
   bool closing_ = false;  // no further request
   bool running_ = false;
@@ -169,25 +230,82 @@ void Http1Session::run() {
   if (running_) return;
   running_ = true;
   while (!busy_ && !closing_ && !input_.empty()) {
-    const size_t end = input_.find("\r\n\r\n");
-    if (end == std::string::npos) {
-      if (input_.size() > kRequestHeadBytesMax) refuse(431);
-      break;
-    }
-    if (end > kRequestHeadBytesMax) {
-      refuse(431);
-      break;
-    }
-    const std::string text = input_.substr(0, end);
-    input_.erase(0, end + 4);
-    const RequestHead head = parse_head(text);
-    if (head.error != 0) {
-      refuse(head.error);
-    } else {
-      start_request(head);
-    }
+    if (!(body_.open() ? run_body() : run_head())) break;
   }
   running_ = false;
+}
+
+// False: more input is needed.
+bool Http1Session::run_head() {
+  const size_t end = input_.find("\r\n\r\n");
+  if (std::min(end, input_.size()) > kRequestHeadBytesMax) {
+    refuse(431);
+    return false;
+  }
+  if (end == std::string::npos) return false;
+  const std::string text = input_.substr(0, end);
+  input_.erase(0, end + 4);
+  const RequestHead head = parse_head(text);
+  if (head.error != 0) {
+    refuse(head.error);
+  } else if (head.method == HttpMethod::post) {
+    start_post(head);
+  } else {
+    start_request(head);
+  }
+  return true;
+}
+
+void Http1Session::start_post(const RequestHead& head) {
+  if (head.length > server_.posted_bytes_max()) return refuse(413);
+  Call& call = server_.calls().acquire(connection_);
+  connection_.adopt(call);
+  call.http_method = head.method;
+  call.path = head.target;
+  call.metadata.token = head.authorization;
+  if (!server_.on_post(call)) {
+    server_.forget_call(call);
+    return refuse(head.target.starts_with("/v3/") ? 404 : 405);
+  }
+  posted_ = call.id;
+  last_ = !head.keep_alive;
+  expect(kRequestDeadline);
+  if (head.chunked) {
+    body_.expect_chunks();
+  } else {
+    body_.expect_length(head.length);
+  }
+  if (body_.done()) {
+    end_post();
+  } else if (head.continues && input_.empty()) {
+    output_ += "HTTP/1.1 100 Continue\r\n\r\n";
+  }
+}
+
+// False: more input is needed.
+bool Http1Session::run_body() {
+  std::string part;
+  const size_t taken = body_.take(input_, part);
+  input_.erase(0, taken);
+  if (Call* call = server_.calls().find(posted_); call != nullptr && !part.empty()) {
+    server_.on_data(*call, part);  // which may answer it, see respond()
+  }
+  if (body_.malformed()) {
+    body_.close();
+    if (Call* call = server_.calls().find(posted_); call != nullptr) server_.forget_call(*call);
+    refuse(400);
+    return false;
+  }
+  if (!body_.done()) return taken > 0;
+  end_post();
+  return true;
+}
+
+void Http1Session::end_post() {
+  body_.close();
+  busy_ = true;
+  if (last_) closing_ = true;
+  if (Call* call = server_.calls().find(posted_); call != nullptr) server_.on_half_close(*call);
 }
 
 void Http1Session::start_request(const RequestHead& head) {
@@ -223,6 +341,11 @@ void Http1Session::refuse(int http_status) {
 void Http1Session::respond(Call& call) {
   if (!call.finished || call.submitted) return;
   call.submitted = true;
+  if (body_.open()) {  // answered before its end: what still comes is not a request
+    body_.close();
+    closing_ = true;
+    input_.clear();
+  }
   const size_t size = call.unsent();
   write_head(call.http_status, call.page_type, size);
   std::string body;

@@ -1,7 +1,8 @@
-// front/grpc/http1_session.h: HTTP/1.1 for the few pages that probes and Prometheus ask for.
+// front/grpc/http1_session.h: HTTP/1.1 for pages that probes and Prometheus ask for, and for
+// posted JSON.
 //
-// GET and HEAD without bodies, kept-alive and pipelined requests, one at a time. Everything else
-// is answered with its proper status and the connection closed.
+// GET and HEAD without bodies, POST with a length or in chunks; kept-alive and pipelined requests,
+// one at a time. Everything else is answered with its proper status and the connection closed.
 #pragma once
 
 #include <memory>

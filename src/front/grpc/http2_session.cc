@@ -52,27 +52,6 @@ bool is_grpc(std::string_view content_type) {
   return content_type[kType.size()] == '+' || content_type[kType.size()] == ';';
 }
 
-std::string_view status_text(int http_status) {
-  switch (http_status) {
-    case 200:
-      return "200";
-    case 400:
-      return "400";
-    case 404:
-      return "404";
-    case 405:
-      return "405";
-    case 415:
-      return "415";
-    case 431:
-      return "431";
-    case 503:
-      return "503";
-    default:
-      return "500";
-  }
-}
-
 class Http2Session final : public Session {
  public:
   explicit Http2Session(Connection& connection);
@@ -287,7 +266,8 @@ void Http2Session::on_request(Call& call, bool ends) {
       server_.on_page(call);
       return;
     }
-    server_.on_headers(call);
+    const bool post = !call.grpc_content && call.http_method == HttpMethod::post;
+    if (!post || !server_.on_post(call)) server_.on_headers(call);
   }
   if (ends) server_.on_half_close(call);
 }
@@ -348,7 +328,8 @@ void Http2Session::respond(Call& call) {
 
 void Http2Session::submit_trailers_only(Call& call) {
   const std::string text = percent_encode(call.status.text);
-  std::array<nghttp2_nv, 5> headers = {header(":status", status_text(call.http_status)),
+  const std::string http_status = std::to_string(call.http_status);
+  std::array<nghttp2_nv, 5> headers = {header(":status", http_status, false),
                                        header("content-type", "application/grpc"),
                                        header("grpc-status", code_number(call.status.code))};
   size_t count = 3;
@@ -361,7 +342,8 @@ void Http2Session::submit_trailers_only(Call& call) {
 
 void Http2Session::submit_page(Call& call) {
   const std::string size = std::to_string(call.unsent());
-  const std::array<nghttp2_nv, 3> headers = {header(":status", status_text(call.http_status)),
+  const std::string http_status = std::to_string(call.http_status);
+  const std::array<nghttp2_nv, 3> headers = {header(":status", http_status, false),
                                              header("content-type", call.page_type, false),
                                              header("content-length", size, false)};
   if (call.http_method == HttpMethod::head) {

@@ -48,6 +48,10 @@ inline constexpr Duration kKeptAliveDeadline = std::chrono::seconds(120);
 // Between two looks at connections for passed deadlines.
 inline constexpr Duration kSweepInterval = std::chrono::seconds(1);
 inline constexpr size_t kRequestHeadBytesMax = size_t{16} << 10U;
+// A posted JSON body: base64 makes bytes a third longer, names and white space take the rest.
+inline constexpr size_t kPostedBytesPerMessageByte = 2;
+// A size in hexadecimal, and extensions that nobody sends.
+inline constexpr size_t kChunkLineBytesMax = 256;
 // Buffers of a finished call are kept for the next one unless they grew beyond this.
 inline constexpr size_t kKeptBufferBytesMax = size_t{16} << 10U;
 // A body from this size on is shared with its owner; copying a smaller one is cheaper.

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "front/grpc/connection.h"
+#include "front/grpc/gateway.h"
 #include "front/grpc/limits.h"
 #include "front/grpc/listener.h"
 
@@ -185,6 +186,7 @@ void Server::send(CallId id, std::string_view head, const Bytes& body) {
   }
   Connection& connection = *call->connection;
   connection.count_unsent(call->unsent() - before);
+  if (call->posted) return;  // a page leaves whole, at the end
   connection.session()->respond(*call);
   mark_dirty(connection);
 }
@@ -201,6 +203,7 @@ void Server::finish_call(Call& call, Status status) {
     auto& handled = const_cast<Method*>(call.method)->handled;
     ++handled.at(static_cast<size_t>(call.status.code));
   }
+  if (call.posted) render_posted(call);
   Connection& connection = *call.connection;
   connection.session()->respond(call);  // HTTP/1.1 lets go of the call in here
   mark_dirty(connection);
@@ -305,6 +308,7 @@ Status Server::check_frame(const Call& call, const MessageFrame& frame) const {
 
 void Server::on_data(Call& call, std::string_view data) {
   if (call.finished || call.complete || call.method == nullptr) return;
+  if (call.posted) return on_posted_data(call, data);
   Connection& connection = *call.connection;
   if (connection.unfinished() + data.size() > kUnfinishedBytesMax) {
     finish_call(call,
@@ -359,7 +363,9 @@ void Server::on_stream_data(Call& call, std::string_view) {
 void Server::on_half_close(Call& call) {
   call.remote_closed = true;
   if (call.finished || call.method == nullptr) return;
-  if (call.method->stream != nullptr) {
+  if (call.posted) {
+    if (!call.complete) on_posted_end(call);
+  } else if (call.method->stream != nullptr) {
     call.method->stream->on_half_close(call.id);
   } else if (!call.complete) {
     finish_call(call, {Code::internal, "the request ended before its message was complete"});
@@ -374,7 +380,10 @@ void Server::on_page(Call& call) {
   PageRequest request;
   request.path = std::string_view(path).substr(0, mark);
   if (mark != std::string::npos) request.query = std::string_view(path).substr(mark + 1);
-  if (options_.pages) {
+  if (size_t route = 0; posted_method(request.path, route) != nullptr) {
+    answer_page(call.id, 501, "application/json",
+                options_.gateway->write_error({Code::unimplemented, "Method Not Allowed"}));
+  } else if (options_.pages) {
     options_.pages(call.id, request);
   } else {
     answer_page(call.id, 404, "text/plain; charset=utf-8", "404 page not found\n");

@@ -23,6 +23,7 @@
 namespace quorate::front::grpc {
 
 class Connection;
+class Gateway;
 class Listener;
 
 // Views are valid during the call of the handler; for unary calls Server::message() gives the
@@ -63,7 +64,8 @@ struct ServerMetrics {
 
 struct ServerOptions {
   size_t message_bytes_max = size_t{2} << 20U;
-  PageHandler pages;  // GET and HEAD that are not gRPC
+  PageHandler pages;                 // GET and HEAD that are not gRPC
+  const Gateway* gateway = nullptr;  // POST that is not gRPC; outlives the server
 };
 
 class Server {
@@ -113,6 +115,9 @@ class Server {
   void on_headers(Call& call);          // all of a gRPC call's headers have arrived
   void on_data(Call& call, std::string_view data);
   void on_half_close(Call& call);
+  // The headers of a POST that is not gRPC. False: the gateway has no such path; nothing is done.
+  bool on_post(Call& call);
+  size_t posted_bytes_max() const;
   void dispatch(Call& call);  // a unary call whose message is complete
   void on_page(Call& call);
   void forget_call(Call& call);  // the transport is done with it
@@ -127,6 +132,10 @@ class Server {
   void finish_call(Call& call, Status status);
   Status check_frame(const Call& call, const MessageFrame& frame) const;
   void on_stream_data(Call& call, std::string_view data);
+  const Method* posted_method(std::string_view path, size_t& route) const;
+  void on_posted_data(Call& call, std::string_view data);
+  void on_posted_end(Call& call);
+  void render_posted(Call& call);
 
   world::Executor& executor_;
   world::Poller& poller_;
