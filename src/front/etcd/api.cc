@@ -186,6 +186,16 @@ void Api::answer(CallId call, int64_t revision, const Bytes& body) {
   server_.answer(call, scratch_, body);
 }
 
+std::optional<ApiError> Api::failure(CallId call, const node::Outcome& outcome) const {
+  if (const auto* applied = std::get_if<node::Applied>(&outcome)) {
+    return error_of_reply(applied->reply.code);
+  }
+  if (const auto* refused = std::get_if<node::RefusedOutcome>(&outcome)) {
+    return refusal(call, refused->why);
+  }
+  return timed_out(call);
+}
+
 ApiError Api::timed_out(CallId call) const {
   const grpc::Call* found = server_.find(call);
   if (found == nullptr) return ApiError::timed_out;

@@ -70,6 +70,8 @@ class Api {
   void answer(grpc::CallId call, int64_t revision, const Bytes& body);
 
   Time deadline(grpc::CallId call) const;
+  // What a client is told of an outcome; nullopt: the command was applied and did what it says.
+  std::optional<ApiError> failure(grpc::CallId call, const node::Outcome& outcome) const;
   ApiError refusal(grpc::CallId call, node::RefusedWhy why) const;
   int64_t revision() const;
   // Null for machines which are not the etcd one (tests).

@@ -37,6 +37,21 @@ constexpr RarerError kRarerErrors[] = {
      "etcdserver: rpc not supported for learner"},
     {ApiError::watch_unread, Code::resource_exhausted,
      "this watch stream asks on while its answers are not read; read them, and open another one"},
+    {ApiError::lease_exists, Code::failed_precondition, "etcdserver: lease already exists"},
+    {ApiError::lease_too_long, Code::out_of_range, "etcdserver: too large lease TTL"},
+    {ApiError::unknown_health_service, Code::not_found, "unknown service"},
+    {ApiError::key_not_found, Code::invalid_argument, "etcdserver: key not found"},
+    {ApiError::value_provided, Code::invalid_argument, "etcdserver: value is provided"},
+    {ApiError::lease_provided, Code::invalid_argument, "etcdserver: lease is provided"},
+    {ApiError::invalid_client_version, Code::invalid_argument,
+     "etcdserver: invalid client api version"},
+    {ApiError::invalid_sort_option, Code::invalid_argument, "etcdserver: invalid sort option"},
+    {ApiError::stopped, Code::unavailable, "etcdserver: server stopped"},
+    {ApiError::lock_session_expired, Code::unknown, "mutex: session is expired"},
+    {ApiError::election_session_expired, Code::unknown, "election: session is expired"},
+    {ApiError::missing_leader, Code::invalid_argument, "\"leader\" field must be provided"},
+    {ApiError::election_no_leader, Code::unknown, "election: no leader"},
+    {ApiError::election_not_leader, Code::unknown, "election: not leader"},
 };
 
 grpc::Status rarer_status(ApiError error) {
@@ -52,20 +67,10 @@ grpc::Status status_of(ApiError error) {
   switch (error) {
     case ApiError::empty_key:
       return {Code::invalid_argument, "etcdserver: key is not provided"};
-    case ApiError::key_not_found:
-      return {Code::invalid_argument, "etcdserver: key not found"};
-    case ApiError::value_provided:
-      return {Code::invalid_argument, "etcdserver: value is provided"};
-    case ApiError::lease_provided:
-      return {Code::invalid_argument, "etcdserver: lease is provided"};
     case ApiError::too_many_operations:
       return {Code::invalid_argument, "etcdserver: too many operations in txn request"};
     case ApiError::duplicate_key:
       return {Code::invalid_argument, "etcdserver: duplicate key given in txn request"};
-    case ApiError::invalid_client_version:
-      return {Code::invalid_argument, "etcdserver: invalid client api version"};
-    case ApiError::invalid_sort_option:
-      return {Code::invalid_argument, "etcdserver: invalid sort option"};
     case ApiError::request_too_large:
       return {Code::invalid_argument, "etcdserver: request is too large"};
     case ApiError::compacted:
@@ -79,16 +84,10 @@ grpc::Status status_of(ApiError error) {
       return {Code::unknown, "etcdserver: too many requests"};
     case ApiError::lease_not_found:
       return {Code::not_found, "etcdserver: requested lease not found"};
-    case ApiError::lease_exists:
-      return {Code::failed_precondition, "etcdserver: lease already exists"};
-    case ApiError::lease_too_long:
-      return {Code::out_of_range, "etcdserver: too large lease TTL"};
     case ApiError::no_leader:
       return {Code::unavailable, "etcdserver: no leader"};
     case ApiError::leader_changed:
       return {Code::unavailable, "etcdserver: leader changed"};
-    case ApiError::stopped:
-      return {Code::unavailable, "etcdserver: server stopped"};
     case ApiError::timed_out:
       return {Code::unavailable, "etcdserver: request timed out"};
     case ApiError::timed_out_leader_failed:
@@ -98,8 +97,6 @@ grpc::Status status_of(ApiError error) {
       return {Code::deadline_exceeded, "context deadline exceeded"};
     case ApiError::malformed_request:
       return {Code::internal, "grpc: error unmarshalling request: the message is malformed"};
-    case ApiError::unknown_health_service:
-      return {Code::not_found, "unknown service"};
     case ApiError::bad_member_urls:
     case ApiError::member_exists:
     case ApiError::peer_urls_exist:
@@ -113,7 +110,21 @@ grpc::Status status_of(ApiError error) {
     case ApiError::bad_transferee:
     case ApiError::transfer_timed_out:
     case ApiError::not_for_learner:
+    case ApiError::lease_exists:
+    case ApiError::lease_too_long:
+    case ApiError::unknown_health_service:
+    case ApiError::key_not_found:
+    case ApiError::value_provided:
+    case ApiError::lease_provided:
+    case ApiError::invalid_client_version:
+    case ApiError::invalid_sort_option:
+    case ApiError::stopped:
     case ApiError::watch_unread:
+    case ApiError::lock_session_expired:
+    case ApiError::election_session_expired:
+    case ApiError::missing_leader:
+    case ApiError::election_no_leader:
+    case ApiError::election_not_leader:
       return rarer_status(error);
   }
   CHECK(false, "every error has a status");

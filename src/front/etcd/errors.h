@@ -46,7 +46,12 @@ enum class ApiError : uint8_t {
   bad_transferee,
   transfer_timed_out,
   not_for_learner,
-  watch_unread
+  watch_unread,
+  lock_session_expired,
+  election_session_expired,
+  missing_leader,
+  election_no_leader,
+  election_not_leader
 };
 
 grpc::Status status_of(ApiError error);

@@ -49,7 +49,10 @@ class FakeService : public node::Service {
       held.push_back(std::move(done));
       return;
     }
-    executor_.post([this, done = std::move(done)]() mutable { done(outcome()); });
+    executor_.post([this, command = commands.back(), done = std::move(done)]() mutable {
+      if (!apply || refusal || unknown) return done(outcome());
+      done(node::Applied{Index{42}, apply(command)});
+    });
   }
   void change_members(const node::MemberChange& change, Time deadline,
                       node::OutcomeCallback done) override {
@@ -74,6 +77,7 @@ class FakeService : public node::Service {
   void query(const Bytes& request, machine::Reply& reply) const override {
     queries.push_back(request);
     reply = query_reply;
+    if (apply && real_machine != nullptr) real_machine->query(request, reply);
   }
   const machine::StateMachine& machine() const override {
     return real_machine != nullptr ? *real_machine : machine_;
@@ -104,6 +108,7 @@ class FakeService : public node::Service {
       {NodeId{0x33}, {"http://10.0.0.2:2380"}, "n2", true, false, std::nullopt}};
   std::vector<node::MemberChange> changes;
   const machine::StateMachine* real_machine = nullptr;  // in place of the fake one
+  std::function<machine::Reply(const Bytes&)> apply;    // commands, and then queries, for real
   std::vector<NodeId> transfers;
   bool transfer_works = true;
   bool learner = false;

@@ -14,6 +14,7 @@ namespace quorate::front::etcd {
 class LeaseService : private grpc::StreamHandler {
  public:
   explicit LeaseService(Api& api);
+  int64_t choose_id();  // of a lease about to be granted; no other member chooses the same
 
  private:
   struct Stream {
@@ -26,7 +27,6 @@ class LeaseService : private grpc::StreamHandler {
   void on_time_to_live(grpc::CallId call, std::string_view message);
   void on_leases(grpc::CallId call);
   void answer_time_to_live(grpc::CallId call, const node::LeaseLife& life);
-  int64_t choose_id();
 
   // LeaseKeepAlive.
   void on_message(grpc::CallId call, std::string_view message) override;

@@ -7,8 +7,10 @@
 #include "front/etcd/json_gateway.h"
 #include "front/etcd/kv_service.h"
 #include "front/etcd/lease_service.h"
+#include "front/etcd/lock_service.h"
 #include "front/etcd/maintenance_service.h"
 #include "front/etcd/pages.h"
+#include "front/etcd/waiting_line.h"
 #include "front/etcd/watch_service.h"
 #include "front/grpc/server.h"
 
@@ -54,8 +56,13 @@ class Server final : public EtcdServer {
         hash_(api_),
         health_(api_),
         watch_(api_),
+        line_(api_, lease_),
+        lock_(api_, line_),
         pages_(api_, watch_) {
-    turn_end_.set([this] { watch_.on_turn_end(); });
+    turn_end_.set([this] {
+      watch_.on_turn_end();
+      line_.on_turn_end();
+    });
     executor.post([this, tether = api_.tether()] {
       if (tether.get() != nullptr) cluster_.publish();
     });
@@ -63,6 +70,7 @@ class Server final : public EtcdServer {
 
   ~Server() override {
     turn_end_.set([] {});
+    line_.stop();
     server_.close_all();
   }
   Server(const Server&) = delete;
@@ -72,6 +80,7 @@ class Server final : public EtcdServer {
   void drain() override {
     health_.on_draining();
     watch_.on_draining();
+    line_.on_draining();
     server_.drain();
   }
 
@@ -87,6 +96,8 @@ class Server final : public EtcdServer {
   HashService hash_;
   HealthService health_;
   WatchService watch_;
+  WaitingLine line_;
+  LockService lock_;
   Pages pages_;
 };
 

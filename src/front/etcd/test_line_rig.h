@@ -1,0 +1,158 @@
+// front/etcd/test_line_rig.h: for tests: the whole front on a socket over a real machine in
+// memory, which applies at once what is proposed; and callers who wait.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+#include "front/etcd/fake_service.h"
+#include "front/etcd/server.h"
+#include "front/etcd/wire.h"
+#include "front/grpc/test_client.h"
+#include "machine/etcd/lease_messages.h"
+#include "machine/etcd/machine_fixture.h"
+#include "world/real/event_loop.h"
+
+namespace quorate::front::etcd {
+
+class LineRig {
+ public:
+  LineRig() : loop_(world::make_event_loop()), service_(*loop_) {
+    EtcdOptions options;
+    options.version = "3.6.4";
+    service_.real_machine = &state_->machine();
+    service_.apply = [this](const Bytes& command) {
+      machine::Reply reply;
+      auto& machine = state_->machine();
+      machine.apply_command(machine.applied().next(), 1, command, &reply);
+      state_->commit();
+      return reply;
+    };
+    server_ = make_etcd_server(*loop_, *loop_, service_, options);
+    port_ = *server_->listen("127.0.0.1:0");
+    thread_ = std::thread([this] { loop_->run(); });
+  }
+  ~LineRig() {
+    loop_->stop();
+    thread_.join();
+    server_.reset();
+  }
+  LineRig(const LineRig&) = delete;
+  LineRig& operator=(const LineRig&) = delete;
+
+  void on_loop(const std::function<void()>& task) {
+    std::promise<void> done;
+    loop_->post([&] {
+      task();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void apply(const std::function<void(machine::etcd::MachineFixture&)>& task) {
+    on_loop([&] {
+      task(*state_);
+      state_->commit();
+    });
+  }
+  void grant(int64_t id) {
+    machine::etcd::LeaseGrantRequest request;
+    request.id = id;
+    request.ttl = 60;
+    apply([&](auto& state) {
+      const auto wire = machine::etcd::MachineFixture::wire(request);
+      EXPECT_EQ(state.apply(machine::etcd::CommandKind::lease_grant, wire).code, 0);
+    });
+  }
+  void revoke(int64_t id) {
+    apply([&](auto& state) {
+      const auto wire =
+          machine::etcd::MachineFixture::wire(machine::etcd::LeaseRevokeRequest{id, 0});
+      EXPECT_EQ(state.apply(machine::etcd::CommandKind::lease_revoke, wire).code, 0);
+    });
+  }
+  bool holds(const std::string& key) {
+    bool found = false;
+    on_loop([&] {
+      std::string scratch;
+      const auto& machine = state_->machine();
+      found = machine.record_at(key, machine.revisions().current, scratch).has_value();
+    });
+    return found;
+  }
+  // Whether it comes to that within ten seconds.
+  static bool comes(const std::function<bool()>& condition) {
+    for (int round = 0; round < 1000; ++round) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return condition();
+  }
+  uint64_t keys() {
+    uint64_t count = 0;
+    on_loop([&] { count = state_->machine().key_count(); });
+    return count;
+  }
+  uint64_t leases() {
+    uint64_t count = 0;
+    on_loop([&] { count = state_->machine().lease_count(); });
+    return count;
+  }
+  void replace_state(std::unique_ptr<machine::etcd::MachineFixture> state) {
+    on_loop([&] {
+      service_.real_machine = &state->machine();
+      std::swap(state_, state);
+    });
+  }
+  FakeService& service() { return service_; }
+  EtcdServer& server() { return *server_; }
+  uint16_t port() const { return port_; }
+
+ private:
+  std::unique_ptr<machine::etcd::MachineFixture> state_ =
+      std::make_unique<machine::etcd::MachineFixture>();
+  std::unique_ptr<world::EventLoop> loop_;
+  FakeService service_;
+  std::unique_ptr<EtcdServer> server_;
+  uint16_t port_ = 0;
+  std::thread thread_;
+};
+
+// One call that may last.
+class Caller {
+ public:
+  Caller(uint16_t port, std::string_view path, std::string_view message, grpc::Headers more = {})
+      : client_(port) {
+    stream_ = client_.start(grpc::TestClient::grpc_headers(path, std::move(more)),
+                            grpc::TestClient::frame(message));
+    client_.flush();
+  }
+  bool waits() {
+    client_.pump(std::chrono::milliseconds(100));
+    return !client_.answer(stream_).ended;
+  }
+  grpc::TestAnswer& answer() { return client_.wait(stream_); }
+  void leave() {
+    client_.reset(stream_, 8);  // CANCEL
+    client_.flush();
+  }
+  int64_t revision() {  // of the answer's header
+    const std::string message = answer().first_message();
+    machine::etcd::ResponseHeader header;
+    const auto field = read_field(message, 1);
+    EXPECT_TRUE(field && machine::etcd::merge(field->text, header));
+    return header.revision;
+  }
+  std::string text(uint32_t number) {
+    const std::string message = answer().first_message();
+    const auto field = read_field(message, number);
+    return field ? std::string(field->text) : "malformed";
+  }
+
+ private:
+  grpc::TestClient client_;
+  int32_t stream_ = 0;
+};
+
+}  // namespace quorate::front::etcd
