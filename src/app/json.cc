@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/output.h"
+#include "base/base64.h"
 
 namespace quorate::app {
 namespace {
@@ -14,7 +15,9 @@ void put_bytes(Json& object, const std::string& name, std::string_view bytes) {
   if (is_utf8(bytes)) {
     object[name] = bytes;
   } else {
-    object[name + "_base64"] = base64(bytes);
+    std::string text;
+    append_base64(bytes, text);
+    object[name + "_base64"] = std::move(text);
   }
 }
 

@@ -79,24 +79,6 @@ std::string printable(std::string_view bytes) {
   return out;
 }
 
-std::string base64(std::string_view bytes) {
-  static constexpr char kLetters[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t at = 0; at < bytes.size(); at += 3) {
-    uint32_t group = 0;
-    for (size_t offset = 0; offset < 3; ++offset) {
-      group <<= 8U;
-      if (at + offset < bytes.size()) group |= static_cast<unsigned char>(bytes[at + offset]);
-    }
-    for (unsigned place = 0; place < 4; ++place) {
-      const bool padding = at + place > bytes.size();
-      out.push_back(padding ? '=' : kLetters[(group >> (18 - 6 * place)) & 63U]);
-    }
-  }
-  return out;
-}
-
 std::string hex(uint64_t number) {
   char digits[20];
   std::snprintf(digits, sizeof(digits), "%lx", static_cast<unsigned long>(number));

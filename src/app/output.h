@@ -20,7 +20,6 @@ class Table {
 // Printable UTF-8 as it is; control characters and broken UTF-8 as \xNN.
 std::string printable(std::string_view bytes);
 bool is_utf8(std::string_view bytes);
-std::string base64(std::string_view bytes);
 std::string hex(uint64_t number);
 
 // Writes `reason` to stderr after the program's name.

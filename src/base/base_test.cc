@@ -3,6 +3,7 @@
 #include <deque>
 #include <string>
 
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/codec.h"
 #include "base/crc32c.h"
@@ -125,6 +126,30 @@ TEST(Ring, DoesWhatADequeDoes) {
     ASSERT_EQ(ring.size(), expected.size());
     size_t place = 0;
     for (const std::string& element : ring) ASSERT_EQ(element, expected[place++]);
+  }
+}
+
+TEST(Base64, known_texts) {
+  const auto base64 = [](std::string_view bytes) {
+    std::string text;
+    append_base64(bytes, text);
+    return text;
+  };
+  EXPECT_EQ(base64("a"), "YQ==");
+  EXPECT_EQ(base64("ab"), "YWI=");
+  EXPECT_EQ(base64("abc"), "YWJj");
+}
+
+TEST(Base64, all_lengths_come_back) {
+  std::string bytes;
+  for (int length = 0; length < 300; ++length) {
+    std::string text;
+    append_base64(bytes, text);
+    EXPECT_EQ(text.size() % 4, 0U);
+    std::string back;
+    EXPECT_TRUE(decode_base64(text, back));
+    EXPECT_EQ(back, bytes);
+    bytes.push_back(static_cast<char>(length * 7));
   }
 }
 

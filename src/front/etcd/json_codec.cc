@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "front/etcd/base64.h"
+#include "base/base64.h"
 #include "front/etcd/wire.h"
 
 namespace quorate::front::etcd {

@@ -6,7 +6,6 @@
 #include <random>
 
 #include "etcd.pb.h"
-#include "front/etcd/base64.h"
 
 namespace quorate::front::etcd {
 namespace {
@@ -256,19 +255,6 @@ TEST(JsonCodec, damaged_bodies_are_refused_or_read_but_never_harm) {
     message_to_json(MessageId::txn_response, json);  // bytes which are no protobuf at all
   }
   EXPECT_GT(refused, 1000U);
-}
-
-TEST(Base64, all_lengths_come_back) {
-  std::string bytes;
-  for (int length = 0; length < 300; ++length) {
-    std::string text;
-    append_base64(bytes, text);
-    EXPECT_EQ(text.size() % 4, 0U);
-    std::string back;
-    EXPECT_TRUE(decode_base64(text, back));
-    EXPECT_EQ(back, bytes);
-    bytes.push_back(static_cast<char>(length * 7));
-  }
 }
 
 }  // namespace

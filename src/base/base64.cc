@@ -1,8 +1,8 @@
-#include "front/etcd/base64.h"
+#include "base/base64.h"
 
 #include <cstdint>
 
-namespace quorate::front::etcd {
+namespace quorate {
 namespace {
 
 constexpr std::string_view kAlphabet =
@@ -59,4 +59,4 @@ bool decode_base64(std::string_view text, std::string& out) {
   return true;
 }
 
-}  // namespace quorate::front::etcd
+}  // namespace quorate
