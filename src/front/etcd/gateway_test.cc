@@ -1,14 +1,13 @@
 // JSON in front of the gRPC methods, over loopback sockets: HTTP/1.1 and HTTP/2, a fake node.
 #include <gtest/gtest.h>
 
-#include <future>
 #include <thread>
 
 #include "etcd.pb.h"
 #include "front/etcd/fake_service.h"
 #include "front/etcd/server.h"
+#include "front/etcd/test_loop.h"
 #include "front/grpc/test_client.h"
-#include "world/real/event_loop.h"
 
 namespace quorate::front::etcd {
 namespace {
@@ -20,7 +19,7 @@ using grpc::TestSocket;
 
 class GatewayTest : public testing::Test {
  protected:
-  GatewayTest() : loop_(world::make_event_loop()), service_(*loop_) {
+  GatewayTest() : service_(*loop_) {
     EtcdOptions options;
     options.name = "n1";
     options.version = "3.7.1";
@@ -29,22 +28,14 @@ class GatewayTest : public testing::Test {
     auto port = server_->listen("127.0.0.1:0");
     EXPECT_TRUE(port) << port.error().text;
     port_ = *port;
-    thread_ = std::thread([this] { loop_->run(); });
+    loop_.start();
     on_loop([&] { service_.write_reply.revision = 12; });
   }
   ~GatewayTest() override {
-    loop_->stop();
-    thread_.join();
+    loop_.stop();
     server_.reset();
   }
-  void on_loop(std::function<void()> task) {
-    std::promise<void> done;
-    loop_->post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
+  void on_loop(const std::function<void()>& task) { loop_.run(task); }
   static std::string post_text(std::string_view path, std::string_view body) {
     return "POST " + std::string(path) +
            " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " +
@@ -65,11 +56,10 @@ class GatewayTest : public testing::Test {
     return raw(post_text(path, body));
   }
 
-  std::unique_ptr<world::EventLoop> loop_;
+  LoopThread loop_;
   FakeService service_;
   std::unique_ptr<EtcdServer> server_;
   uint16_t port_ = 0;
-  std::thread thread_;
 };
 
 constexpr std::string_view kPutAnswer =

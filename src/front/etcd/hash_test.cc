@@ -1,15 +1,13 @@
 // Hash and HashKV over a socket, with a node whose machine is a real one.
 #include <gtest/gtest.h>
 
-#include <thread>
-
 #include "etcd.pb.h"
 #include "front/etcd/fake_service.h"
 #include "front/etcd/server.h"
+#include "front/etcd/test_loop.h"
 #include "front/grpc/test_client.h"
 #include "machine/etcd/lease_messages.h"
 #include "machine/etcd/machine_fixture.h"
-#include "world/real/event_loop.h"
 
 namespace quorate::front::etcd {
 namespace {
@@ -31,7 +29,7 @@ class MachineService final : public FakeService {
 
 class HashTest : public testing::Test {
  protected:
-  HashTest() : loop_(world::make_event_loop()), service_(*loop_) {
+  HashTest() : service_(*loop_) {
     service_.fixture = &fixture_;
     EtcdOptions options;
     options.version = "3.7.1";
@@ -41,14 +39,11 @@ class HashTest : public testing::Test {
     port_ = *port;
   }
   ~HashTest() override {
-    if (thread_.joinable()) {
-      loop_->stop();
-      thread_.join();
-    }
+    loop_.stop();
     server_.reset();
   }
   void start() {  // from here on the fixture belongs to the loop
-    thread_ = std::thread([this] { loop_->run(); });
+    loop_.start();
     client_ = std::make_unique<TestClient>(port_);
   }
   template <class Response>
@@ -68,12 +63,11 @@ class HashTest : public testing::Test {
     return std::to_string(answer.grpc_status()) + " " + answer.grpc_message();
   }
 
-  std::unique_ptr<world::EventLoop> loop_;
+  LoopThread loop_;
   machine::etcd::MachineFixture fixture_;
   MachineService service_;
   std::unique_ptr<EtcdServer> server_;
   uint16_t port_ = 0;
-  std::thread thread_;
   std::unique_ptr<TestClient> client_;
 };
 

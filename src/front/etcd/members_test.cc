@@ -1,15 +1,12 @@
 // The membership calls over a socket, written and read by the protobuf library.
 #include <gtest/gtest.h>
 
-#include <future>
-#include <thread>
-
 #include "etcd.pb.h"
 #include "front/etcd/fake_service.h"
 #include "front/etcd/server.h"
+#include "front/etcd/test_loop.h"
 #include "front/grpc/test_client.h"
 #include "quorate.pb.h"
-#include "world/real/event_loop.h"
 
 namespace quorate::front::etcd {
 namespace {
@@ -24,7 +21,7 @@ constexpr uint64_t kNewId = 0x99;
 
 class MembersTest : public testing::Test {
  protected:
-  MembersTest() : loop_(world::make_event_loop()), service_(*loop_) {
+  MembersTest() : service_(*loop_) {
     EtcdOptions options;
     options.name = "n1";
     options.version = "3.7.1";
@@ -38,22 +35,14 @@ class MembersTest : public testing::Test {
     service_.members[0].connected_since = loop_->now();
     auto port = server_->listen("127.0.0.1:0");
     EXPECT_TRUE(port) << port.error().text;
-    thread_ = std::thread([this] { loop_->run(); });
+    loop_.start();
     client_ = std::make_unique<TestClient>(*port);
   }
   ~MembersTest() override {
-    loop_->stop();
-    thread_.join();
+    loop_.stop();
     server_.reset();
   }
-  void on_loop(std::function<void()> task) {
-    std::promise<void> done;
-    loop_->post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
+  void on_loop(const std::function<void()>& task) { loop_.run(task); }
   template <class Response>
   Response call(std::string_view path, const google::protobuf::Message& request) {
     const TestAnswer answer = client_->call(path, request.SerializeAsString());
@@ -77,10 +66,9 @@ class MembersTest : public testing::Test {
     return "/etcdserverpb.Cluster/" + std::string(method);
   }
 
-  std::unique_ptr<world::EventLoop> loop_;
+  LoopThread loop_;
   FakeService service_;
   std::unique_ptr<EtcdServer> server_;
-  std::thread thread_;
   std::unique_ptr<TestClient> client_;
   std::vector<std::string> hashed_;
   int64_t nanoseconds_ = 0;

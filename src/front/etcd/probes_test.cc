@@ -3,41 +3,30 @@
 
 #include <gtest/gtest.h>
 
-#include <future>
-#include <thread>
-
 #include "front/etcd/fake_service.h"
 #include "front/etcd/server.h"
+#include "front/etcd/test_loop.h"
 #include "front/grpc/test_client.h"
-#include "world/real/event_loop.h"
 
 namespace quorate::front::etcd {
 namespace {
 
 class ProbesTest : public testing::Test {
  protected:
-  ProbesTest() : loop_(world::make_event_loop()), service_(*loop_) {
+  ProbesTest() : service_(*loop_) {
     EtcdOptions options;
     options.version = "3.6.4";
     server_ = make_etcd_server(*loop_, *loop_, service_, options);
     auto port = server_->listen("127.0.0.1:0");
     EXPECT_TRUE(port) << port.error().text;
     port_ = *port;
-    thread_ = std::thread([this] { loop_->run(); });
+    loop_.start();
   }
   ~ProbesTest() override {
-    loop_->stop();
-    thread_.join();
+    loop_.stop();
     server_.reset();
   }
-  void on_loop(std::function<void()> task) {
-    std::promise<void> done;
-    loop_->post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
+  void on_loop(const std::function<void()>& task) { loop_.run(task); }
   // "status body".
   std::string get(const std::string& path) {
     grpc::TestSocket socket(port_);
@@ -49,11 +38,10 @@ class ProbesTest : public testing::Test {
     return answer.substr(9, 4) + answer.substr(body + 4);
   }
 
-  std::unique_ptr<world::EventLoop> loop_;
+  LoopThread loop_;
   FakeService service_;
   std::unique_ptr<EtcdServer> server_;
   uint16_t port_ = 0;
-  std::thread thread_;
 };
 
 constexpr std::string_view kAll =

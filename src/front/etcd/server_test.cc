@@ -4,17 +4,16 @@
 #include <gtest/gtest.h>
 #include <nghttp2/nghttp2.h>
 
-#include <future>
 #include <thread>
 
 #include "base/codec.h"
 #include "front/etcd/fake_service.h"
+#include "front/etcd/test_loop.h"
 #include "front/etcd/wire.h"
 #include "front/grpc/limits.h"
 #include "front/grpc/test_client.h"
 #include "machine/etcd/lease_messages.h"
 #include "machine/etcd/messages.h"
-#include "world/real/event_loop.h"
 
 namespace quorate::front::etcd {
 namespace {
@@ -53,7 +52,7 @@ std::string range_bytes(std::string_view key, bool serializable) {
 
 class EtcdServerTest : public testing::Test {
  protected:
-  EtcdServerTest() : loop_(world::make_event_loop()), service_(*loop_) {
+  EtcdServerTest() : service_(*loop_) {
     EtcdOptions options;
     options.name = "n1";
     options.advertise_client_urls = {"http://10.0.0.1:2379"};
@@ -63,32 +62,23 @@ class EtcdServerTest : public testing::Test {
     auto port = server_->listen("127.0.0.1:0");
     EXPECT_TRUE(port) << port.error().text;
     port_ = *port;
-    thread_ = std::thread([this] { loop_->run(); });
+    loop_.start();
   }
   ~EtcdServerTest() override {
-    loop_->stop();
-    thread_.join();
+    loop_.stop();
     server_.reset();
   }
-  void on_loop(std::function<void()> task) {
-    std::promise<void> done;
-    loop_->post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
+  void on_loop(const std::function<void()>& task) { loop_.run(task); }
   std::string page(const std::string& request) {
     TestSocket socket(port_);
     socket.send(request);
     return socket.receive_until("");
   }
 
-  std::unique_ptr<world::EventLoop> loop_;
+  LoopThread loop_;
   FakeService service_;
   std::unique_ptr<EtcdServer> server_;
   uint16_t port_ = 0;
-  std::thread thread_;
 };
 
 TEST_F(EtcdServerTest, put_goes_into_the_log_and_the_reply_gets_a_header) {

@@ -4,22 +4,21 @@
 
 #include <gtest/gtest.h>
 
-#include <future>
 #include <thread>
 
 #include "front/etcd/fake_service.h"
 #include "front/etcd/server.h"
+#include "front/etcd/test_loop.h"
 #include "front/etcd/wire.h"
 #include "front/grpc/test_client.h"
 #include "machine/etcd/lease_messages.h"
 #include "machine/etcd/machine_fixture.h"
-#include "world/real/event_loop.h"
 
 namespace quorate::front::etcd {
 
 class LineRig {
  public:
-  LineRig() : loop_(world::make_event_loop()), service_(*loop_) {
+  LineRig() : service_(*loop_) {
     EtcdOptions options;
     options.version = "3.6.4";
     service_.real_machine = &state_->machine();
@@ -32,24 +31,16 @@ class LineRig {
     };
     server_ = make_etcd_server(*loop_, *loop_, service_, options);
     port_ = *server_->listen("127.0.0.1:0");
-    thread_ = std::thread([this] { loop_->run(); });
+    loop_.start();
   }
   ~LineRig() {
-    loop_->stop();
-    thread_.join();
+    loop_.stop();
     server_.reset();
   }
   LineRig(const LineRig&) = delete;
   LineRig& operator=(const LineRig&) = delete;
 
-  void on_loop(const std::function<void()>& task) {
-    std::promise<void> done;
-    loop_->post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
+  void on_loop(const std::function<void()>& task) { loop_.run(task); }
   void apply(const std::function<void(machine::etcd::MachineFixture&)>& task) {
     on_loop([&] {
       task(*state_);
@@ -112,11 +103,10 @@ class LineRig {
  private:
   std::unique_ptr<machine::etcd::MachineFixture> state_ =
       std::make_unique<machine::etcd::MachineFixture>();
-  std::unique_ptr<world::EventLoop> loop_;
+  LoopThread loop_;
   FakeService service_;
   std::unique_ptr<EtcdServer> server_;
   uint16_t port_ = 0;
-  std::thread thread_;
 };
 
 // One call that may last.

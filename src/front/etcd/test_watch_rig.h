@@ -4,17 +4,15 @@
 
 #include <gtest/gtest.h>
 
-#include <future>
 #include <map>
-#include <thread>
 
 #include "etcd.pb.h"
 #include "front/etcd/fake_service.h"
+#include "front/etcd/test_loop.h"
 #include "front/etcd/watch_service.h"
 #include "front/grpc/limits.h"
 #include "front/grpc/test_client.h"
 #include "machine/etcd/machine_fixture.h"
-#include "world/real/event_loop.h"
 
 namespace quorate::front::etcd {
 
@@ -22,8 +20,7 @@ inline constexpr std::string_view kWatchPath = "/etcdserverpb.Watch/Watch";
 
 class WatchRig {
  public:
-  explicit WatchRig(const std::function<void(EtcdOptions&)>& adjust = {})
-      : loop_(world::make_event_loop()), service_(*loop_) {
+  explicit WatchRig(const std::function<void(EtcdOptions&)>& adjust = {}) : service_(*loop_) {
     EtcdOptions options;
     options.version = "3.6.4";
     options.request_bytes_max = size_t{64} << 10U;
@@ -38,11 +35,10 @@ class WatchRig {
     api_ = std::make_unique<Api>(*loop_, *server_, service_, options);
     watch_ = std::make_unique<WatchService>(*api_);
     port_ = *server_->listen("127.0.0.1:0");
-    thread_ = std::thread([this] { loop_->run(); });
+    loop_.start();
   }
   ~WatchRig() {
-    loop_->stop();
-    thread_.join();
+    loop_.stop();
     server_->close_all();
     watch_.reset();
     api_.reset();
@@ -52,14 +48,7 @@ class WatchRig {
   WatchRig& operator=(const WatchRig&) = delete;
 
   // All of `task` is one turn of the loop, as what a node applies at once.
-  void on_loop(const std::function<void()>& task) {
-    std::promise<void> done;
-    loop_->post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
+  void on_loop(const std::function<void()>& task) { loop_.run(task); }
   void apply(const std::function<void(machine::etcd::MachineFixture&)>& task) {
     on_loop([&] {
       task(*state_);
@@ -88,13 +77,12 @@ class WatchRig {
  private:
   std::unique_ptr<machine::etcd::MachineFixture> state_ =
       std::make_unique<machine::etcd::MachineFixture>();
-  std::unique_ptr<world::EventLoop> loop_;
+  LoopThread loop_;
   FakeService service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Api> api_;
   std::unique_ptr<WatchService> watch_;
   uint16_t port_ = 0;
-  std::thread thread_;
 };
 
 // One stream; responses in the order in which they came.
