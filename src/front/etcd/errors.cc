@@ -8,12 +8,34 @@ using grpc::Code;
 
 namespace {
 
-struct RarerError {
+struct ErrorText {
   ApiError error;
   Code code;
   const char* text;
 };
-constexpr RarerError kRarerErrors[] = {
+constexpr ErrorText kErrors[] = {
+    {ApiError::empty_key, Code::invalid_argument, "etcdserver: key is not provided"},
+    {ApiError::too_many_operations, Code::invalid_argument,
+     "etcdserver: too many operations in txn request"},
+    {ApiError::duplicate_key, Code::invalid_argument,
+     "etcdserver: duplicate key given in txn request"},
+    {ApiError::request_too_large, Code::invalid_argument, "etcdserver: request is too large"},
+    {ApiError::compacted, Code::out_of_range,
+     "etcdserver: mvcc: required revision has been compacted"},
+    {ApiError::future_revision, Code::out_of_range,
+     "etcdserver: mvcc: required revision is a future revision"},
+    {ApiError::no_space, Code::resource_exhausted, "etcdserver: mvcc: database space exceeded"},
+    // On etcd's wire this is Unknown, since its table holds the client's form of the error.
+    {ApiError::too_many_requests, Code::unknown, "etcdserver: too many requests"},
+    {ApiError::lease_not_found, Code::not_found, "etcdserver: requested lease not found"},
+    {ApiError::no_leader, Code::unavailable, "etcdserver: no leader"},
+    {ApiError::leader_changed, Code::unavailable, "etcdserver: leader changed"},
+    {ApiError::timed_out, Code::unavailable, "etcdserver: request timed out"},
+    {ApiError::timed_out_leader_failed, Code::unavailable,
+     "etcdserver: request timed out, possibly due to previous leader failure"},
+    {ApiError::deadline_exceeded, Code::deadline_exceeded, "context deadline exceeded"},
+    {ApiError::malformed_request, Code::internal,
+     "grpc: error unmarshalling request: the message is malformed"},
     {ApiError::bad_member_urls, Code::invalid_argument,
      "etcdserver: given member URLs are invalid"},
     {ApiError::member_exists, Code::failed_precondition, "etcdserver: member ID already exist"},
@@ -48,86 +70,30 @@ constexpr RarerError kRarerErrors[] = {
     {ApiError::invalid_sort_option, Code::invalid_argument, "etcdserver: invalid sort option"},
     {ApiError::stopped, Code::unavailable, "etcdserver: server stopped"},
     {ApiError::lock_session_expired, Code::unknown, "mutex: session is expired"},
-    {ApiError::election_session_expired, Code::unknown, "election: session is expired"},
-    {ApiError::missing_leader, Code::invalid_argument, "\"leader\" field must be provided"},
-    {ApiError::election_no_leader, Code::unknown, "election: no leader"},
-    {ApiError::election_not_leader, Code::unknown, "election: not leader"},
 };
 
-grpc::Status rarer_status(ApiError error) {
-  for (const RarerError& each : kRarerErrors) {
-    if (each.error == error) return {each.code, each.text};
+constexpr const ErrorText* find(ApiError error) {
+  for (const ErrorText& each : kErrors) {
+    if (each.error == error) return &each;
   }
-  CHECK(false, "every error has a status");
+  return nullptr;
 }
+
+constexpr bool every_error_has_a_text() {
+  for (uint8_t number = 0; number <= static_cast<uint8_t>(ApiError::lock_session_expired);
+       ++number) {
+    if (find(ApiError{number}) == nullptr) return false;
+  }
+  return true;
+}
+static_assert(every_error_has_a_text());
 
 }  // namespace
 
 grpc::Status status_of(ApiError error) {
-  switch (error) {
-    case ApiError::empty_key:
-      return {Code::invalid_argument, "etcdserver: key is not provided"};
-    case ApiError::too_many_operations:
-      return {Code::invalid_argument, "etcdserver: too many operations in txn request"};
-    case ApiError::duplicate_key:
-      return {Code::invalid_argument, "etcdserver: duplicate key given in txn request"};
-    case ApiError::request_too_large:
-      return {Code::invalid_argument, "etcdserver: request is too large"};
-    case ApiError::compacted:
-      return {Code::out_of_range, "etcdserver: mvcc: required revision has been compacted"};
-    case ApiError::future_revision:
-      return {Code::out_of_range, "etcdserver: mvcc: required revision is a future revision"};
-    case ApiError::no_space:
-      return {Code::resource_exhausted, "etcdserver: mvcc: database space exceeded"};
-    case ApiError::too_many_requests:
-      // On etcd's wire this is Unknown, since its table holds the client's form of the error.
-      return {Code::unknown, "etcdserver: too many requests"};
-    case ApiError::lease_not_found:
-      return {Code::not_found, "etcdserver: requested lease not found"};
-    case ApiError::no_leader:
-      return {Code::unavailable, "etcdserver: no leader"};
-    case ApiError::leader_changed:
-      return {Code::unavailable, "etcdserver: leader changed"};
-    case ApiError::timed_out:
-      return {Code::unavailable, "etcdserver: request timed out"};
-    case ApiError::timed_out_leader_failed:
-      return {Code::unavailable,
-              "etcdserver: request timed out, possibly due to previous leader failure"};
-    case ApiError::deadline_exceeded:
-      return {Code::deadline_exceeded, "context deadline exceeded"};
-    case ApiError::malformed_request:
-      return {Code::internal, "grpc: error unmarshalling request: the message is malformed"};
-    case ApiError::bad_member_urls:
-    case ApiError::member_exists:
-    case ApiError::peer_urls_exist:
-    case ApiError::member_not_found:
-    case ApiError::not_enough_started:
-    case ApiError::not_learner:
-    case ApiError::learner_not_ready:
-    case ApiError::too_many_learners:
-    case ApiError::unhealthy:
-    case ApiError::not_leader:
-    case ApiError::bad_transferee:
-    case ApiError::transfer_timed_out:
-    case ApiError::not_for_learner:
-    case ApiError::lease_exists:
-    case ApiError::lease_too_long:
-    case ApiError::unknown_health_service:
-    case ApiError::key_not_found:
-    case ApiError::value_provided:
-    case ApiError::lease_provided:
-    case ApiError::invalid_client_version:
-    case ApiError::invalid_sort_option:
-    case ApiError::stopped:
-    case ApiError::watch_unread:
-    case ApiError::lock_session_expired:
-    case ApiError::election_session_expired:
-    case ApiError::missing_leader:
-    case ApiError::election_no_leader:
-    case ApiError::election_not_leader:
-      return rarer_status(error);
-  }
-  CHECK(false, "every error has a status");
+  const ErrorText* found = find(error);
+  CHECK(found != nullptr, "every error has a status");
+  return {found->code, found->text};
 }
 
 std::string_view cancel_reason(WatchRefusal refusal) {

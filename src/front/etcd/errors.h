@@ -47,11 +47,7 @@ enum class ApiError : uint8_t {
   transfer_timed_out,
   not_for_learner,
   watch_unread,
-  lock_session_expired,
-  election_session_expired,
-  missing_leader,
-  election_no_leader,
-  election_not_leader
+  lock_session_expired  // the last one: errors.cc counts up to it
 };
 
 grpc::Status status_of(ApiError error);

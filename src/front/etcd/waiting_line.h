@@ -1,4 +1,4 @@
-// front/etcd/waiting_line.h: who holds a lock or an office, and who is next.
+// front/etcd/waiting_line.h: who holds a lock, and who is next.
 //
 // Everyone in a line has a key `<name>/<lease in hex>`; whose key has the least create revision is
 // at the front. The line itself is in the store and the same for all members and for clients that
@@ -20,7 +20,7 @@
 
 namespace quorate::front::etcd {
 
-// Callers waiting on one member, and the bytes of their names and values: far more than the
+// Callers waiting on one member, and the bytes of their names: far more than the
 // sessions of real clients, so that a faulty one ends before the memory does.
 inline constexpr size_t kWaitersMax = 10000;
 inline constexpr size_t kWaitersBytesMax = size_t{64} << 20U;
@@ -34,8 +34,6 @@ inline constexpr Duration kReleasePause = std::chrono::seconds(1);
 struct LineRequest {
   std::string name;
   int64_t lease = 0;  // 0: a session is made
-  std::string value;
-  bool campaign = false;  // an office: the value is the holder's word; otherwise a lock
 };
 
 struct LinePlace {
@@ -85,7 +83,6 @@ class WaitingLine {
   void enter(Waiter& waiter);
   void on_granted(Waiter& waiter, const machine::Reply& reply);
   void on_entered(Waiter& waiter, const machine::Reply& reply);
-  void on_proclaimed(Waiter& waiter, const machine::Reply& reply);
   void look(Waiter& waiter);
   void confirm(Waiter& waiter);
   void wait_for(Waiter& waiter, std::string before);
