@@ -109,12 +109,7 @@ void Server::on_posted_end(Call& call) {
   append_message_prefix(message.size(), call.inbound);
   call.inbound += message;
   connection.count_unfinished(call.inbound.size());
-  call.complete = true;
-  if (connection.congested()) {
-    connection.wait_for_room(call.id);
-  } else {
-    dispatch(call);
-  }
+  take_request(call);
 }
 
 void Server::render_posted(Call& call) {

@@ -327,10 +327,13 @@ void Server::on_data(Call& call, std::string_view data) {
     finish_call(call, std::move(status));
     return;
   }
-  if (!frame.complete) return;
+  if (frame.complete) take_request(call);
+}
+
+void Server::take_request(Call& call) {
   call.complete = true;
-  if (connection.congested()) {
-    connection.wait_for_room(call.id);
+  if (call.connection->congested()) {
+    call.connection->wait_for_room(call.id);
   } else {
     dispatch(call);
   }

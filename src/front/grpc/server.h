@@ -118,7 +118,8 @@ class Server {
   // The headers of a POST that is not gRPC. False: the gateway has no such path; nothing is done.
   bool on_post(Call& call);
   size_t posted_bytes_max() const;
-  void dispatch(Call& call);  // a unary call whose message is complete
+  void take_request(Call& call);  // its message is complete
+  void dispatch(Call& call);      // a unary call whose message is complete
   void on_page(Call& call);
   void forget_call(Call& call);  // the transport is done with it
 

@@ -211,15 +211,7 @@ Code Machine::apply_lease(const OpenedCommand& command, std::string* body) {
 Code Machine::apply_compact(std::string_view request) {
   const std::optional<CompactionRequest> compaction = decode_compaction_request(request);
   if (!compaction) return Code::malformed;
-  switch (store_->compact(compaction->revision)) {
-    case Readable::compacted:
-      return Code::compacted;
-    case Readable::future:
-      return Code::future_revision;
-    case Readable::yes:
-      break;
-  }
-  return Code::ok;
+  return code_of(store_->compact(compaction->revision));
 }
 
 Code Machine::apply_attributes(std::string_view request) {

@@ -16,6 +16,9 @@
 
 namespace quorate::machine::etcd {
 
+// ok: the revision asked for can be read.
+Code code_of(storage::mvcc::Readable readable);
+
 enum class Place : uint8_t { alone, nested };
 
 // What a request that writes may change.

@@ -2,11 +2,11 @@
 
 #include "base/codec.h"
 #include "base/crc32c.h"
+#include "machine/etcd/execute.h"
 
 namespace quorate::machine::etcd {
 
 using storage::mvcc::HashWalk;
-using storage::mvcc::Readable;
 
 namespace {
 
@@ -76,14 +76,8 @@ Code step_hash(const storage::mvcc::Store& store, const LeaseBook& leases, std::
                std::string& body) {
   std::optional<HashStep> step = decode_hash_step(request);
   if (!step) return Code::malformed;
-  switch (store.hash_step(step->walk, kHashWorkMax)) {
-    case Readable::compacted:
-      return Code::compacted;
-    case Readable::future:
-      return Code::future_revision;
-    case Readable::yes:
-      break;
-  }
+  const Code code = code_of(store.hash_step(step->walk, kHashWorkMax));
+  if (code != Code::ok) return code;
   if (step->walk.finished && step->everything) {
     step->walk.crc = add_leases(leases, step->walk.crc);
   }

@@ -1,6 +1,7 @@
 // Range: fetch, filter, sort, cut. The common case, keys in order, is written straight out.
 #include <algorithm>
 
+#include "base/check.h"
 #include "machine/etcd/execute.h"
 #include "machine/etcd/nested_header.h"
 #include "storage/mvcc/protobuf.h"
@@ -140,16 +141,22 @@ int64_t write_arranged(const Store& store, const RangeRequest& request, Store::Q
 
 }  // namespace
 
-Code execute_range(const Store& store, const RangeRequest& request, Place place,
-                   std::string* body) {
-  switch (store.readable(request.revision)) {
+Code code_of(Readable readable) {
+  switch (readable) {
     case Readable::compacted:
       return Code::compacted;
     case Readable::future:
       return Code::future_revision;
     case Readable::yes:
-      break;
+      return Code::ok;
   }
+  CHECK(false, "every answer of the store has a code");
+}
+
+Code execute_range(const Store& store, const RangeRequest& request, Place place,
+                   std::string* body) {
+  const Code code = code_of(store.readable(request.revision));
+  if (code != Code::ok) return code;
   if (request.sort_target < kByKey || request.sort_target > kByValue) return Code::malformed;
   if (body == nullptr) return Code::ok;
   if (place == Place::nested) write_nested_header(store.view(), *body);
