@@ -83,6 +83,9 @@ class OneMember : public node::Service {
     status.ready = true;
     return status;
   }
+  void defragment(std::move_only_function<void(bool)> done) override {
+    executor_.post([done = std::move(done)]() mutable { done(true); });
+  }
   NodeId leader() const override { return NodeId{0x22}; }
   uint64_t round() const override { return 2; }
   bool is_learner() const override { return false; }

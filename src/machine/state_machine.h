@@ -63,6 +63,8 @@ class StateMachine {
     place.clear();
     return uint64_t{0};
   }
+  // Gives back the room of what is gone. Blocking, on the background lane, concurrent with apply.
+  virtual Result<void> defragment() { return {}; }
   // A hash over all rows of the keyspace, equal on members that applied the same log.
   virtual uint32_t state_hash() const = 0;
   virtual uint64_t store_bytes() const = 0;

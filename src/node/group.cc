@@ -143,6 +143,17 @@ void Group::scrub_store() {
       }));
 }
 
+void Group::defragment(std::move_only_function<void(bool)> done) {
+  auto outcome = std::make_shared<Result<void>>();
+  world_.executor.run_blocking(
+      world::DiskLane::background,
+      [outcome, machine = machine_] { *outcome = machine->defragment(); },
+      lifeline_.guard([outcome, done = std::move(done)]() mutable {
+        if (!*outcome) log(LogLevel::error, outcome->error().text);
+        done(outcome->has_value());
+      }));
+}
+
 void Group::on_scrubbed(const Result<uint64_t>& bytes) {
   const Time now = world_.executor.now();
   if (!bytes) {

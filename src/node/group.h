@@ -76,6 +76,7 @@ class Group : private Proposals::Door,
   void propose(Bytes command, Time deadline, OutcomeCallback done);
   void change_members(const MemberChange& change, Time deadline, OutcomeCallback done);
   void read_barrier(Time deadline, BarrierCallback done);
+  void defragment(std::move_only_function<void(bool)> done);
   void ask_lease(LeaseWish wish, int64_t lease, Time deadline, LeaseCallback done);
   void transfer_lead(NodeId to);
 

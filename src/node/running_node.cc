@@ -360,6 +360,14 @@ void RunningNode::ask_lease(LeaseWish wish, int64_t lease, Time deadline, LeaseC
   shard_.ask_for_turn();
 }
 
+void RunningNode::defragment(std::move_only_function<void(bool)> done) {
+  if (!takes_work() || stopping_) {
+    executor_.post([done = std::move(done)]() mutable { done(false); });
+    return;
+  }
+  group_->defragment(std::move(done));
+}
+
 void RunningNode::query(const Bytes& request, machine::Reply& reply) const {
   group_->machine().query(request, reply);
 }

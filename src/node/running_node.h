@@ -53,6 +53,7 @@ class RunningNode : public Node, private Peers::Listener {
   void propose(Bytes command, Time deadline, OutcomeCallback done) override;
   void change_members(const MemberChange& change, Time deadline, OutcomeCallback done) override;
   void read_barrier(Time deadline, BarrierCallback done) override;
+  void defragment(std::move_only_function<void(bool)> done) override;
   void ask_lease(LeaseWish wish, int64_t lease, Time deadline, LeaseCallback done) override;
   void query(const Bytes& request, machine::Reply& reply) const override;
   const machine::StateMachine& machine() const override { return group_->machine(); }

@@ -107,6 +107,9 @@ class Service {
   virtual NodeId leader() const = 0;    // zero: none known. Cheap.
   virtual uint64_t round() const = 0;   // raft term for response headers. Cheap.
   virtual bool is_learner() const = 0;  // not a voter, nor to become one by itself. Cheap.
+  // Has the local store give back the room of what is gone. `done` is called exactly once, never
+  // from within this call, unless this node stops; false: it could not be done.
+  virtual void defragment(std::move_only_function<void(bool)> done) = 0;
   // Asks for it; leader() shows when it has happened. Zero: to the most suitable voter.
   virtual void transfer_lead(NodeId to) = 0;
 };

@@ -67,6 +67,8 @@ std::optional<ApiError> error_of_reply(uint16_t code) {
       return ApiError::lease_too_long;
     case machine::etcd::Code::no_space:
       return ApiError::no_space;
+    case machine::etcd::Code::corrupt:
+      return ApiError::corrupt;
     case machine::etcd::Code::malformed:
       return ApiError::malformed_request;
   }

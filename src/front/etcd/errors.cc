@@ -57,6 +57,7 @@ constexpr ErrorText kErrors[] = {
      "etcdserver: request timed out, leader transfer took too long"},
     {ApiError::not_for_learner, Code::failed_precondition,
      "etcdserver: rpc not supported for learner"},
+    {ApiError::corrupt, Code::data_loss, "etcdserver: corrupt cluster"},
     {ApiError::watch_unread, Code::resource_exhausted,
      "this watch stream asks on while its answers are not read; read them, and open another one"},
     {ApiError::lease_exists, Code::failed_precondition, "etcdserver: lease already exists"},

@@ -47,6 +47,7 @@ enum class ApiError : uint8_t {
   transfer_timed_out,
   not_for_learner,
   watch_unread,
+  corrupt,
   lock_session_expired  // the last one: errors.cc counts up to it
 };
 

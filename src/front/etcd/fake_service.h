@@ -95,6 +95,10 @@ class FakeService : public node::Service {
     status.ready = ready;
     return status;
   }
+  void defragment(std::move_only_function<void(bool)> done) override {
+    ++defragmented;
+    executor_.post([this, done = std::move(done)]() mutable { done(defragment_works); });
+  }
   NodeId leader() const override { return leader_id; }
   uint64_t round() const override { return 4; }
   bool is_learner() const override { return learner; }
@@ -111,6 +115,8 @@ class FakeService : public node::Service {
   std::function<machine::Reply(const Bytes&)> apply;    // commands, and then queries, for real
   std::vector<NodeId> transfers;
   bool transfer_works = true;
+  int defragmented = 0;
+  bool defragment_works = true;
   bool learner = false;
   std::vector<std::pair<node::LeaseWish, int64_t>> lease_asks;
   std::optional<node::RefusedWhy> lease_refusal;

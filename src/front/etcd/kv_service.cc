@@ -14,7 +14,7 @@ constexpr std::string_view kService = "etcdserverpb.KV";
 
 }  // namespace
 
-KvService::KvService(Api& api) : api_(api) {
+KvService::KvService(Api& api, Quota& quota) : api_(api), quota_(quota) {
   using Handler = void (KvService::*)(CallId, std::string_view);
   const auto add = [this](std::string_view name, Handler handler) {
     api_.server().add_unary(kService, name, [this, handler](CallId call, std::string_view message) {
@@ -49,7 +49,7 @@ void KvService::on_put(CallId call, std::string_view message) {
     api_.refuse(call, ApiError::malformed_request);
   } else if (const auto error = check_put(*request)) {
     api_.refuse(call, *error);
-  } else {
+  } else if (quota_.admit(call, cost_of(*request))) {
     api_.propose(call, CommandKind::put, message);
   }
 }
@@ -73,7 +73,7 @@ void KvService::on_txn(CallId call, std::string_view message) {
     api_.refuse(call, *error);
   } else if (reads_only(*request)) {
     api_.read(call, QueryKind::txn, serializable(*request));
-  } else {
+  } else if (quota_.admit(call, cost_of(*request))) {
     api_.propose(call, CommandKind::txn, message);
   }
 }

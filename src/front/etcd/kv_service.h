@@ -2,12 +2,13 @@
 #pragma once
 
 #include "front/etcd/api.h"
+#include "front/etcd/quota.h"
 
 namespace quorate::front::etcd {
 
 class KvService {
  public:
-  explicit KvService(Api& api);  // registers its methods with the server
+  KvService(Api& api, Quota& quota);  // registers its methods with the server
 
  private:
   void on_range(grpc::CallId call, std::string_view message);
@@ -17,6 +18,7 @@ class KvService {
   void on_compact(grpc::CallId call, std::string_view message);
 
   Api& api_;
+  Quota& quota_;
 };
 
 }  // namespace quorate::front::etcd

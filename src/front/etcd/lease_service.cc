@@ -23,8 +23,8 @@ constexpr size_t kUnansweredMax = 16384;
 
 }  // namespace
 
-LeaseService::LeaseService(Api& api)
-    : api_(api), id_prefix_(api.service().status().self.value << 48U) {
+LeaseService::LeaseService(Api& api, Quota& quota)
+    : api_(api), quota_(quota), id_prefix_(api.service().status().self.value << 48U) {
   using Handler = void (LeaseService::*)(CallId, std::string_view);
   const auto add = [this](std::string_view name, Handler handler) {
     api_.server().add_unary(kService, name, [this, handler](CallId call, std::string_view message) {
@@ -57,7 +57,7 @@ void LeaseService::on_grant(CallId call, std::string_view message) {
   request->ttl = std::max(request->ttl, api_.options().lease_seconds_min);
   std::string wire;
   encode(*request, wire);
-  api_.propose(call, CommandKind::lease_grant, wire);
+  if (quota_.admit(call, kLeaseCost)) api_.propose(call, CommandKind::lease_grant, wire);
 }
 
 void LeaseService::on_revoke(CallId call, std::string_view message) {

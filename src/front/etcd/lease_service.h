@@ -8,12 +8,13 @@
 #include <map>
 
 #include "front/etcd/api.h"
+#include "front/etcd/quota.h"
 
 namespace quorate::front::etcd {
 
 class LeaseService : private grpc::StreamHandler {
  public:
-  explicit LeaseService(Api& api);
+  LeaseService(Api& api, Quota& quota);
   int64_t choose_id();  // of a lease about to be granted; no other member chooses the same
 
  private:
@@ -38,6 +39,7 @@ class LeaseService : private grpc::StreamHandler {
   static uint64_t key_of(grpc::CallId call) { return uint64_t{call.slot} << 32U | call.generation; }
 
   Api& api_;
+  Quota& quota_;
   const uint64_t id_prefix_;  // of the ids chosen here: the low 16 bits of the member's own
   std::map<uint64_t, Stream> streams_;
   uint64_t last_id_ = 0;

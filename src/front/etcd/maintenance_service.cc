@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "front/etcd/alarm_service.h"
+
 namespace quorate::front::etcd {
 
 using grpc::CallId;
@@ -37,6 +39,9 @@ void MaintenanceService::on_status(CallId call, std::string_view) {
   write_number(6, api_.service().round(), out);
   write_number(7, status.applied.value, out);
   if (!status.consensus.leader) write_element(8, status_of(ApiError::no_leader).text, out);
+  for (const machine::etcd::Alarm& alarm : active_alarms(api_)) {
+    write_element(8, alarm_text(alarm), out);
+  }
   write_number(9, status.store_bytes, out);
   write_flag(10, api_.service().is_learner(), out);
   write_text(11, api_.version_minor(), out);

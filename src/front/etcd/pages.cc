@@ -1,5 +1,6 @@
 #include "front/etcd/pages.h"
 
+#include "front/etcd/alarm_service.h"
 #include "front/etcd/metrics.h"
 
 namespace quorate::front::etcd {
@@ -54,6 +55,10 @@ void Pages::answer_health(CallId call, std::string_view reason) {
 }
 
 void Pages::on_health(CallId call, std::string_view query) {
+  for (const machine::etcd::Alarm& alarm : active_alarms(api_)) {
+    const std::string name(alarm_name(alarm.kind));
+    if (!has_parameter(query, "exclude=" + name)) return answer_health(call, "ALARM " + name);
+  }
   if (has_parameter(query, "serializable=true")) {
     const std::string failure = local_read_failure(api_);
     answer_health(call, failure.empty() ? failure : "RANGE ERROR:" + failure);

@@ -1,7 +1,9 @@
 #include "front/etcd/server.h"
 
+#include "front/etcd/alarm_service.h"
 #include "front/etcd/api.h"
 #include "front/etcd/cluster_service.h"
+#include "front/etcd/defragment_service.h"
 #include "front/etcd/hash_service.h"
 #include "front/etcd/health_service.h"
 #include "front/etcd/json_gateway.h"
@@ -10,6 +12,7 @@
 #include "front/etcd/lock_service.h"
 #include "front/etcd/maintenance_service.h"
 #include "front/etcd/pages.h"
+#include "front/etcd/quota.h"
 #include "front/etcd/waiting_line.h"
 #include "front/etcd/watch_service.h"
 #include "front/grpc/server.h"
@@ -49,11 +52,14 @@ class Server final : public EtcdServer {
                      },
                  .gateway = &gateway_}),
         api_(executor, server_, service, std::move(options)),
-        kv_(api_),
-        lease_(api_),
+        quota_(api_),
+        kv_(api_, quota_),
+        lease_(api_, quota_),
         cluster_(api_),
         maintenance_(api_),
         hash_(api_),
+        alarm_(api_),
+        defragment_(api_),
         health_(api_),
         watch_(api_),
         line_(api_, lease_),
@@ -89,11 +95,14 @@ class Server final : public EtcdServer {
   JsonGateway gateway_;
   grpc::Server server_;
   Api api_;
+  Quota quota_;
   KvService kv_;
   LeaseService lease_;
   ClusterService cluster_;
   MaintenanceService maintenance_;
   HashService hash_;
+  AlarmService alarm_;
+  DefragmentService defragment_;
   HealthService health_;
   WatchService watch_;
   WaitingLine line_;

@@ -27,7 +27,8 @@ enum class CommandKind : uint8_t {
   member_attributes = 5,  // a member's name and client URLs, published when it starts
   lease_grant = 6,        // id and TTL chosen by whoever proposes it
   lease_revoke = 7,       // also proposed by the leader when one has run out
-  lease_checkpoint = 8    // by the leader: how much of long leases is left
+  lease_checkpoint = 8,   // by the leader: how much of long leases is left
+  alarm = 9               // raised, cleared or asked for: alarms.h
 };
 enum class QueryKind : uint8_t {
   range = 1,
@@ -35,7 +36,8 @@ enum class QueryKind : uint8_t {
   member_attributes = 3,
   leases = 4,      // the body of a LeaseLeasesResponse
   lease_keys = 5,  // field 5 of a LeaseTimeToLiveResponse; the rest only the leader knows
-  hash = 6         // a step of a hash over the keyspace or over everything: hash_step.h
+  hash = 6,        // a step of a hash over the keyspace or over everything: hash_step.h
+  alarms = 7       // the body of an AlarmResponse
 };
 
 // Reply::code. The front owns the texts and gRPC codes.
@@ -48,7 +50,8 @@ enum class Code : uint16_t {
   malformed = 5,  // not a command of this machine; cannot come from a checked front
   no_space = 6,
   lease_exists = 7,
-  lease_too_long = 8  // more than can be counted
+  lease_too_long = 8,  // more than can be counted
+  corrupt = 9          // an alarm says that members differ: nothing is written any more
 };
 
 // The front passes the bytes after its own checks (limits, empty keys, duplicate keys).

@@ -43,7 +43,7 @@ std::optional<OpenedCommand> open_command(std::string_view command) {
   }
   const auto kind = static_cast<uint8_t>(command[1]);
   if (kind < static_cast<uint8_t>(CommandKind::put) ||
-      kind > static_cast<uint8_t>(CommandKind::lease_checkpoint)) {
+      kind > static_cast<uint8_t>(CommandKind::alarm)) {
     return std::nullopt;
   }
   return OpenedCommand{static_cast<CommandKind>(kind), command.substr(2)};
@@ -53,7 +53,7 @@ std::optional<OpenedQuery> open_query(std::string_view query) {
   if (query.empty()) return std::nullopt;
   const auto kind = static_cast<uint8_t>(query[0]);
   if (kind < static_cast<uint8_t>(QueryKind::range) ||
-      kind > static_cast<uint8_t>(QueryKind::hash)) {
+      kind > static_cast<uint8_t>(QueryKind::alarms)) {
     return std::nullopt;
   }
   return OpenedQuery{static_cast<QueryKind>(kind), query.substr(1)};

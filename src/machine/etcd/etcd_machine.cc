@@ -5,6 +5,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "consensus/members.h"
+#include "machine/etcd/alarms.h"
 #include "machine/etcd/commands.h"
 #include "machine/etcd/envelope.h"
 #include "machine/etcd/execute.h"
@@ -77,6 +78,7 @@ class Machine final : public EtcdMachine {
   Result<uint64_t> verify_next(std::string& place) const override {
     return rows_->verify_next(place);
   }
+  Result<void> defragment() override { return rows_->compact(); }
   uint32_t state_hash() const override { return store_->hash(); }
   uint64_t store_bytes() const override { return rows_->approximate_bytes(); }
 
@@ -105,12 +107,14 @@ class Machine final : public EtcdMachine {
   Code apply(const OpenedCommand& command, std::string* body);
   Code apply_lease(const OpenedCommand& command, std::string* body);
   Code apply_compact(std::string_view request);
+  Code apply_alarm(std::string_view request, std::string* body);
   Code apply_attributes(std::string_view request);
   Code answer(const OpenedQuery& query, std::string& body) const;
 
   std::unique_ptr<KvStore> rows_;
   std::unique_ptr<Store> store_;
   LeaseBook leases_;
+  AlarmBook alarms_;
   AppliedPosition position_;
   bool position_changed_ = false;
   std::map<uint64_t, MemberAttributes> attributes_;
@@ -121,6 +125,7 @@ Result<void> Machine::load() {
   if (!store) return std::unexpected(store.error());
   store_ = std::move(*store);
   if (auto loaded = leases_.load(*rows_, *store_); !loaded) return loaded;
+  if (auto loaded = alarms_.load(*rows_); !loaded) return loaded;
   const Result<std::optional<std::string>> text = rows_->get(kPositionKey);
   if (!text) return std::unexpected(text.error());
   Result<AppliedPosition> position = decode_position(*text);
@@ -163,6 +168,7 @@ void Machine::apply_command(Index index, uint64_t round, const Bytes& command, R
 }
 
 Code Machine::apply(const OpenedCommand& command, std::string* body) {
+  if (const Code refusal = alarms_.refusal(command); refusal != Code::ok) return refusal;
   Keyspace keyspace{*store_, leases_, position_.index};
   Code code = Code::malformed;
   switch (command.kind) {
@@ -189,6 +195,8 @@ Code Machine::apply(const OpenedCommand& command, std::string* body) {
     case CommandKind::lease_revoke:
     case CommandKind::lease_checkpoint:
       return apply_lease(command, body);
+    case CommandKind::alarm:
+      return apply_alarm(command.request, body);
   }
   store_->finish_transaction();
   return code;
@@ -212,6 +220,11 @@ Code Machine::apply_compact(std::string_view request) {
   const std::optional<CompactionRequest> compaction = decode_compaction_request(request);
   if (!compaction) return Code::malformed;
   return code_of(store_->compact(compaction->revision));
+}
+
+Code Machine::apply_alarm(std::string_view request, std::string* body) {
+  const std::optional<AlarmRequest> alarm = decode_alarm_request(request);
+  return alarm ? alarms_.apply(*alarm, store_->batch(), body) : Code::malformed;
 }
 
 Code Machine::apply_attributes(std::string_view request) {
@@ -285,6 +298,12 @@ Code Machine::answer(const OpenedQuery& query, std::string& body) const {
     }
     case QueryKind::hash:
       return step_hash(*store_, leases_, query.request, body);
+    case QueryKind::alarms: {
+      const std::optional<AlarmRequest> request = decode_alarm_request(query.request);
+      if (!request) return Code::malformed;
+      alarms_.list(request->kind, body);
+      return Code::ok;
+    }
   }
   return Code::malformed;
 }

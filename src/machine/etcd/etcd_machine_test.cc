@@ -395,18 +395,19 @@ TEST_F(EtcdMachineTest, GarbageInTheLogChangesNothing) {
   const std::string nul_put("\x0a\x00", 2);
   for (const std::string& bytes :
        {std::string(), std::string("\x01"), std::string("\x02\x01\x0a\x01k"),
-        std::string("\x01\x09zzz"), std::string("\x01\x01\x0a\x05k"), std::string("\x01\x03\xff"),
-        std::string("\x01\x05x"), "\x01\x01" + nul_put, "\x01\x02" + nul_put}) {
+        std::string("\x01\x09zzz"), std::string("\x01\x0azzz"), std::string("\x01\x01\x0a\x05k"),
+        std::string("\x01\x03\xff"), std::string("\x01\x05x"), "\x01\x01" + nul_put,
+        "\x01\x02" + nul_put}) {
     Reply reply;
     machine().apply_command(machine().applied().next(), 1, Bytes(std::string_view(bytes)), &reply);
     EXPECT_EQ(reply.code, static_cast<uint16_t>(Code::malformed));
     EXPECT_EQ(reply.revision, 2);
   }
   Reply reply;
-  machine().query(Bytes(std::string_view("\x07")), reply);
+  machine().query(Bytes(std::string_view("\x08")), reply);
   EXPECT_EQ(reply.code, static_cast<uint16_t>(Code::malformed));
   EXPECT_EQ(machine().state_hash(), hash);
-  EXPECT_EQ(machine().applied(), Index{10});
+  EXPECT_EQ(machine().applied(), Index{11});
   // A put that an earlier deletion of the same transaction robbed of its key: the front refuses
   // this; if it is in the log, every member does the same.
   PutRequest keep;

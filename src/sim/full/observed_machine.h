@@ -29,6 +29,7 @@ class ObservedMachine final : public machine::StateMachine {
   Result<uint64_t> verify_next(std::string& place) const override {
     return inner_->verify_next(place);
   }
+  Result<void> defragment() override { return inner_->defragment(); }
   uint32_t state_hash() const override { return inner_->state_hash(); }
   uint64_t store_bytes() const override { return inner_->store_bytes(); }
   machine::LeaseTable* leases() override { return inner_->leases(); }

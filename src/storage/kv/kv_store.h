@@ -68,6 +68,9 @@ class KvStore {
   // empty at the beginning and again at the end. Bytes read, or what is wrong. Blocking, any
   // thread, concurrently with write().
   virtual Result<uint64_t> verify_next(std::string& place) const = 0;
+  // Gives back the room of rows that were removed or replaced. Blocking, any thread, concurrently
+  // with write(). A store that keeps nothing but its rows has none to give.
+  virtual Result<void> compact() { return {}; }
   virtual uint64_t approximate_bytes() const = 0;
 };
 

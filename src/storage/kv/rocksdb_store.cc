@@ -227,6 +227,20 @@ class RocksdbStore final : public KvStore {
     return uint64_t{next->size};
   }
 
+  Result<void> compact() override {
+    rocksdb::FlushOptions flush;
+    flush.allow_write_stall = true;
+    rocksdb::Status status = opened_.database->Flush(flush, {opened_.rows, opened_.apart});
+    rocksdb::CompactRangeOptions options;
+    options.exclusive_manual_compaction = false;  // the background work of writes goes on
+    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+    for (Family* family : {opened_.rows, opened_.apart}) {
+      if (status.ok()) status = opened_.database->CompactRange(options, family, nullptr, nullptr);
+    }
+    if (!status.ok()) return std::unexpected(to_error(status, "compact its files"));
+    return {};
+  }
+
   uint64_t approximate_bytes() const override {
     uint64_t tables = 0;
     uint64_t buffers = 0;
