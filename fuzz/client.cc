@@ -120,7 +120,8 @@ class Front {
                        pages_.on_request(call, request);
                      }}),
         api_(executor_, server_, member_, options()),
-        kv_(api_),
+        quota_(api_),
+        kv_(api_, quota_),
         cluster_(api_),
         maintenance_(api_),
         health_(api_),
@@ -191,6 +192,7 @@ class Front {
   OneMember member_;
   front::grpc::Server server_;
   front::etcd::Api api_;
+  front::etcd::Quota quota_;
   front::etcd::KvService kv_;
   front::etcd::ClusterService cluster_;
   front::etcd::MaintenanceService maintenance_;
