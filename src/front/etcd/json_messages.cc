@@ -41,6 +41,8 @@ constexpr JsonField one_of(JsonField field) {
 constexpr std::string_view kSortOrders[] = {"NONE", "ASCEND", "DESCEND"};
 constexpr std::string_view kSortTargets[] = {"KEY", "VERSION", "CREATE", "MOD", "VALUE"};
 constexpr std::string_view kCompareResults[] = {"EQUAL", "GREATER", "LESS", "NOT_EQUAL"};
+constexpr std::string_view kAlarmActions[] = {"GET", "ACTIVATE", "DEACTIVATE"};
+constexpr std::string_view kAlarms[] = {"NONE", "NOSPACE", "CORRUPT"};
 constexpr std::string_view kCompareTargets[] = {"VERSION", "CREATE", "MOD", "VALUE", "LEASE"};
 
 constexpr JsonField kHeader = inner("header", 1, response_header);
@@ -135,6 +137,10 @@ constexpr JsonField kMemberAddResponse[] = {kHeader, inner("member", 2, member),
                                             list(inner("members", 3, member))};
 constexpr JsonField kMemberUpdateRequest[] = {uint64("ID", 1), list(text("peerURLs", 2))};
 constexpr JsonField kMoveLeaderRequest[] = {uint64("targetID", 1)};
+constexpr JsonField kAlarmRequest[] = {choice("action", 1, kAlarmActions), uint64("memberID", 2),
+                                       choice("alarm", 3, kAlarms)};
+constexpr JsonField kAlarmMember[] = {uint64("memberID", 1), choice("alarm", 2, kAlarms)};
+constexpr JsonField kAlarmResponse[] = {kHeader, list(inner("alarms", 2, alarm_member))};
 
 struct Message {
   MessageId id;
@@ -180,6 +186,9 @@ constexpr Message kMessages[] = {
     {member_id_request, "MemberRemoveRequest", kMemberId},
     {member_update_request, "MemberUpdateRequest", kMemberUpdateRequest},
     {move_leader_request, "MoveLeaderRequest", kMoveLeaderRequest},
+    {alarm_request, "AlarmRequest", kAlarmRequest},
+    {alarm_member, "AlarmMember", kAlarmMember},
+    {alarm_response, "AlarmResponse", kAlarmResponse},
 };
 
 consteval bool in_order() {
@@ -215,6 +224,8 @@ constexpr JsonRoute kRoutes[] = {
     {"/v3/maintenance/hashkv", "Maintenance/HashKV", hash_kv_request, hash_kv_response},
     {"/v3/maintenance/transfer-leadership", "Maintenance/MoveLeader", move_leader_request,
      only_header},
+    {"/v3/maintenance/alarm", "Maintenance/Alarm", alarm_request, alarm_response},
+    {"/v3/maintenance/defragment", "Maintenance/Defragment", empty, only_header},
 };
 
 }  // namespace

@@ -45,7 +45,10 @@ enum class MessageId : uint8_t {
   member_add_response,
   member_id_request,  // to remove and to promote
   member_update_request,
-  move_leader_request
+  move_leader_request,
+  alarm_request,
+  alarm_member,
+  alarm_response
 };
 
 enum class FieldKind : uint8_t { flag, uint32, int64, uint64, text, bytes, enumeration, message };
