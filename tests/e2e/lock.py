@@ -60,7 +60,7 @@ class Call:
         with open(request, 'wb') as file:
             file.write(b'\0' + struct.pack('>I', len(message)) + message)
         self.process = subprocess.Popen(
-            ['curl', '-s', '--noproxy', '*', '--http2-prior-knowledge', '-H', 'te: trailers',
+            ['curl', '-s', '-N', '--noproxy', '*', '--http2-prior-knowledge', '-H', 'te: trailers',
              '-H', 'content-type: application/grpc', '--data-binary', f'@{request}',
              '-o', self.body, '-D', self.heads, node.endpoint + path], env=clean_environment())
 

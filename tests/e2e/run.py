@@ -19,6 +19,7 @@ import compat  # noqa: E402
 import gateway  # noqa: E402
 import main_job  # noqa: E402
 import histories  # noqa: E402
+import election  # noqa: E402
 import lease  # noqa: E402
 import lock  # noqa: E402
 import maintenance  # noqa: E402
@@ -28,7 +29,7 @@ from cluster import Failure, Skip  # noqa: E402
 
 
 def tests():
-    for module in (basics, compat, gateway, bad_days, maintenance, members, lease, lock, watch, histories, main_job):
+    for module in (basics, compat, gateway, bad_days, maintenance, members, lease, lock, election, watch, histories, main_job):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

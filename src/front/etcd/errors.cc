@@ -70,6 +70,10 @@ constexpr ErrorText kErrors[] = {
      "etcdserver: invalid client api version"},
     {ApiError::invalid_sort_option, Code::invalid_argument, "etcdserver: invalid sort option"},
     {ApiError::stopped, Code::unavailable, "etcdserver: server stopped"},
+    {ApiError::election_session_expired, Code::unknown, "election: session is expired"},
+    {ApiError::election_no_leader, Code::unknown, "election: no leader"},
+    {ApiError::election_not_leader, Code::unknown, "election: not leader"},
+    {ApiError::election_leader_missing, Code::unknown, "\"leader\" field must be provided"},
     {ApiError::lock_session_expired, Code::unknown, "mutex: session is expired"},
 };
 

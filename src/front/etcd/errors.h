@@ -48,6 +48,10 @@ enum class ApiError : uint8_t {
   not_for_learner,
   watch_unread,
   corrupt,
+  election_session_expired,
+  election_no_leader,
+  election_not_leader,
+  election_leader_missing,
   lock_session_expired  // the last one: errors.cc counts up to it
 };
 

@@ -34,6 +34,10 @@ void LockService::on_message(CallId call, std::string_view message) {
   });
 }
 
+void LockService::on_half_close(CallId call) {
+  if (!line_.has(call)) api_.refuse(call, ApiError::malformed_request);  // it said nothing
+}
+
 void LockService::on_unlock(CallId call, std::string_view message) {
   const auto key = read_field(message, 1);
   if (!key) return api_.refuse(call, ApiError::malformed_request);

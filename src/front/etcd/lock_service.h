@@ -15,7 +15,7 @@ class LockService : private grpc::StreamHandler {
  private:
   // Lock is a unary call, taken as a stream of one message: so its end is heard of.
   void on_message(grpc::CallId call, std::string_view message) override;
-  void on_half_close(grpc::CallId) override {}
+  void on_half_close(grpc::CallId call) override;
   void on_writable(grpc::CallId) override {}
   void on_closed(grpc::CallId call) override { line_.leave(call); }
   void on_unlock(grpc::CallId call, std::string_view message);

@@ -4,6 +4,7 @@
 #include "front/etcd/api.h"
 #include "front/etcd/cluster_service.h"
 #include "front/etcd/defragment_service.h"
+#include "front/etcd/election_service.h"
 #include "front/etcd/hash_service.h"
 #include "front/etcd/health_service.h"
 #include "front/etcd/json_gateway.h"
@@ -64,10 +65,12 @@ class Server final : public EtcdServer {
         watch_(api_),
         line_(api_, lease_),
         lock_(api_, line_),
+        election_(api_, line_),
         pages_(api_, watch_) {
     turn_end_.set([this] {
       watch_.on_turn_end();
       line_.on_turn_end();
+      election_.on_turn_end();
     });
     executor.post([this, tether = api_.tether()] {
       if (tether.get() != nullptr) cluster_.publish();
@@ -87,6 +90,7 @@ class Server final : public EtcdServer {
     health_.on_draining();
     watch_.on_draining();
     line_.on_draining();
+    election_.on_draining();
     server_.drain();
   }
 
@@ -107,6 +111,7 @@ class Server final : public EtcdServer {
   WatchService watch_;
   WaitingLine line_;
   LockService lock_;
+  ElectionService election_;
   Pages pages_;
 };
 

@@ -45,7 +45,7 @@ std::string wire_of(const Request& request) {
 
 void WaitingLine::join(CallId call, LineRequest request, AtFront at_front) {
   if (!api_.admit(call)) return;
-  const size_t size = request.name.size();
+  const size_t size = request.name.size() + request.value.size();
   if (size > api_.options().request_bytes_max)
     return api_.refuse(call, ApiError::request_too_large);
   if (waiters_.size() >= kWaitersMax || bytes_ + size > kWaitersBytesMax) {
@@ -103,6 +103,7 @@ void WaitingLine::enter(Waiter& waiter) {
   auto txn = if_created_at(waiter.key, 0);
   machine::etcd::PutRequest put;
   put.key = waiter.key;
+  put.value = waiter.request.value;
   put.lease = waiter.request.lease;
   machine::etcd::RangeRequest get;
   get.key = waiter.key;
@@ -119,14 +120,40 @@ void WaitingLine::on_entered(Waiter& waiter, const machine::Reply& reply) {
   waiter.created = waiter.revision = reply.revision;
   waiter.confirmed = true;
   waiter.releases = response->succeeded;
-  if (response->succeeded) return look(waiter);
+  if (response->succeeded) {
+    forget_value(waiter);
+    return look(waiter);
+  }
   const auto* found =
       response->responses.empty()
           ? nullptr
           : std::get_if<machine::etcd::RangeResponse>(&response->responses.front().response);
   if (found == nullptr || found->kvs.empty()) return refuse(waiter, ApiError::malformed_request);
   waiter.created = found->kvs.front().create_revision;
+  if (!waiter.request.campaign || found->kvs.front().value == waiter.request.value) {
+    forget_value(waiter);
+    return look(waiter);
+  }
+  auto txn = if_created_at(waiter.key, waiter.created);
+  machine::etcd::PutRequest put;
+  put.key = waiter.key;
+  put.value = waiter.request.value;
+  put.lease = waiter.request.lease;
+  txn.success.push_back({put});
+  propose(waiter, CommandKind::txn, wire_of(txn), &WaitingLine::on_proclaimed);
+}
+
+// When the key went away in between, the look finds that out.
+void WaitingLine::on_proclaimed(Waiter& waiter, const machine::Reply& reply) {
+  waiter.revision = reply.revision;
+  forget_value(waiter);
   look(waiter);
+}
+
+// It is in the store now; a wait may be long.
+void WaitingLine::forget_value(Waiter& waiter) {
+  bytes_ -= waiter.request.value.size();
+  std::string().swap(waiter.request.value);
 }
 
 // Sound at any state that has the waiter's key: whoever was before it is in that state too, or
@@ -153,7 +180,10 @@ void WaitingLine::look(Waiter& waiter) {
   if (reply.code != 0) return refuse(waiter, ApiError::unhealthy);
   const std::string own_body(reply.body.view());
   const auto mine = machine::etcd::decode_range_response(own_body);
-  if (!mine || mine->kvs.empty()) return refuse(waiter, ApiError::lock_session_expired);
+  if (!mine || mine->kvs.empty()) {
+    return refuse(waiter, waiter.request.campaign ? ApiError::election_session_expired
+                                                  : ApiError::lock_session_expired);
+  }
   machine::Reply line;
   api_.service().query(machine::etcd::make_query(QueryKind::range, wire_of(others)), line);
   if (line.code != 0) return refuse(waiter, ApiError::unhealthy);
@@ -271,7 +301,7 @@ void WaitingLine::on_draining() {
 void WaitingLine::end(Waiter& waiter, bool release_key) {
   stop_waiting(waiter);
   if (release_key) release(waiter);
-  bytes_ -= waiter.request.name.size();
+  bytes_ -= waiter.request.name.size() + waiter.request.value.size();
   waiters_.erase(key_of(waiter.call));
 }
 

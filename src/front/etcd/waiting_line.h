@@ -1,4 +1,4 @@
-// front/etcd/waiting_line.h: who holds a lock, and who is next.
+// front/etcd/waiting_line.h: who holds a lock or an office, and who is next.
 //
 // Everyone in a line has a key `<name>/<lease in hex>`; whose key has the least create revision is
 // at the front. The line itself is in the store and the same for all members and for clients that
@@ -20,7 +20,7 @@
 
 namespace quorate::front::etcd {
 
-// Callers waiting on one member, and the bytes of their names: far more than the
+// Callers waiting on one member, and the bytes of their names and values: far more than the
 // sessions of real clients, so that a faulty one ends before the memory does.
 inline constexpr size_t kWaitersMax = 10000;
 inline constexpr size_t kWaitersBytesMax = size_t{64} << 20U;
@@ -33,7 +33,9 @@ inline constexpr Duration kReleasePause = std::chrono::seconds(1);
 
 struct LineRequest {
   std::string name;
-  int64_t lease = 0;  // 0: a session is made
+  int64_t lease = 0;      // 0: a session is made
+  std::string value;      // what the key says of its owner
+  bool campaign = false;  // for an office: a value that differs from the key's is proclaimed
 };
 
 struct LinePlace {
@@ -53,6 +55,7 @@ class WaitingLine {
   void leave(grpc::CallId call);  // its client is gone; what it put into the line is removed
   void on_turn_end();
   void on_draining();
+  bool has(grpc::CallId call) const { return waiters_.contains(key_of(call)); }
   void stop() { stopped_ = true; }  // keys that are still there end with their leases
 
  private:
@@ -83,6 +86,7 @@ class WaitingLine {
   void enter(Waiter& waiter);
   void on_granted(Waiter& waiter, const machine::Reply& reply);
   void on_entered(Waiter& waiter, const machine::Reply& reply);
+  void on_proclaimed(Waiter& waiter, const machine::Reply& reply);
   void look(Waiter& waiter);
   void confirm(Waiter& waiter);
   void wait_for(Waiter& waiter, std::string before);
@@ -91,6 +95,7 @@ class WaitingLine {
   void wake(std::string_view key);
   void wake_all();
   void look_again();
+  void forget_value(Waiter& waiter);
   void end(Waiter& waiter, bool release);
   void refuse(Waiter& waiter, ApiError error);
   void release(const Waiter& waiter);
