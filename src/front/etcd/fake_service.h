@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
+#include "machine/etcd/backup.h"
 #include "machine/etcd/commands.h"
 #include "node/service.h"
 #include "world/executor.h"
@@ -18,6 +20,10 @@ class FakeMachine final : public machine::etcd::EtcdMachine {
   void check_invariants() const override {}
   void changes(int64_t, const machine::etcd::ChangeVisitor&) const override {}
   int64_t changes_complete_from() const override { return 1; }
+  std::unique_ptr<machine::etcd::Backup> backup(
+      std::vector<machine::etcd::BackupMember>) const override {
+    CHECK(false, "nobody asks a fake for a backup");
+  }
   std::optional<std::string_view> record_at(std::string_view, int64_t,
                                             std::string&) const override {
     return std::nullopt;

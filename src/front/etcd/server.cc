@@ -13,6 +13,7 @@
 #include "front/etcd/lock_service.h"
 #include "front/etcd/maintenance_service.h"
 #include "front/etcd/pages.h"
+#include "front/etcd/snapshot_service.h"
 #include "front/etcd/quota.h"
 #include "front/etcd/waiting_line.h"
 #include "front/etcd/watch_service.h"
@@ -61,6 +62,7 @@ class Server final : public EtcdServer {
         hash_(api_),
         alarm_(api_),
         defragment_(api_),
+        snapshot_(api_),
         health_(api_),
         watch_(api_),
         line_(api_, lease_),
@@ -89,6 +91,7 @@ class Server final : public EtcdServer {
   void drain() override {
     health_.on_draining();
     watch_.on_draining();
+    snapshot_.on_draining();
     line_.on_draining();
     election_.on_draining();
     server_.drain();
@@ -107,6 +110,7 @@ class Server final : public EtcdServer {
   HashService hash_;
   AlarmService alarm_;
   DefragmentService defragment_;
+  SnapshotService snapshot_;
   HealthService health_;
   WatchService watch_;
   WaitingLine line_;

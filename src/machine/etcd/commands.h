@@ -81,6 +81,9 @@ struct Revisions {
 using storage::mvcc::Change;
 using storage::mvcc::ChangeVisitor;
 
+class Backup;
+struct BackupMember;
+
 class EtcdMachine : public StateMachine {
  public:
   virtual Revisions revisions() const = 0;
@@ -91,6 +94,8 @@ class EtcdMachine : public StateMachine {
   // changes_complete_from() on. Never from within apply.
   virtual void changes(int64_t first, const ChangeVisitor& visit) const = 0;
   virtual int64_t changes_complete_from() const = 0;
+  // What is committed now, as etcd's database file (backup.h).
+  virtual std::unique_ptr<Backup> backup(std::vector<BackupMember> members) const = 0;
   // The record of a key as of a revision; nullopt: it was not there, or that is compacted. The
   // view is valid until `scratch` is used or the machine applies.
   virtual std::optional<std::string_view> record_at(std::string_view key, int64_t revision,

@@ -6,11 +6,13 @@
 #include "base/log.h"
 #include "consensus/members.h"
 #include "machine/etcd/alarms.h"
+#include "machine/etcd/backup.h"
 #include "machine/etcd/commands.h"
 #include "machine/etcd/envelope.h"
 #include "machine/etcd/execute.h"
 #include "machine/etcd/hash_step.h"
 #include "machine/etcd/lease_book.h"
+#include "machine/etcd/position_row.h"
 #include "storage/mvcc/store.h"
 
 namespace quorate::machine::etcd {
@@ -21,37 +23,10 @@ using storage::mvcc::Store;
 
 namespace {
 
-constexpr uint8_t kPositionFormat = 1;
-constexpr std::string_view kPositionKey = "mposition";
 constexpr char kAttributesTable = 'a';
 // Keys looked at or rows removed for a compaction at the end of each run: well under a
 // millisecond, so that a large compaction is not noticed by the clients.
 constexpr uint64_t kCompactionWorkMax = 1000;
-
-std::string encode_position(const AppliedPosition& position) {
-  Encoder encoder;
-  encoder.u8(kPositionFormat);
-  encoder.u64(position.index.value);
-  encoder.u64(position.round);
-  encoder.string(position.members.view());
-  return std::move(encoder.text());
-}
-
-Result<AppliedPosition> decode_position(const std::optional<std::string>& text) {
-  if (!text) return AppliedPosition();  // nothing applied yet
-  Decoder decoder(*text);
-  const uint8_t format = decoder.u8();
-  AppliedPosition position;
-  position.index.value = decoder.u64();
-  position.round = decoder.u64();
-  position.members = Bytes(decoder.string());
-  if (!decoder.finished() || format != kPositionFormat) {
-    return fail(ErrorKind::corrupt,
-                "The row store is damaged or of a newer version: its applied position cannot be "
-                "decoded. Start the version that wrote it, or replace the member.");
-  }
-  return position;
-}
 
 std::string attributes_key(uint64_t id) {
   Encoder encoder;
@@ -96,6 +71,9 @@ class Machine final : public EtcdMachine {
     store_->changes(first, visit);
   }
   int64_t changes_complete_from() const override { return store_->changes_complete_from(); }
+  std::unique_ptr<Backup> backup(std::vector<BackupMember> members) const override {
+    return std::make_unique<Backup>(rows_->view(), std::move(members));
+  }
   std::optional<std::string_view> record_at(std::string_view key, int64_t revision,
                                             std::string& scratch) const override {
     if (revision < 1 || store_->readable(revision) != Readable::yes) return std::nullopt;

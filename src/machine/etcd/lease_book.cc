@@ -1,10 +1,10 @@
 #include "machine/etcd/lease_book.h"
 
 #include "base/check.h"
-#include "base/codec.h"
 #include "base/mutant.h"
 #include "machine/etcd/commands.h"
 #include "machine/etcd/lease_messages.h"
+#include "machine/etcd/lease_rows.h"
 
 namespace quorate::machine::etcd {
 
@@ -14,53 +14,6 @@ using storage::mvcc::Record;
 using storage::mvcc::Store;
 
 namespace {
-
-constexpr uint8_t kLeaseFormat = 1;
-// Lease ids are random: between the rows of the keyspace, which are written in the order of their
-// keys, they would make every table span every other (docs/decisions/0009).
-constexpr std::string_view kLeaseTable = "ml";
-constexpr std::string_view kLeaseTableEnd = "mm";
-static_assert(kLeaseTable[0] == storage::kApartTable);
-
-// In the order of the ids as unsigned numbers; nobody relies on it.
-std::string lease_key(int64_t lease) {
-  std::string key(kLeaseTable);
-  const auto id = static_cast<uint64_t>(lease);
-  for (int shift = 56; shift >= 0; shift -= 8) {
-    key.push_back(static_cast<char>((id >> static_cast<unsigned>(shift)) & 0xffU));
-  }
-  return key;
-}
-
-std::optional<int64_t> decode_lease_key(std::string_view key) {
-  key.remove_prefix(kLeaseTable.size());
-  if (key.size() != sizeof(uint64_t)) return std::nullopt;
-  uint64_t id = 0;
-  for (const char byte : key) id = id << 8U | static_cast<unsigned char>(byte);
-  return static_cast<int64_t>(id);
-}
-
-void put_row(int64_t lease, const LeaseTerm& term, WriteBatch& batch) {
-  Encoder encoder;
-  encoder.u8(kLeaseFormat);
-  encoder.u64(static_cast<uint64_t>(term.granted_seconds));
-  encoder.u64(static_cast<uint64_t>(term.left_seconds));
-  encoder.u64(term.life);
-  batch.put(lease_key(lease), encoder.text());
-}
-
-std::optional<LeaseTerm> decode_row(std::string_view value) {
-  Decoder decoder(value);
-  const uint8_t format = decoder.u8();
-  LeaseTerm term;
-  term.granted_seconds = static_cast<int64_t>(decoder.u64());
-  term.left_seconds = static_cast<int64_t>(decoder.u64());
-  term.life = decoder.u64();
-  if (!decoder.finished() || format != kLeaseFormat || term.granted_seconds < 1) {
-    return std::nullopt;
-  }
-  return term;
-}
 
 // Every live record that names a lease.
 template <class Visit>
@@ -80,8 +33,8 @@ Result<void> LeaseBook::load(const storage::KvStore& rows, const Store& store) {
   const char* wrong = nullptr;
   const Result<void> scanned =
       rows.scan(kLeaseTable, kLeaseTableEnd, [&](std::string_view key, std::string_view value) {
-        const std::optional<int64_t> lease = decode_lease_key(key);
-        const std::optional<LeaseTerm> term = decode_row(value);
+        const std::optional<int64_t> lease = decode_lease_row_key(key);
+        const std::optional<LeaseTerm> term = decode_lease_row(value);
         if (!lease || !term) {
           wrong = "a lease cannot be decoded";
           return false;
@@ -107,7 +60,7 @@ void LeaseBook::grant(int64_t lease, const LeaseTerm& term, WriteBatch& batch) {
   const auto [place, added] = leases_.try_emplace(lease);
   CHECK(added, "a lease is granted once");
   place->second.term = term;
-  put_row(lease, place->second.term, batch);
+  batch.put(lease_row_key(lease), encode_lease_row(place->second.term));
   if (listener_ != nullptr) listener_->on_lease_granted(lease, place->second.term);
 }
 
@@ -115,14 +68,14 @@ void LeaseBook::set_left(int64_t lease, int64_t left_seconds, WriteBatch& batch)
   LeaseTerm& term = leases_.at(lease).term;
   if (term.left_seconds == left_seconds) return;
   term.left_seconds = left_seconds;
-  put_row(lease, term, batch);
+  batch.put(lease_row_key(lease), encode_lease_row(term));
 }
 
 void LeaseBook::end(int64_t lease, WriteBatch& batch) {
   const auto place = leases_.find(lease);
   CHECK(place != leases_.end(), "what ends is there");
   CHECK(place->second.keys.empty() || QRT_MUTANT(V11), "the keys of a lease end with it");
-  batch.remove(lease_key(lease));
+  batch.remove(lease_row_key(lease));
   leases_.erase(place);
   if (listener_ != nullptr) listener_->on_lease_ended(lease);
 }

@@ -43,10 +43,24 @@ class WriteBatch {  // operations in order; cheap to refill
 // them apart, so that rows written once, in key order, are never rewritten on their account.
 inline constexpr char kApartTable = 'm';
 
+// Return false to stop.
+using KvVisitor = std::function<bool(std::string_view key, std::string_view value)>;
+
+// One state of a store, whole batches up to some moment, whatever is written afterwards. May be
+// read from any thread, by one at a time, and may outlive the store; while it is held, what it
+// shows takes space.
+class KvView {
+ public:
+  virtual ~KvView() = default;
+  virtual Result<std::optional<std::string>> get(std::string_view key) const = 0;
+  // As KvStore::scan().
+  virtual Result<void> scan(std::string_view first, std::string_view end,
+                            const KvVisitor& visit) const = 0;
+};
+
 class KvStore {
  public:
-  // Return false to stop.
-  using Visitor = std::function<bool(std::string_view key, std::string_view value)>;
+  using Visitor = KvVisitor;
 
   virtual ~KvStore() = default;
   virtual Result<void> write(const WriteBatch& batch) = 0;
@@ -58,6 +72,8 @@ class KvStore {
   virtual Result<std::optional<std::string>> durable_value(std::string_view key) const = 0;
   // Asks for everything written so far to be made durable; returns at once.
   virtual void start_flush() = 0;
+  // The state now. Cheap: nothing is copied or flushed (the simulator's store does copy).
+  virtual std::shared_ptr<const KvView> view() const = 0;
   // A consistent copy of some state at or after now, in a directory that must not exist.
   // Blocking, any thread, concurrently with write().
   virtual Result<void> checkpoint(const std::string& directory) = 0;

@@ -136,6 +136,36 @@ TEST_P(KvTest, BytesOfEveryKindSurvive) {
   EXPECT_EQ(*store_->get("empty"), "");
 }
 
+TEST_P(KvTest, AViewStaysWhatItWas) {
+  put("a", "1");
+  put("m", "1");  // of those kept apart
+  put("z", "1");
+  std::shared_ptr<const KvView> view = store_->view();
+  WriteBatch batch;
+  batch.remove("a");
+  batch.put("m", "2");
+  batch.put("n", "2");
+  ASSERT_TRUE(store_->write(batch));
+  flush();
+  EXPECT_EQ(*view->get("a"), "1");
+  EXPECT_EQ(*view->get("m"), "1");
+  EXPECT_EQ(*view->get("n"), std::nullopt);
+  const auto seen = [&] {
+    std::string text;
+    EXPECT_TRUE(view->scan("", "", [&](std::string_view key, std::string_view value) {
+      text += std::string(key) + std::string(value) + " ";
+      return true;
+    }));
+    return text;
+  };
+  EXPECT_EQ(seen(), "a1 m1 z1 ");
+  store_.reset();  // and longer than the store
+  EXPECT_EQ(seen(), "a1 m1 z1 ");
+  view.reset();
+  reopen();
+  EXPECT_EQ(*store_->get("m"), "2");
+}
+
 TEST_P(KvTest, OnlyFlushedRowsAreDurableAndTheyAreAPrefix) {
   put("position", "1");
   put("row1", "x");

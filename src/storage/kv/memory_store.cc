@@ -172,6 +172,30 @@ std::optional<std::string> find(const Rows& rows, std::string_view key) {
   return row->second;
 }
 
+Result<void> scan_rows(const Rows& rows, std::string_view first, std::string_view end,
+                       const KvVisitor& visit) {
+  for (auto row = rows.lower_bound(first); row != rows.end(); ++row) {
+    if (!end.empty() && row->first >= end) break;
+    if (!visit(row->first, row->second)) break;
+  }
+  return {};
+}
+
+class MemoryView final : public KvView {
+ public:
+  explicit MemoryView(Rows rows) : rows_(std::move(rows)) {}
+  Result<std::optional<std::string>> get(std::string_view key) const override {
+    return find(rows_, key);
+  }
+  Result<void> scan(std::string_view first, std::string_view end,
+                    const KvVisitor& visit) const override {
+    return scan_rows(rows_, first, end, visit);
+  }
+
+ private:
+  const Rows rows_;
+};
+
 class MemoryStore final : public KvStore {
  public:
   MemoryStore(world::Disk& disk, std::string directory, Image image)
@@ -203,11 +227,12 @@ class MemoryStore final : public KvStore {
   Result<void> scan(std::string_view first, std::string_view end,
                     const Visitor& visit) const override {
     const std::lock_guard guard(lock_);
-    for (auto row = rows_.lower_bound(first); row != rows_.end(); ++row) {
-      if (!end.empty() && row->first >= end) break;
-      if (!visit(row->first, row->second)) break;
-    }
-    return {};
+    return scan_rows(rows_, first, end, visit);
+  }
+
+  std::shared_ptr<const KvView> view() const override {
+    const std::lock_guard guard(lock_);
+    return std::make_shared<MemoryView>(rows_);
   }
 
   Result<std::optional<std::string>> durable_value(std::string_view key) const override {

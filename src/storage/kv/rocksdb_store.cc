@@ -81,10 +81,16 @@ struct Opened {
   Family* rows = nullptr;
   Family* apart = nullptr;
 
-  void close() {
+  Opened() = default;
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+  ~Opened() {
     if (database == nullptr) return;
     database->DestroyColumnFamilyHandle(rows).PermitUncheckedError();
     database->DestroyColumnFamilyHandle(apart).PermitUncheckedError();
+    // Closing would flush the last rows first. What is not durable yet comes back from the log,
+    // and a stop that equals a crash is one path less.
+    database->Close().PermitUncheckedError();
   }
 };
 
@@ -104,7 +110,9 @@ rocksdb::Status open_families(const rocksdb::Options& options, const std::string
           ? rocksdb::DB::OpenForReadOnly(options, directory, families(options), &handles, &raw)
           : rocksdb::DB::Open(options, directory, families(options), &handles, &raw);
   if (!status.ok()) return status;
-  opened = {std::unique_ptr<rocksdb::DB>(raw), handles[0], handles[1]};
+  opened.database.reset(raw);
+  opened.rows = handles[0];
+  opened.apart = handles[1];
   return status;
 }
 
@@ -118,63 +126,104 @@ Result<std::optional<std::string>> read(const Opened& opened, const rocksdb::Rea
   return std::optional<std::string>(std::move(value));
 }
 
-class RocksdbStore final : public KvStore {
- public:
-  explicit RocksdbStore(Opened opened) : opened_(std::move(opened)) {
-    write_options_.disableWAL = true;  // the replicated log is the write-ahead log
+Result<void> scan_family(const Opened& opened, Family* family, const rocksdb::Snapshot* snapshot,
+                         std::string_view first, std::string_view end, const KvVisitor& visit) {
+  const rocksdb::Slice upper = slice(end);
+  rocksdb::ReadOptions options;
+  options.snapshot = snapshot;
+  options.fill_cache = false;  // one pass over everything must not evict what is read often
+  if (!end.empty()) options.iterate_upper_bound = &upper;
+  const std::unique_ptr<rocksdb::Iterator> row(opened.database->NewIterator(options, family));
+  for (row->Seek(slice(first)); row->Valid(); row->Next()) {
+    if (!visit(view(row->key()), view(row->value()))) return {};
   }
-  ~RocksdbStore() override {
-    // Closing would flush the last rows first. What is not durable yet comes back from the log,
-    // and a stop that equals a crash is one path less.
-    opened_.close();
-    opened_.database->Close().PermitUncheckedError();
+  if (!row->status().ok()) return std::unexpected(to_error(row->status(), "scan its rows"));
+  return {};
+}
+
+// The keys kept apart stand between two parts of the others. `snapshot`: null is now.
+Result<void> scan_all(const Opened& opened, const rocksdb::Snapshot* snapshot,
+                      std::string_view first, std::string_view end, const KvVisitor& visit) {
+  static constexpr std::string_view kApartFirst(&kApartTable, 1);
+  static constexpr char kApartNext = kApartTable + 1;
+  static constexpr std::string_view kApartEnd(&kApartNext, 1);
+  bool more = true;
+  const KvVisitor watched = [&](std::string_view key, std::string_view value) {
+    more = visit(key, value);
+    return more;
+  };
+  const auto part = [&](Family* family, std::string_view from, std::string_view to) {
+    const std::string_view low = std::max(first, from);
+    const std::string_view high = end.empty() || (!to.empty() && to < end) ? to : end;
+    if (!more || (!high.empty() && low >= high)) return Result<void>();
+    return scan_family(opened, family, snapshot, low, high, watched);
+  };
+  if (auto done = part(opened.rows, {}, kApartFirst); !done) return done;
+  if (auto done = part(opened.apart, kApartFirst, kApartEnd); !done) return done;
+  return part(opened.rows, kApartEnd, {});
+}
+
+// Shares the database with its store: whichever goes last closes it.
+class RocksdbView final : public KvView {
+ public:
+  explicit RocksdbView(std::shared_ptr<Opened> opened)
+      : opened_(std::move(opened)), snapshot_(opened_->database->GetSnapshot()) {}
+  ~RocksdbView() override { opened_->database->ReleaseSnapshot(snapshot_); }
+  RocksdbView(const RocksdbView&) = delete;
+  RocksdbView& operator=(const RocksdbView&) = delete;
+
+  Result<std::optional<std::string>> get(std::string_view key) const override {
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot_;
+    return read(*opened_, options, key);
+  }
+  Result<void> scan(std::string_view first, std::string_view end,
+                    const KvVisitor& visit) const override {
+    return scan_all(*opened_, snapshot_, first, end, visit);
   }
 
+ private:
+  const std::shared_ptr<Opened> opened_;
+  const rocksdb::Snapshot* snapshot_;
+};
+
+class RocksdbStore final : public KvStore {
+ public:
+  explicit RocksdbStore(std::shared_ptr<Opened> opened) : opened_(std::move(opened)) {
+    write_options_.disableWAL = true;  // the replicated log is the write-ahead log
+  }
   Result<void> write(const WriteBatch& batch) override {
     batch_.Clear();
     for (const WriteBatch::Operation& operation : batch.operations()) {
-      Family* family = operation.key.starts_with(kApartTable) ? opened_.apart : opened_.rows;
+      Family* family = operation.key.starts_with(kApartTable) ? opened_->apart : opened_->rows;
       const rocksdb::Slice key = slice(operation.key);
       const rocksdb::Status added = operation.remove
                                         ? batch_.Delete(family, key)
                                         : batch_.Put(family, key, slice(operation.value));
       CHECK(added.ok(), "a batch in memory takes every row");
     }
-    const rocksdb::Status status = opened_.database->Write(write_options_, &batch_);
+    const rocksdb::Status status = opened_->database->Write(write_options_, &batch_);
     if (!status.ok()) return std::unexpected(to_error(status, "take a batch"));
     return {};
   }
 
   Result<std::optional<std::string>> get(std::string_view key) const override {
-    return read(opened_, rocksdb::ReadOptions(), key);
+    return read(*opened_, rocksdb::ReadOptions(), key);
   }
 
-  // The keys kept apart stand between two parts of the others.
   Result<void> scan(std::string_view first, std::string_view end,
                     const Visitor& visit) const override {
-    static constexpr std::string_view kApartFirst(&kApartTable, 1);
-    static constexpr char kApartNext = kApartTable + 1;
-    static constexpr std::string_view kApartEnd(&kApartNext, 1);
-    bool more = true;
-    const Visitor watched = [&](std::string_view key, std::string_view value) {
-      more = visit(key, value);
-      return more;
-    };
-    const auto part = [&](Family* family, std::string_view from, std::string_view to) {
-      const std::string_view low = std::max(first, from);
-      const std::string_view high = end.empty() || (!to.empty() && to < end) ? to : end;
-      if (!more || (!high.empty() && low >= high)) return Result<void>();
-      return scan_family(family, low, high, watched);
-    };
-    if (auto done = part(opened_.rows, {}, kApartFirst); !done) return done;
-    if (auto done = part(opened_.apart, kApartFirst, kApartEnd); !done) return done;
-    return part(opened_.rows, kApartEnd, {});
+    return scan_all(*opened_, nullptr, first, end, visit);
+  }
+
+  std::shared_ptr<const KvView> view() const override {
+    return std::make_shared<RocksdbView>(opened_);
   }
 
   Result<std::optional<std::string>> durable_value(std::string_view key) const override {
     rocksdb::ReadOptions options;
     options.read_tier = rocksdb::kPersistedTier;  // without a log of its own: tables only
-    return read(opened_, options, key);
+    return read(*opened_, options, key);
   }
 
   void start_flush() override {
@@ -182,12 +231,12 @@ class RocksdbStore final : public KvStore {
     options.wait = false;
     options.allow_write_stall = true;  // otherwise the call itself would wait
     // A failure is remembered by the database: the next write() reports it.
-    opened_.database->Flush(options, {opened_.rows, opened_.apart}).PermitUncheckedError();
+    opened_->database->Flush(options, {opened_->rows, opened_->apart}).PermitUncheckedError();
   }
 
   Result<void> checkpoint(const std::string& directory) override {
     rocksdb::Checkpoint* raw = nullptr;
-    rocksdb::Status status = rocksdb::Checkpoint::Create(opened_.database.get(), &raw);
+    rocksdb::Status status = rocksdb::Checkpoint::Create(opened_->database.get(), &raw);
     const std::unique_ptr<rocksdb::Checkpoint> maker(raw);
     // 0: flush first, since there is no log to copy the newest rows from.
     if (status.ok()) status = maker->CreateCheckpoint(directory, 0);
@@ -200,14 +249,12 @@ class RocksdbStore final : public KvStore {
     Opened copy;
     const rocksdb::Status status = open_families(make_options(), directory, true, copy);
     if (!status.ok()) return std::unexpected(to_error(status, "open its own checkpoint"));
-    auto value = read(copy, rocksdb::ReadOptions(), key);
-    copy.close();
-    return value;
+    return read(copy, rocksdb::ReadOptions(), key);
   }
 
   Result<uint64_t> verify_next(std::string& place) const override {
     std::vector<rocksdb::LiveFileMetaData> files;
-    opened_.database->GetLiveFilesMetaData(&files);
+    opened_->database->GetLiveFilesMetaData(&files);
     const rocksdb::LiveFileMetaData* next = nullptr;
     for (const rocksdb::LiveFileMetaData& file : files) {
       if (file.name > place && (next == nullptr || file.name < next->name)) next = &file;
@@ -222,7 +269,7 @@ class RocksdbStore final : public KvStore {
     rocksdb::Status status = reader.Open(path);
     if (status.ok()) status = reader.VerifyChecksum();
     // A compaction may have replaced it meanwhile.
-    const bool gone = !status.ok() && opened_.database->GetEnv()->FileExists(path).IsNotFound();
+    const bool gone = !status.ok() && opened_->database->GetEnv()->FileExists(path).IsNotFound();
     if (!status.ok() && !gone) return std::unexpected(to_error(status, "verify " + path));
     return uint64_t{next->size};
   }
@@ -244,29 +291,15 @@ class RocksdbStore final : public KvStore {
   uint64_t approximate_bytes() const override {
     uint64_t tables = 0;
     uint64_t buffers = 0;
-    opened_.database->GetAggregatedIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize,
-                                               &tables);
-    opened_.database->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables,
-                                               &buffers);
+    opened_->database->GetAggregatedIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize,
+                                                &tables);
+    opened_->database->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables,
+                                                &buffers);
     return tables + buffers;
   }
 
  private:
-  Result<void> scan_family(Family* family, std::string_view first, std::string_view end,
-                           const Visitor& visit) const {
-    const rocksdb::Slice upper = slice(end);
-    rocksdb::ReadOptions options;
-    options.fill_cache = false;  // one pass over everything must not evict what is read often
-    if (!end.empty()) options.iterate_upper_bound = &upper;
-    const std::unique_ptr<rocksdb::Iterator> row(opened_.database->NewIterator(options, family));
-    for (row->Seek(slice(first)); row->Valid(); row->Next()) {
-      if (!visit(view(row->key()), view(row->value()))) return {};
-    }
-    if (!row->status().ok()) return std::unexpected(to_error(row->status(), "scan its rows"));
-    return {};
-  }
-
-  Opened opened_;
+  const std::shared_ptr<Opened> opened_;
   rocksdb::WriteOptions write_options_;
   rocksdb::WriteBatch batch_;
 };
@@ -280,8 +313,8 @@ Result<std::unique_ptr<KvStore>> open_rocksdb_store(const std::string& directory
   const rocksdb::Status made = options.env->CreateDirIfMissing(directory);
   if (!made.ok()) return std::unexpected(to_error(made, "make its directory " + directory));
   options.create_missing_column_families = true;
-  Opened opened;
-  const rocksdb::Status status = open_families(options, directory, false, opened);
+  auto opened = std::make_shared<Opened>();
+  const rocksdb::Status status = open_families(options, directory, false, *opened);
   if (!status.ok()) return std::unexpected(to_error(status, "open " + directory));
   return std::unique_ptr<KvStore>(std::make_unique<RocksdbStore>(std::move(opened)));
 }

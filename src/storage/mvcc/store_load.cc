@@ -1,15 +1,12 @@
 // What of a Store outlives the process: its own values beside the rows, and how both come back.
 #include "base/check.h"
-#include "base/codec.h"
 #include "base/mutant.h"
+#include "storage/mvcc/revisions_row.h"
 #include "storage/mvcc/store.h"
 
 namespace quorate::storage::mvcc {
 
 namespace {
-
-constexpr uint8_t kFormat = 1;
-constexpr std::string_view kMetaKey = "mrevisions";
 
 std::string damaged(const std::string& what) {
   return "The row store is damaged: " + what +
@@ -21,12 +18,7 @@ std::string damaged(const std::string& what) {
 WriteBatch& Store::batch() {
   CHECK(changes_ == 0, "a batch holds whole transactions");
   if (meta_changed_) {
-    Encoder encoder;
-    encoder.u8(kFormat);
-    encoder.u64(static_cast<uint64_t>(current_));
-    encoder.u64(static_cast<uint64_t>(compacted_));
-    encoder.u8(compacting_ ? 1 : 0);
-    batch_.put(kMetaKey, encoder.text());
+    batch_.put(kRevisionsKey, encode_revisions({current_, compacted_, compacting_}));
     meta_changed_ = false;
   }
   return batch_;
@@ -44,23 +36,15 @@ void Store::batch_written() {
 }
 
 Result<bool> Store::load_meta() {
-  const Result<std::optional<std::string>> stored = rows_.get(kMetaKey);
+  const Result<std::optional<std::string>> stored = rows_.get(kRevisionsKey);
   if (!stored) return std::unexpected(stored.error());
   if (!*stored) return false;
-  Decoder decoder(**stored);
-  const uint8_t format = decoder.u8();
-  if (decoder.ok() && format > kFormat) {
-    return fail(ErrorKind::invalid, "The row store has format " + std::to_string(format) +
-                                        ", this version knows " + std::to_string(kFormat) +
-                                        ". Start the version that wrote it, or a newer one.");
-  }
-  current_ = static_cast<int64_t>(decoder.u64());
-  compacted_ = static_cast<int64_t>(decoder.u64());
+  const Result<StoredRevisions> revisions = decode_revisions(**stored);
+  if (!revisions) return std::unexpected(revisions.error());
+  current_ = revisions->current;
+  compacted_ = revisions->compacted;
   // An unfinished removal starts again at the first key: what is gone already is passed quickly.
-  compacting_ = decoder.u8() != 0;
-  if (!decoder.finished() || current_ < 1 || compacted_ > current_ || compacted_ < -1) {
-    return fail(ErrorKind::corrupt, damaged("its revisions make no sense"));
-  }
+  compacting_ = revisions->compacting;
   return true;
 }
 
