@@ -1,4 +1,6 @@
 // What a disk may give back: segments of the log, rows of the store, small files.
+#include <map>
+
 #include "base/check.h"
 #include "base/codec.h"
 #include "consensus/members.h"
@@ -7,6 +9,8 @@
 #include "node/introduction.h"
 #include "node/member_about.h"
 #include "node/member_change.h"
+#include "storage/bolt/reader.h"
+#include "storage/bolt/writer.h"
 #include "storage/kv/kv_store.h"
 #include "storage/kv/test_disk.h"
 #include "storage/wal/fake_world.h"
@@ -136,6 +140,45 @@ void store_rows(std::string_view input) {
   (*machine)->query(machine::etcd::make_query(QueryKind::range, everything), reply);
   (*machine)->query(machine::etcd::make_query(QueryKind::member_attributes, ""), reply);
   static_cast<void>((*machine)->state_hash());
+}
+
+namespace {
+
+using BoltContent = std::map<std::string, std::map<std::string, std::string>>;
+
+std::optional<BoltContent> read_bolt(std::string_view bytes) {
+  storage::TestDisk disk;
+  auto file = disk.open("/file", world::OpenMode::create);
+  CHECK(file.has_value(), "a file in memory opens");
+  disk.content("/file") = bytes;
+  const auto reader = storage::bolt::Reader::open(**file, "file", bytes.size());
+  if (!reader) return std::nullopt;
+  BoltContent content;
+  for (const std::string& bucket : reader->buckets()) {
+    auto& rows = content[bucket];
+    const auto scanned = reader->scan(bucket, [&](std::string_view key, std::string_view value) {
+      CHECK(rows.empty() || rows.rbegin()->first < key, "rows come in order");
+      rows.emplace(key, value);
+      return true;
+    });
+    if (!scanned) return std::nullopt;
+  }
+  return content;
+}
+
+}  // namespace
+
+void bolt_file(std::string_view input) {
+  const auto content = read_bolt(input);
+  if (!content) return;
+  storage::bolt::Writer writer;
+  for (const auto& [bucket, rows] : *content) {
+    writer.begin_bucket(bucket);
+    for (const auto& [key, value] : rows) writer.put(key, value);
+    writer.end_bucket();
+  }
+  const std::string file = writer.finish() + writer.output();
+  CHECK(read_bolt(file) == content, "what can be read can be written");
 }
 
 void small_files(std::string_view input) {

@@ -19,6 +19,7 @@
 #include "node/member_about.h"
 #include "node/member_change.h"
 #include "node/wire.h"
+#include "storage/bolt/writer.h"
 #include "storage/wal/fake_world.h"
 #include "storage/wal/stored_state.h"
 #include "storage/wal/stored_write.h"
@@ -291,6 +292,20 @@ void add_small_files(Seeds& seeds) {
             bytes({4}) + std::string(node::encode_introduction(introduction).view()));
 }
 
+void add_bolt(Seeds& seeds) {
+  storage::bolt::Writer writer;
+  writer.begin_bucket("key");
+  for (char key = 'a'; key < 'd'; ++key) writer.put(std::string(17, key), std::string(3000, key));
+  writer.end_bucket();
+  writer.begin_bucket("lease");
+  writer.end_bucket();
+  writer.begin_bucket("meta");
+  writer.put("consistent_index", std::string(8, '\1'));
+  writer.end_bucket();
+  const std::string front = writer.finish();
+  seeds.add("bolt_file", "three-buckets", front + writer.output());
+}
+
 void add_texts(Seeds& seeds) {
   seeds.add("history", "all", R"(quorate-history 1
 1 start revision=1 compacted=0
@@ -388,6 +403,7 @@ int main(int count, char** words) {
   quorate::fuzz::add_answers(seeds);
   quorate::fuzz::add_http(seeds);
   quorate::fuzz::add_small_files(seeds);
+  add_bolt(seeds);
   quorate::fuzz::add_texts(seeds);
   std::printf("%zu seeds in %s\n", seeds.count(), words[1]);
   return 0;

@@ -70,6 +70,7 @@ void snapshot_frames(std::string_view input);
 void log_segments(std::string_view input);
 void log_records(std::string_view input);
 void store_rows(std::string_view input);
+void bolt_file(std::string_view input);
 void small_files(std::string_view input);
 void http(std::string_view input);
 void grpc_calls(std::string_view input);

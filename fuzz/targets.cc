@@ -10,6 +10,7 @@ const std::vector<Target>& targets() {
       {"log_segments", log_segments, "segments of the write-ahead log as the disk has them"},
       {"log_records", log_records, "records whose checksums fit but whose content is anything"},
       {"store_rows", store_rows, "rows of the store as the disk has them"},
+      {"bolt_file", bolt_file, "etcd's database file, whoever made it"},
       {"small_files", small_files, "identity, members, changes, introductions"},
       {"http", http, "bytes of a client's socket: HTTP/1, HTTP/2, gRPC"},
       {"grpc_calls", grpc_calls, "well-framed gRPC calls with any path and any message"},

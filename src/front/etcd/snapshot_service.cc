@@ -57,7 +57,8 @@ std::vector<BackupMember> SnapshotService::members() const {
   std::vector<BackupMember> members;
   for (const node::MemberView& view : api_.service().status().members) {
     BackupMember member{view.id.value, view.name, view.peer_addresses, {}, view.learner};
-    const auto found = std::ranges::find(published, member.id, &machine::etcd::MemberAttributes::id);
+    const auto found =
+        std::ranges::find(published, member.id, &machine::etcd::MemberAttributes::id);
     if (found != published.end()) {
       member.name = found->name;
       member.client_urls = found->client_urls;
@@ -145,8 +146,7 @@ void SnapshotService::on_writable(CallId call) {
 }
 
 void SnapshotService::on_closed(CallId call) {
-  std::erase_if(streams_,
-                [&](const std::unique_ptr<Stream>& each) { return each->call == call; });
+  std::erase_if(streams_, [&](const std::unique_ptr<Stream>& each) { return each->call == call; });
 }
 
 void SnapshotService::on_draining() {

@@ -145,7 +145,7 @@ struct Backup::Pass {
   bool front_given = false;
 };
 
-Backup::Backup(std::shared_ptr<const storage::KvView> state, std::vector<BackupMember> members)
+Backup::Backup(std::unique_ptr<const storage::KvView> state, std::vector<BackupMember> members)
     : state_(std::move(state)), members_(std::move(members)) {}
 
 Backup::~Backup() = default;

@@ -38,7 +38,7 @@ struct BackupMember {
 
 class Backup {
  public:
-  Backup(std::shared_ptr<const storage::KvView> state, std::vector<BackupMember> members);
+  Backup(std::unique_ptr<const storage::KvView> state, std::vector<BackupMember> members);
   ~Backup();
   Backup(const Backup&) = delete;
   Backup& operator=(const Backup&) = delete;
@@ -61,7 +61,7 @@ class Backup {
   Result<bool> advance(Pass& pass, size_t work);
   Result<bool> copy_table(Pass& pass, const Bucket& bucket, size_t work, size_t& done);
 
-  const std::shared_ptr<const storage::KvView> state_;
+  const std::unique_ptr<const storage::KvView> state_;
   const std::vector<BackupMember> members_;
   std::vector<Bucket> buckets_;
   std::unique_ptr<Pass> pass_;

@@ -104,7 +104,8 @@ TEST(BoltTest, WhatIsWrittenIsReadBack) {
 
 TEST(BoltTest, TreesOfEveryDepth) {
   // About 90 rows fill a leaf and 120 leaves a branch: the last ones have three levels.
-  for (const uint64_t count : {0, 1, 2, 88, 89, 90, 91, 200, 8000, 11000, 11100, 25000}) {
+  for (const uint64_t count :
+       {0U, 1U, 2U, 88U, 89U, 90U, 91U, 200U, 8000U, 11000U, 11100U, 25000U}) {
     const Content content = {{"key", numbered(count, 12)}};
     const std::string file = write(content);
     check_pages(file);
@@ -125,7 +126,7 @@ TEST(BoltTest, NumbersOfChildrenAroundAFullBranch) {
 }
 
 TEST(BoltTest, LargeRowsTakePagesInARow) {
-  for (const size_t size : {4031, 4046, 4047, 4048, 4049, 70000, 1500000}) {
+  for (const size_t size : {4031U, 4046U, 4047U, 4048U, 4049U, 70000U, 1500000U}) {
     Rows rows = numbered(5, 100);
     rows[number_key(2)] = std::string(size, 'x');
     const Content content = {{"key", rows}, {"lease", numbered(1, size)}};

@@ -142,7 +142,7 @@ std::string Writer::finish() {
   meta.freelist = freelist_;
   meta.page_count = next_page_;
   std::string front;
-  for (const uint64_t page : {0, 1}) {
+  for (const uint64_t page : {0U, 1U}) {
     append_page_header({page, kMeta, 0, 0}, front);
     meta.transaction = 2 - page;  // each stands where its transaction would have put it
     append_meta(meta, front);

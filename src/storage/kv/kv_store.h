@@ -73,7 +73,7 @@ class KvStore {
   // Asks for everything written so far to be made durable; returns at once.
   virtual void start_flush() = 0;
   // The state now. Cheap: nothing is copied or flushed (the simulator's store does copy).
-  virtual std::shared_ptr<const KvView> view() const = 0;
+  virtual std::unique_ptr<const KvView> view() const = 0;
   // A consistent copy of some state at or after now, in a directory that must not exist.
   // Blocking, any thread, concurrently with write().
   virtual Result<void> checkpoint(const std::string& directory) = 0;

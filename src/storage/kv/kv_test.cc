@@ -140,7 +140,7 @@ TEST_P(KvTest, AViewStaysWhatItWas) {
   put("a", "1");
   put("m", "1");  // of those kept apart
   put("z", "1");
-  std::shared_ptr<const KvView> view = store_->view();
+  std::unique_ptr<const KvView> view = store_->view();
   WriteBatch batch;
   batch.remove("a");
   batch.put("m", "2");

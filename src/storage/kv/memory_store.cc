@@ -230,9 +230,9 @@ class MemoryStore final : public KvStore {
     return scan_rows(rows_, first, end, visit);
   }
 
-  std::shared_ptr<const KvView> view() const override {
+  std::unique_ptr<const KvView> view() const override {
     const std::lock_guard guard(lock_);
-    return std::make_shared<MemoryView>(rows_);
+    return std::make_unique<MemoryView>(rows_);
   }
 
   Result<std::optional<std::string>> durable_value(std::string_view key) const override {

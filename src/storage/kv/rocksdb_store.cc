@@ -216,8 +216,8 @@ class RocksdbStore final : public KvStore {
     return scan_all(*opened_, nullptr, first, end, visit);
   }
 
-  std::shared_ptr<const KvView> view() const override {
-    return std::make_shared<RocksdbView>(opened_);
+  std::unique_ptr<const KvView> view() const override {
+    return std::make_unique<RocksdbView>(opened_);
   }
 
   Result<std::optional<std::string>> durable_value(std::string_view key) const override {
@@ -277,12 +277,12 @@ class RocksdbStore final : public KvStore {
   Result<void> compact() override {
     rocksdb::FlushOptions flush;
     flush.allow_write_stall = true;
-    rocksdb::Status status = opened_.database->Flush(flush, {opened_.rows, opened_.apart});
+    rocksdb::Status status = opened_->database->Flush(flush, {opened_->rows, opened_->apart});
     rocksdb::CompactRangeOptions options;
     options.exclusive_manual_compaction = false;  // the background work of writes goes on
     options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
-    for (Family* family : {opened_.rows, opened_.apart}) {
-      if (status.ok()) status = opened_.database->CompactRange(options, family, nullptr, nullptr);
+    for (Family* family : {opened_->rows, opened_->apart}) {
+      if (status.ok()) status = opened_->database->CompactRange(options, family, nullptr, nullptr);
     }
     if (!status.ok()) return std::unexpected(to_error(status, "compact its files"));
     return {};
