@@ -4,6 +4,7 @@
 #include "app/commands.h"
 #include "app/exit_codes.h"
 #include "app/output.h"
+#include "app/securing.h"
 #include "app/serve.h"
 #include "app/urls.h"
 
@@ -13,6 +14,7 @@ namespace {
 struct Line {
   std::string endpoints;
   double timeout_seconds = 10;
+  Credentials credentials;
   bool json = false;
   PutOptions put;
   LoadOptions load;
@@ -38,14 +40,30 @@ std::string default_endpoints() {
 template <class Command>
 void with_endpoints(Line& line, Command command) {
   Common common;
+  const auto misused = [&line](const std::string& why) {
+    complain(why);
+    line.code = kExitUsage;
+  };
+  const bool secure = line.credentials.given();
+  bool any_secure = secure;
   for (const std::string& each : split(line.endpoints, ',')) {
-    auto address = endpoint_address(each);
-    if (!address) {
-      complain(address.error().text);
-      line.code = kExitUsage;
-      return;
+    auto address = endpoint_address(each, secure);
+    if (!address) return misused(address.error().text);
+    const bool secured = address->starts_with(front::grpc::kSecureScheme);
+    if (secure && !secured) {
+      return misused("endpoint \"" + each +
+                     "\" is plain while --cacert, --cert or another flag asks for TLS; write "
+                     "https://, or leave those flags out");
     }
+    any_secure = any_secure || secured;
     common.endpoints.push_back(*address);
+  }
+  std::unique_ptr<world::Security> security;
+  if (any_secure) {
+    auto made = command_security(line.credentials);
+    if (!made) return misused(made.error().text);
+    security = std::move(*made);
+    common.security = security.get();
   }
   if (common.endpoints.empty()) {
     complain("--endpoints names nobody; write it like 127.0.0.1:2379,127.0.0.1:22379");
@@ -245,6 +263,22 @@ void add_explore(CLI::App& app, Line& line) {
   });
 }
 
+// With etcdctl's names, as flags and as variables.
+void add_credentials(CLI::App& app, Credentials& credentials) {
+  app.add_option("--cacert", credentials.authorities_file,
+                 "authorities of the servers' certificates, PEM; else those of this machine")
+      ->envname("ETCDCTL_CACERT");
+  app.add_option("--cert", credentials.certificate_file, "certificate to show to servers, PEM")
+      ->envname("ETCDCTL_CERT");
+  app.add_option("--key", credentials.key_file, "its key")->envname("ETCDCTL_KEY");
+  app.add_flag("--insecure-skip-tls-verify", credentials.trusts_anyone,
+               "believe whatever certificate a server shows")
+      ->envname("ETCDCTL_INSECURE_SKIP_TLS_VERIFY");
+  app.add_flag("--insecure-transport,!--secure-transport", credentials.plain,
+               "no TLS for endpoints without a scheme (default, unless a flag above is given)")
+      ->envname("ETCDCTL_INSECURE_TRANSPORT");
+}
+
 }  // namespace
 
 int command_line(int argument_total, char** arguments) {
@@ -260,6 +294,7 @@ int command_line(int argument_total, char** arguments) {
   app.add_option("--endpoints", line.endpoints, "host:port,...; also QUORATE_ENDPOINTS");
   app.add_option("--timeout", line.timeout_seconds, "seconds before a command gives up")
       ->check(CLI::Range(0.01, 3600.0));
+  add_credentials(app, line.credentials);
   app.add_flag("--json", line.json, "one line of JSON instead of text for people");
   app.add_subcommand("serve", "run a member; has its own flags: quorate serve --help");
   add_put(app, line);

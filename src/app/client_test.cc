@@ -93,7 +93,9 @@ TEST(Urls, EndpointsMayBeShort) {
   EXPECT_EQ(endpoint_address("10.0.0.1:99").value(), "10.0.0.1:99");
   EXPECT_EQ(endpoint_address("http://[::1]:99/").value(), "[::1]:99");
   EXPECT_EQ(endpoint_address("host").value(), "host:2379");
-  EXPECT_FALSE(endpoint_address("https://host:1"));
+  EXPECT_EQ(endpoint_address("https://host:1").value(), "https://host:1");
+  EXPECT_EQ(endpoint_address("host", true).value(), "https://host:2379");
+  EXPECT_EQ(endpoint_address("http://host:1", true).value(), "host:1");
   EXPECT_FALSE(endpoint_address("a:b:c"));
 }
 

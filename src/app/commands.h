@@ -16,8 +16,9 @@
 namespace quorate::app {
 
 struct Common {
-  std::vector<std::string> endpoints;  // host:port
+  std::vector<std::string> endpoints;  // host:port, https://host:port
   Duration timeout = std::chrono::seconds(10);
+  world::Security* security = nullptr;
   bool json = false;
 };
 

@@ -25,7 +25,7 @@ std::string role(const MemberStatus& status) {
 }  // namespace
 
 int run_status(const Common& common) {
-  Session session(common.endpoints, common.timeout);
+  Session session(common.endpoints, common.timeout, common.security);
   std::vector<EndpointStatus> list;
   int code = kExitOk;
   for (const std::string& endpoint : session.endpoints()) {
@@ -65,7 +65,7 @@ int run_member_list(const Common& common) {
   std::string request;
   protobuf::write_number(1, 1, request);  // linearizable
   const Response response =
-      Session(common.endpoints, common.timeout).read(kPathMemberList, request);
+      Session(common.endpoints, common.timeout, common.security).read(kPathMemberList, request);
   if (response.verdict != Verdict::done) return report(response, false);
   const auto members = decode_member_list(response.body);
   if (!members) {

@@ -106,7 +106,8 @@ int run_put(const Common& common, const PutOptions& options) {
   request.prev_kv = options.previous;
   std::string wire;
   etcd::encode(request, wire);
-  const Response response = Session(common.endpoints, common.timeout).write(kPathPut, wire);
+  const Response response =
+      Session(common.endpoints, common.timeout, common.security).write(kPathPut, wire);
   if (response.verdict != Verdict::done) return report(response, true);
   const auto decoded = etcd::decode_put_response(response.body);
   if (!decoded) return malformed();
@@ -140,7 +141,8 @@ int run_get(const Common& common, const GetOptions& options) {
   }
   std::string wire;
   etcd::encode(request, wire);
-  const Response response = Session(common.endpoints, common.timeout).read(kPathRange, wire);
+  const Response response =
+      Session(common.endpoints, common.timeout, common.security).read(kPathRange, wire);
   if (response.verdict != Verdict::done) return report(response, false);
   const auto decoded = etcd::decode_range_response(response.body);
   if (!decoded) return malformed();
@@ -157,7 +159,8 @@ int run_delete(const Common& common, const DeleteOptions& options) {
   request.prev_kv = options.previous;
   std::string wire;
   etcd::encode(request, wire);
-  const Response response = Session(common.endpoints, common.timeout).write(kPathDelete, wire);
+  const Response response =
+      Session(common.endpoints, common.timeout, common.security).write(kPathDelete, wire);
   if (response.verdict != Verdict::done) return report(response, true);
   const auto decoded = etcd::decode_delete_range_response(response.body);
   if (!decoded) return malformed();
@@ -176,7 +179,8 @@ int run_compact(const Common& common, int64_t revision, bool physical) {
   etcd::CompactionRequest request{revision, physical};
   std::string wire;
   etcd::encode(request, wire);
-  const Response response = Session(common.endpoints, common.timeout).write(kPathCompact, wire);
+  const Response response =
+      Session(common.endpoints, common.timeout, common.security).write(kPathCompact, wire);
   if (response.verdict != Verdict::done) return report(response, true);
   if (common.json) {
     std::cout << "{\"compacted\":" << revision << "}\n";

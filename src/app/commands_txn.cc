@@ -39,7 +39,8 @@ int run_txn(const Common& common) {
   }
   std::string wire;
   etcd::encode(parsed->request, wire);
-  const Response response = Session(common.endpoints, common.timeout).write(kPathTxn, wire);
+  const Response response =
+      Session(common.endpoints, common.timeout, common.security).write(kPathTxn, wire);
   if (response.verdict != Verdict::done) return report(response, true);
   const auto decoded = etcd::decode_txn_response(response.body);
   if (!decoded) {

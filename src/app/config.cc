@@ -91,6 +91,11 @@ class Reader {
     }
     target = *parsed;
   }
+  void list(const std::string& name, std::vector<std::string>& target) const {
+    std::string joined;
+    text(name, joined);
+    target = split(joined, ',');
+  }
   void urls(const std::string& name, const std::string& fallback, std::vector<Url>& target) {
     std::string list = fallback;
     text(name, list);
@@ -209,6 +214,79 @@ void read_addresses(Reader& reader, ServeConfig& config) {
   reader.urls("initial-advertise-peer-urls", peer, config.advertise_peer);
 }
 
+void read_transport(Reader& reader, bool peers, TransportConfig& transport) {
+  const std::string prefix = peers ? "peer-" : "";
+  reader.text(prefix + "cert-file", transport.certificate_file);
+  reader.text(prefix + "key-file", transport.key_file);
+  reader.text(prefix + "trusted-ca-file", transport.authorities_file);
+  reader.text(peers ? "peer-crl-file" : "client-crl-file", transport.revoked_file);
+  reader.boolean(prefix + "client-cert-auth", transport.certificate_authentication);
+  reader.boolean(prefix + "auto-tls", transport.automatic);
+  if (peers) reader.list("peer-cert-allowed-cn", transport.allowed_names);
+  reader.list(peers ? "peer-cert-allowed-hostname" : "client-cert-allowed-hostname",
+              transport.allowed_hosts);
+  if (transport.certificate_file.empty() != transport.key_file.empty()) {
+    reader.reject("--" + prefix + "cert-file and --" + prefix +
+                  "key-file go together: a certificate is of no use without its key; give both");
+  }
+  if (!transport.allowed_names.empty() && !transport.allowed_hosts.empty()) {
+    reader.reject(
+        "--peer-cert-allowed-cn and --peer-cert-allowed-hostname exclude each other; give one");
+  }
+  const bool picks = !transport.allowed_names.empty() || !transport.allowed_hosts.empty() ||
+                     !transport.revoked_file.empty();
+  if (picks && !transport.demands_certificate()) {
+    reader.reject("flags that pick among certificates of " +
+                  std::string(peers ? "members" : "clients") + " need one to be shown: add --" +
+                  prefix + "client-cert-auth and --" + prefix + "trusted-ca-file");
+  }
+}
+
+// Never less than what was asked for: https without a certificate does not start, and a
+// certificate that no URL uses is warned of.
+void check_transport(Reader& reader, bool peers, const std::vector<Url>& listened,
+                     const TransportConfig& transport, std::vector<std::string>& warnings) {
+  const std::string prefix = peers ? "peer-" : "";
+  const std::string flag = peers ? "--listen-peer-urls" : "--listen-client-urls";
+  for (const Url& url : listened) {
+    if (url.secure && !transport.has_certificate()) {
+      reader.reject(flag + ": " + quoted(url.text) + " is to be served by TLS, which needs --" +
+                    prefix + "cert-file and --" + prefix + "key-file, or --" + prefix + "auto-tls");
+    }
+    if (!url.secure && transport.has_certificate()) {
+      warnings.push_back(flag + ": " + quoted(url.text) +
+                         " is plain although there is a certificate, which is not used for this "
+                         "URL; write https:// to secure it");
+    }
+    if (!url.secure && transport.demands_certificate()) {
+      warnings.push_back(flag + ": " + quoted(url.text) +
+                         " is plain: no certificates are demanded there, although --" + prefix +
+                         "client-cert-auth or --" + prefix + "trusted-ca-file asks for it");
+    }
+  }
+  if (transport.automatic && !transport.certificate_file.empty()) {
+    warnings.push_back("--" + prefix + "auto-tls is ignored: there is a certificate file");
+  }
+}
+
+void read_security(Reader& reader, ServeConfig& config) {
+  read_transport(reader, false, config.client_transport);
+  read_transport(reader, true, config.peer_transport);
+  reader.list("cipher-suites", config.cipher_suites);
+  reader.text("tls-min-version", config.tls_version_min);
+  reader.text("tls-max-version", config.tls_version_max);
+  reader.number("self-signed-cert-validity", 1, 100, config.self_signed_years);
+  check_transport(reader, false, config.listen_client, config.client_transport, config.warnings);
+  check_transport(reader, true, config.listen_peer, config.peer_transport, config.warnings);
+  for (const auto& urls : {config.listen_peer, config.advertise_peer}) {
+    for (const Url& url : urls) {
+      if (!url.secure) continue;
+      reader.reject(quoted(url.text) +
+                    " asks for TLS between members, which quorate does not speak yet");
+    }
+  }
+}
+
 void read_membership(Reader& reader, ServeConfig& config) {
   std::string list;
   if (!reader.given("initial-cluster")) {
@@ -251,6 +329,7 @@ Result<ServeConfig> make_config(const Settings& settings, const std::string& pro
   reader.text("data-dir", config.data_directory);
   if (config.data_directory.empty()) config.data_directory = config.name + "." + program;
   read_addresses(reader, config);
+  if (reader.error().empty()) read_security(reader, config);
   read_times_and_limits(reader, config);
   read_quota(reader, settings, config);
   if (reader.error().empty()) read_membership(reader, config);

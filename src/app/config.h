@@ -23,6 +23,23 @@ struct FoundingMember {
   std::vector<Url> peer_urls;
 };
 
+// How connections of one kind are secured, as told by etcd's flags.
+struct TransportConfig {
+  std::string certificate_file;
+  std::string key_file;
+  std::string authorities_file;
+  std::string revoked_file;
+  bool certificate_authentication = false;
+  bool automatic = false;
+  std::vector<std::string> allowed_names;
+  std::vector<std::string> allowed_hosts;
+  bool has_certificate() const { return !certificate_file.empty() || automatic; }
+  // etcd: to name an authority is to demand certificates.
+  bool demands_certificate() const {
+    return certificate_authentication || !authorities_file.empty();
+  }
+};
+
 struct ServeConfig {
   std::string name = "default";
   std::string data_directory;
@@ -48,6 +65,13 @@ struct ServeConfig {
   bool strict_reconfig_check = true;
   bool pre_vote = true;
   std::string log_level = "info";
+  TransportConfig client_transport;
+  TransportConfig peer_transport;
+  std::vector<std::string> cipher_suites;
+  std::string tls_version_min;
+  std::string tls_version_max;
+  uint64_t self_signed_years = 1;
+  std::vector<std::string> warnings;  // for the log
 };
 
 // `program` is "etcd" or "quorate": the suffix of the default data directory.

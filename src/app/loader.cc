@@ -93,7 +93,7 @@ bool Loader::connect() {
   if (client_ && client_->usable()) return true;
   client_.reset();
   for (size_t tried = 0; tried < endpoints_.size(); ++tried) {
-    auto connected = grpc::connect(endpoints_[endpoint_], kConnectPatience);
+    auto connected = grpc::connect(endpoints_[endpoint_], kConnectPatience, common_.security);
     if (connected) {
       client_ = std::move(*connected);
       return true;
@@ -175,7 +175,7 @@ int Loader::conclude() const {
 }
 
 int Loader::run() {
-  endpoints_ = leader_first(endpoints_, kConnectPatience);
+  endpoints_ = leader_first(endpoints_, kConnectPatience, common_.security);
   while (problem_.empty()) {
     if (given_up()) {
       problem_ = "no acknowledgement for " + std::to_string(options_.patience_seconds) +

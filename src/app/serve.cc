@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <random>
 
 #include "app/cluster_ids.h"
@@ -12,6 +14,7 @@
 #include "app/logging.h"
 #include "app/output.h"
 #include "app/process.h"
+#include "app/securing.h"
 #include "app/settings.h"
 #include "app/version.h"
 #include "base/check.h"
@@ -118,6 +121,8 @@ class Member {
  private:
   Result<void> begin();
   Result<void> open_directory();
+  Result<void> prepare_security();
+  Result<void> serve_clients();
   void join(node::NodeConfig config);
   Result<void> open(node::NodeConfig config);
   void stop();
@@ -127,6 +132,7 @@ class Member {
   const ServeConfig& config_;
   std::unique_ptr<world::EventLoop> loop_;
   std::unique_ptr<world::Disk> disk_;
+  std::unique_ptr<world::Security> client_security_;
   std::unique_ptr<Joining> joining_;
   std::unique_ptr<world::TcpNetwork> network_;
   std::unique_ptr<node::Node> node_;
@@ -154,6 +160,7 @@ Result<void> Member::open_directory() {
 
 Result<void> Member::begin() {
   if (auto opened = open_directory(); !opened) return opened;
+  if (auto prepared = prepare_security(); !prepared) return prepared;
   auto signals = watch_stop_signals(*loop_, [this] { stop(); });
   if (!signals) return std::unexpected(signals.error());
   signals_ = std::move(*signals);
@@ -200,12 +207,30 @@ Result<void> Member::open(node::NodeConfig config) {
     loop_->stop();
   });
   server_ = front::etcd::make_etcd_server(*loop_, *loop_, *node_, front_options(config_));
-  for (const Url& url : config_.listen_client) {
-    auto port = server_->listen(listen_address(url));
+  if (auto served = serve_clients(); !served) return served;
+  node_->start();
+  return {};
+}
+
+Result<void> Member::prepare_security() {
+  auto made = client_security(config_);
+  if (!made) return std::unexpected(made.error());
+  client_security_ = std::move(*made);
+  return {};
+}
+
+// An address may be given twice, as http:// and as https://: then clients choose.
+Result<void> Member::serve_clients() {
+  std::map<std::string, std::array<bool, 2>> wanted;  // plain, secured
+  for (const Url& url : config_.listen_client) wanted[listen_address(url)].at(url.secure) = true;
+  for (const auto& [address, kinds] : wanted) {
+    const auto& [plain, secured] = kinds;
+    auto port = server_->listen(address, secured ? client_security_.get() : nullptr, plain);
     if (!port) return std::unexpected(port.error());
+  }
+  for (const Url& url : config_.listen_client) {
     log(LogLevel::info, "serving clients on " + url.text);
   }
-  node_->start();
   return {};
 }
 
@@ -286,6 +311,7 @@ int serve_command(const std::vector<std::string>& arguments, const std::string& 
   }
   install_logging(config->log_level);
   for (const std::string& warning : gathered->warnings) log(LogLevel::warn, warning);
+  for (const std::string& warning : config->warnings) log(LogLevel::warn, warning);
   return run_member(*config);
 }
 

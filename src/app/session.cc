@@ -79,13 +79,13 @@ int exit_code(Verdict verdict) {
   return kExitUnknown;
 }
 
-Session::Session(std::vector<std::string> endpoints, Duration timeout)
-    : endpoints_(std::move(endpoints)), timeout_(timeout) {}
+Session::Session(std::vector<std::string> endpoints, Duration timeout, world::Security* security)
+    : endpoints_(std::move(endpoints)), timeout_(timeout), security_(security) {}
 
 Result<front::grpc::Client*> Session::client(Duration patience) {
   if (client_ && client_->usable()) return client_.get();
   client_.reset();
-  auto connected = front::grpc::connect(endpoints_[current_], patience);
+  auto connected = front::grpc::connect(endpoints_[current_], patience, security_);
   if (!connected) return std::unexpected(connected.error());
   client_ = std::move(*connected);
   return client_.get();
@@ -124,14 +124,16 @@ Response Session::write(std::string_view path, std::string_view request) {
 
 Response Session::ask(const std::string& endpoint, std::string_view path,
                       std::string_view request) {
-  auto connected = front::grpc::connect(endpoint, std::min<Duration>(kConnectPatience, timeout_));
+  auto connected =
+      front::grpc::connect(endpoint, std::min<Duration>(kConnectPatience, timeout_), security_);
   if (!connected) return {Verdict::unavailable, connected.error().text, {}};
   Answer answer = (*connected)->call(path, request, timeout_);
   return {judge_read(answer), endpoint + ": " + answer.message, std::move(answer.body)};
 }
 
-std::vector<std::string> leader_first(std::vector<std::string> endpoints, Duration timeout) {
-  Session session(endpoints, timeout);
+std::vector<std::string> leader_first(std::vector<std::string> endpoints, Duration timeout,
+                                      world::Security* security) {
+  Session session(endpoints, timeout, security);
   for (size_t at = 0; at < endpoints.size(); ++at) {
     const Response response = session.ask(endpoints[at], kPathStatus, "");
     const auto status = decode_status(response.body);

@@ -50,7 +50,9 @@ inline constexpr char kPathMemberReplace[] = "/quorate.Members/Replace";
 
 class Session {
  public:
-  Session(std::vector<std::string> endpoints, Duration timeout);
+  // `security`: for endpoints that are https://; outlives this.
+  Session(std::vector<std::string> endpoints, Duration timeout,
+          world::Security* security = nullptr);
 
   Response read(std::string_view path, std::string_view request);
   Response write(std::string_view path, std::string_view request);
@@ -65,11 +67,13 @@ class Session {
 
   std::vector<std::string> endpoints_;
   Duration timeout_;
+  world::Security* security_;
   size_t current_ = 0;
   std::unique_ptr<front::grpc::Client> client_;
 };
 
 // The endpoints reordered so that the leader's, if one is reachable, comes first.
-std::vector<std::string> leader_first(std::vector<std::string> endpoints, Duration timeout);
+std::vector<std::string> leader_first(std::vector<std::string> endpoints, Duration timeout,
+                                      world::Security* security);
 
 }  // namespace quorate::app

@@ -38,6 +38,25 @@ constexpr Known kKnown[] = {
     {"strict-reconfig-check", "true", "refuse changes of members that endanger the majority"},
     {"pre-vote", "true", "ask before starting an election"},
     {"consensus", "raft", "protocol of the replicated log"},
+    {"cert-file", "", "certificate shown to clients on https:// URLs, PEM"},
+    {"key-file", "", "its key"},
+    {"trusted-ca-file", "", "authorities of clients' certificates; one is demanded then"},
+    {"client-cert-auth", "false", "demand certificates of clients; they say who the client is"},
+    {"client-crl-file", "", "revoked certificates of clients, PEM or DER"},
+    {"client-cert-allowed-hostname", "", "a client's certificate must be for one of these hosts"},
+    {"auto-tls", "false", "without --cert-file: a certificate of our own making"},
+    {"peer-cert-file", "", "certificate shown to the other members, PEM"},
+    {"peer-key-file", "", "its key"},
+    {"peer-trusted-ca-file", "", "authorities of members' certificates; one is demanded then"},
+    {"peer-client-cert-auth", "false", "demand certificates of the other members"},
+    {"peer-crl-file", "", "revoked certificates of members, PEM or DER"},
+    {"peer-cert-allowed-cn", "", "a member's certificate must have one of these common names"},
+    {"peer-cert-allowed-hostname", "", "a member's certificate must be for one of these hosts"},
+    {"peer-auto-tls", "false", "without --peer-cert-file: a certificate of our own making"},
+    {"cipher-suites", "", "allowed ones, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,..."},
+    {"tls-min-version", "TLS1.2", "TLS1.2 or TLS1.3"},
+    {"tls-max-version", "TLS1.3", "TLS1.2 or TLS1.3"},
+    {"self-signed-cert-validity", "1", "years that certificates of our own making are valid"},
     {"log-level", "info", "debug, info, warn, error, panic or fatal"},
     {"config-file", "", "YAML file with these names as keys; flags and ETCD_* are ignored then"},
 };
@@ -58,6 +77,8 @@ constexpr std::string_view kWithoutEffect[] = {"wal-dir",
                                                "backend-batch-interval",
                                                "backend-batch-limit",
                                                "memory-mlock",
+                                               "peer-skip-client-san-verification",
+                                               "skip-client-san-verification",
                                                "socket-reuse-port",
                                                "socket-reuse-address",
                                                "raft-read-timeout",
@@ -78,18 +99,10 @@ constexpr std::string_view kWithoutEffect[] = {"wal-dir",
                                                "auth-token-ttl"};
 
 // Switches that promise protection: starting without it would be a lie, so they are refused.
-constexpr std::string_view kNotYet[] = {"cert-file",
-                                        "key-file",
-                                        "trusted-ca-file",
-                                        "client-cert-auth",
-                                        "auto-tls",
-                                        "peer-cert-file",
-                                        "peer-key-file",
-                                        "peer-trusted-ca-file",
-                                        "peer-client-cert-auth",
-                                        "peer-auto-tls",
-                                        "client-transport-security",
-                                        "peer-transport-security",
+constexpr std::string_view kNotYet[] = {"client-cert-file",
+                                        "client-key-file",
+                                        "peer-client-cert-file",
+                                        "peer-client-key-file",
                                         "auth-token",
                                         "force-new-cluster",
                                         "listen-metrics-urls",
@@ -128,6 +141,7 @@ bool is_switch(std::string_view name) {
                                                   "auto-tls",
                                                   "peer-client-cert-auth",
                                                   "peer-auto-tls",
+                                                  "peer-skip-client-san-verification",
                                                   "force-new-cluster",
                                                   "version",
                                                   "help"};
@@ -208,6 +222,57 @@ std::unexpected<Error> not_plain(const std::string& origin, const std::string& n
   return fail(ErrorKind::invalid, origin + ": \"" + name + "\" must be one plain value");
 }
 
+// The names that etcd gives the same things inside client-transport-security and
+// peer-transport-security; empty: there is no such thing.
+std::string name_in_section(const std::string& section, const std::string& name) {
+  const bool peers = section.starts_with("peer");
+  const std::string prefix = peers ? "peer-" : "";
+  if (name == "allowed-hostname") return prefix + (peers ? "" : "client-") + "cert-" + name;
+  if (name == "crl-file") return (peers ? "peer-" : "client-") + name;
+  if (name == "allowed-cn") return peers ? "peer-cert-allowed-cn" : "";
+  return is_known(prefix + name) ? prefix + name : "";
+}
+
+bool is_section(const std::string& name) {
+  return name == "client-transport-security" || name == "peer-transport-security";
+}
+
+// One value, or a list of them as flags have it.
+std::optional<std::string> value_of(const YAML::Node& node) {
+  if (node.IsScalar()) return node.as<std::string>();
+  if (node.IsNull()) return "";
+  if (!node.IsSequence()) return std::nullopt;
+  std::string list;
+  for (const auto& each : node) {
+    if (!each.IsScalar()) return std::nullopt;
+    list += (list.empty() ? "" : ",") + each.as<std::string>();
+  }
+  return list;
+}
+
+Result<void> read_section(const std::string& section, const YAML::Node& node,
+                          const std::string& origin, Settings& settings,
+                          std::vector<std::string>& warnings) {
+  if (!node.IsMap()) {
+    return fail(ErrorKind::invalid,
+                origin + ": expected lines like \"cert-file: n1.pem\" below \"" + section + "\"");
+  }
+  for (const auto& entry : node) {
+    const auto spelled = entry.first.as<std::string>();
+    const std::string name = name_in_section(section, spelled);
+    const std::string place = "\"" + section + "." + spelled + "\"";
+    if (name.empty()) {
+      auto verdict = judge(spelled, place, warnings);
+      if (verdict && *verdict == Verdict::skip) continue;
+      return fail(ErrorKind::invalid, origin + ": " + place + " is not known here");
+    }
+    const auto value = value_of(entry.second);
+    if (!value) return not_plain(origin, section + "." + spelled);
+    if (!value->empty()) settings[name] = *value;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Settings> settings_from_yaml(const std::string& text, const std::string& origin,
@@ -220,13 +285,18 @@ Result<Settings> settings_from_yaml(const std::string& text, const std::string& 
     }
     for (const auto& entry : root) {
       const std::string name = present_name(entry.first.as<std::string>());
+      if (is_section(name)) {
+        auto read = read_section(name, entry.second, origin, settings, warnings);
+        if (!read) return std::unexpected(read.error());
+        continue;
+      }
       auto verdict = judge(name, "\"" + name + "\"", warnings);
       if (!verdict) return fail(ErrorKind::invalid, origin + ": " + verdict.error().text);
       if (*verdict == Verdict::skip) continue;
-      if (!entry.second.IsScalar()) {
-        return not_plain(origin, name);
-      }
-      settings[name] = entry.second.as<std::string>();
+      const bool list = name == "cipher-suites" || name.starts_with("peer-cert-allowed");
+      const auto value = value_of(entry.second);
+      if (!value || (!entry.second.IsScalar() && !list)) return not_plain(origin, name);
+      settings[name] = *value;
     }
   } catch (const YAML::Exception& problem) {
     return fail(ErrorKind::invalid, origin + ": not valid YAML: " + problem.what());

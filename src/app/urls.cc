@@ -39,12 +39,10 @@ Result<Url> parse_url(std::string_view flag, std::string_view text) {
   const size_t mark = text.find("://");
   if (mark == std::string_view::npos) return bad(flag, text, "has no scheme");
   const std::string_view scheme = text.substr(0, mark);
-  if (scheme == "https") {
-    return fail(ErrorKind::invalid, "--" + std::string(flag) + ": \"" + std::string(text) +
-                                        "\" asks for TLS, which quorate does not serve yet; use "
-                                        "http:// on a private network or behind a TLS proxy");
+  url.secure = scheme == "https";
+  if (scheme != "http" && !url.secure) {
+    return bad(flag, text, "has a scheme other than http and https");
   }
-  if (scheme != "http") return bad(flag, text, "has a scheme other than http");
   std::string_view rest = text.substr(mark + 3);
   if (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.find_first_of("/?#@") != std::string_view::npos) {
@@ -107,18 +105,23 @@ Result<void> check_listen_url(std::string_view flag, const Url& url) {
                   "\" to listen on; a name may be given in the advertise flags only");
 }
 
-Result<std::string> endpoint_address(std::string_view text) {
-  if (text.starts_with("https://")) {
-    return fail(ErrorKind::invalid, "endpoint \"" + std::string(text) +
-                                        "\" asks for TLS, which quorate does not speak yet");
-  }
+Result<std::string> endpoint_address(std::string_view text, bool secure) {
+  constexpr std::string_view kSecure = "https://";
+  constexpr std::string_view kPlain = "http://";
   std::string_view rest = text;
-  if (rest.starts_with("http://")) rest.remove_prefix(7);
+  if (rest.starts_with(kSecure)) {
+    rest.remove_prefix(kSecure.size());
+    secure = true;
+  } else if (rest.starts_with(kPlain)) {
+    rest.remove_prefix(kPlain.size());
+    secure = false;
+  }
   if (rest.ends_with('/')) rest.remove_suffix(1);
+  const std::string scheme(secure ? kSecure : "");
   Url url;
-  if (split_host_port(rest, url)) return url.address();
+  if (split_host_port(rest, url)) return scheme + url.address();
   if (!rest.empty() && rest.find_first_of(":/?# ") == std::string_view::npos) {
-    return std::string(rest) + ":2379";
+    return scheme + std::string(rest) + ":2379";
   }
   return fail(ErrorKind::invalid, "endpoint \"" + std::string(text) +
                                       "\" is not host:port; write it like 127.0.0.1:2379");

@@ -17,12 +17,13 @@ def test_wrong_flags(binary):
         (['--name'], '--name needs a value'),
         (['--listen-client-urls', 'http://127.0.0.1:1'], '--advertise-client-urls is required'),
         (['--listen-peer-urls', '127.0.0.1:2380'], 'has no scheme'),
-        (['--listen-peer-urls', 'https://127.0.0.1:2380'], 'TLS'),
+        (['--listen-peer-urls', 'https://127.0.0.1:2380'], 'peer-cert-file'),
         (['--election-timeout', '200'], 'at least 5 times'),
         (['--initial-cluster', 'other=http://localhost:2380'], 'does not contain this member'),
         (['--initial-cluster-state', 'maybe'], 'neither new nor existing'),
         (['--config-file', '/nonexistent.yml'], 'cannot read'),
-        (['--cert-file', 'x'], 'does not do yet'),
+        (['--cert-file', 'x'], 'go together'),
+        (['--auth-token', 'x'], 'does not do yet'),
         (['--snapshot-count', '-3'], 'not a whole number'),
     ]
     for flags, sentence in mistakes:

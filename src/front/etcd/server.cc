@@ -87,7 +87,10 @@ class Server final : public EtcdServer {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  Result<uint16_t> listen(const std::string& address) override { return server_.listen(address); }
+  Result<uint16_t> listen(const std::string& address, world::Security* security,
+                          bool plain_too) override {
+    return server_.listen(address, {security, plain_too});
+  }
   void drain() override {
     health_.on_draining();
     watch_.on_draining();

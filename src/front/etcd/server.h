@@ -14,6 +14,7 @@
 #include "node/service.h"
 #include "world/executor.h"
 #include "world/poller.h"
+#include "world/secure.h"
 
 namespace quorate::front::etcd {
 
@@ -42,8 +43,10 @@ struct EtcdOptions {
 class EtcdServer {
  public:
   virtual ~EtcdServer() = default;
-  // host:port; port 0 picks one. May be called several times. Returns the port in use.
-  virtual Result<uint16_t> listen(const std::string& address) = 0;
+  // host:port; port 0 picks one. May be called several times. Returns the port in use. With
+  // `security`, which outlives this, it speaks TLS; `plain_too`: plain with those who begin so.
+  virtual Result<uint16_t> listen(const std::string& address, world::Security* security = nullptr,
+                                  bool plain_too = false) = 0;
   // GOAWAY to all, refuse new connections; calls under way may finish.
   virtual void drain() = 0;
 };

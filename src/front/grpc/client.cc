@@ -73,8 +73,12 @@ nghttp2_nv header(std::string_view name, std::string_view value) {
 
 class Http2Client : public Client {
  public:
-  Http2Client(int descriptor, std::string address)
-      : descriptor_(descriptor), address_(std::move(address)) {
+  Http2Client(int descriptor, std::string address, std::unique_ptr<world::SecureChannel> channel)
+      : descriptor_(descriptor),
+        address_(std::move(address)),
+        authority_(address_.starts_with(kSecureScheme) ? address_.substr(kSecureScheme.size())
+                                                       : address_),
+        channel_(std::move(channel)) {
     nghttp2_session_callbacks* callbacks = nullptr;
     CHECK(nghttp2_session_callbacks_new(&callbacks) == 0, "out of memory");
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
@@ -95,6 +99,8 @@ class Http2Client : public Client {
   Http2Client(const Http2Client&) = delete;
   Http2Client& operator=(const Http2Client&) = delete;
 
+  // Waits until the channel is open; an error is a sentence.
+  Result<void> shake_hands(Clock::time_point deadline);
   uint64_t submit(std::string_view path, std::string_view request, Duration timeout) override;
   std::vector<Finished> wait(Duration timeout) override;
   Answer call(std::string_view path, std::string_view request, Duration timeout) override;
@@ -119,9 +125,14 @@ class Http2Client : public Client {
   void break_off(const std::string& why);
   bool flush();
   void receive();
+  bool take(std::string_view plain);
+  void take_sealed(std::string_view sealed);
 
   const int descriptor_;
   const std::string address_;
+  const std::string authority_;
+  const std::unique_ptr<world::SecureChannel> channel_;  // null: plain
+  std::string why_broken_;
   nghttp2_session* session_ = nullptr;
   std::map<int32_t, Call> calls_;  // by stream
   std::vector<Finished> finished_;
@@ -224,15 +235,16 @@ uint64_t Http2Client::submit(std::string_view path, std::string_view request, Du
   call.request.append(request);
   const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
   const std::string timeout_text = std::to_string(milliseconds) + "m";
+  const int32_t expected = static_cast<int32_t>(nghttp2_session_get_next_stream_id(session_));
+  Call& kept = calls_.insert_or_assign(expected, std::move(call)).first->second;
+  // Views: of the call where it stays, for a short path moves with its string.
   const nghttp2_nv headers[] = {header(":method", "POST"),
-                                header(":scheme", "http"),
-                                header(":path", call.path),
-                                header(":authority", address_),
+                                header(":scheme", channel_ == nullptr ? "http" : "https"),
+                                header(":path", kept.path),
+                                header(":authority", authority_),
                                 header("content-type", "application/grpc"),
                                 header("te", "trailers"),
                                 header("grpc-timeout", timeout_text)};
-  const int32_t expected = static_cast<int32_t>(nghttp2_session_get_next_stream_id(session_));
-  Call& kept = calls_.insert_or_assign(expected, std::move(call)).first->second;
   nghttp2_data_provider provider{};
   provider.source.ptr = &kept;
   provider.read_callback = read_request;
@@ -249,10 +261,14 @@ uint64_t Http2Client::submit(std::string_view path, std::string_view request, Du
 
 void Http2Client::break_off(const std::string& why) {
   broken_ = true;
+  why_broken_ = why;
+  const bool turned_away = channel_ != nullptr && channel_->turned_away();
   while (!calls_.empty()) {
     // A call whose body never left our buffers whole cannot have been processed, but bytes the
-    // kernel took may have arrived: only an untouched one is surely not sent.
-    const Fate fate = calls_.begin()->second.sent == 0 ? Fate::not_sent : Fate::lost;
+    // kernel took may have arrived: only an untouched one is surely not sent, and one that was
+    // sent to a server which turned us away before it read on.
+    const bool untouched = calls_.begin()->second.sent == 0 || turned_away;
+    const Fate fate = untouched ? Fate::not_sent : Fate::lost;
     finish(calls_.begin(), fate, 0, "connection to " + address_ + " " + why);
   }
 }
@@ -272,12 +288,18 @@ void Http2Client::expire() {
 
 bool Http2Client::flush() {
   while (true) {
-    if (unsent_.size() < kReadBytes) {
+    if (unsent_.size() < kReadBytes && (channel_ == nullptr || channel_->open())) {
       const uint8_t* data = nullptr;
       const ssize_t size = nghttp2_session_mem_send(session_, &data);
       if (size < 0) break_off("failed in HTTP/2");
       if (size > 0) {
-        unsent_.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+        const std::string_view bytes(reinterpret_cast<const char*>(data),
+                                     static_cast<size_t>(size));
+        if (channel_ == nullptr) {
+          unsent_.append(bytes);
+        } else {
+          channel_->write(bytes, unsent_);
+        }
         continue;
       }
     }
@@ -293,6 +315,46 @@ bool Http2Client::flush() {
   }
 }
 
+bool Http2Client::take(std::string_view plain) {
+  const ssize_t used = nghttp2_session_mem_recv(
+      session_, reinterpret_cast<const uint8_t*>(plain.data()), plain.size());
+  if (used < 0) break_off("carries something that is not HTTP/2; is this a client port?");
+  return used >= 0;
+}
+
+void Http2Client::take_sealed(std::string_view sealed) {
+  static thread_local std::string space(kReadBytes, '\0');
+  const std::span<uint8_t> target(reinterpret_cast<uint8_t*>(space.data()), space.size());
+  channel_->feed(sealed);
+  while (const size_t got = channel_->read(target, unsent_)) {
+    if (!take(std::string_view(space).substr(0, got))) return;
+  }
+  channel_->feed({});
+  if (!channel_->problem().empty()) {
+    break_off("cannot be secured: " + channel_->problem());
+  } else if (channel_->ended()) {
+    break_off("was closed by the server");
+  }
+}
+
+Result<void> Http2Client::shake_hands(Clock::time_point deadline) {
+  const auto refused = [this](const std::string& why) {
+    const bool known = !channel_->problem().empty();
+    return fail(ErrorKind::unavailable,
+                "connection to " + address_ + " " + why + (known ? "" : "; is this a TLS port?"));
+  };
+  channel_->read({}, unsent_);
+  while (!channel_->open()) {
+    if (broken_ || !flush()) return refused(why_broken_);
+    pollfd entry{descriptor_, static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT), 0};
+    const int ready = ::poll(&entry, 1, milliseconds_until(deadline));
+    if (ready > 0 && (entry.revents & (POLLIN | POLLHUP | POLLERR)) != 0) receive();
+    if (Clock::now() >= deadline) return refused("is not secured in time");
+  }
+  if (broken_) return refused(why_broken_);
+  return {};
+}
+
 void Http2Client::receive() {
   static thread_local std::string space(kReadBytes, '\0');
   const ssize_t size = ::recv(descriptor_, space.data(), space.size(), 0);
@@ -301,9 +363,12 @@ void Http2Client::receive() {
     return break_off(size == 0 ? std::string("was closed by the server")
                                : std::string("broke: ") + std::strerror(errno));
   }
-  const ssize_t used = nghttp2_session_mem_recv(
-      session_, reinterpret_cast<const uint8_t*>(space.data()), static_cast<size_t>(size));
-  if (used < 0) break_off("carries something that is not HTTP/2; is this a client port?");
+  const auto bytes = std::string_view(space).substr(0, static_cast<size_t>(size));
+  if (channel_ == nullptr) {
+    take(bytes);
+  } else {
+    take_sealed(bytes);
+  }
 }
 
 std::vector<Finished> Http2Client::wait(Duration timeout) {
@@ -360,12 +425,18 @@ Result<int> connect_one(const addrinfo& target, const std::string& address,
 
 }  // namespace
 
-Result<std::unique_ptr<Client>> connect(const std::string& address, Duration timeout) {
+Result<std::unique_ptr<Client>> connect(const std::string& address, Duration timeout,
+                                        world::Security* security) {
+  const bool secured = address.starts_with(kSecureScheme);
+  const size_t begin = secured ? kSecureScheme.size() : 0;
   const size_t colon = address.rfind(':');
-  if (colon == std::string::npos) {
+  if (colon == std::string::npos || colon < begin) {
     return fail(ErrorKind::invalid, "\"" + address + "\" is not host:port");
   }
-  std::string host = address.substr(0, colon);
+  if (secured && security == nullptr) {
+    return fail(ErrorKind::invalid, address + " has to be reached by TLS; give --cacert");
+  }
+  std::string host = address.substr(begin, colon - begin);
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   }
@@ -384,7 +455,14 @@ Result<std::unique_ptr<Client>> connect(const std::string& address, Duration tim
   }
   ::freeaddrinfo(found);
   if (!descriptor) return std::unexpected(descriptor.error());
-  return std::make_unique<Http2Client>(*descriptor, address);
+  auto client =
+      std::make_unique<Http2Client>(*descriptor, address, secured ? security->dial(host) : nullptr);
+  if (secured) {
+    if (auto shaken = client->shake_hands(deadline); !shaken) {
+      return std::unexpected(shaken.error());
+    }
+  }
+  return client;
 }
 
 }  // namespace quorate::front::grpc

@@ -1,4 +1,4 @@
-// front/grpc/client.h: a blocking gRPC client for unary calls over plain HTTP/2.
+// front/grpc/client.h: a blocking gRPC client for unary calls over HTTP/2, plain or secured.
 //
 // For the command line, the bulk loader and the bench: one connection, any number of calls under
 // way. Every call ends in exactly one Answer, and the answer says what a caller who wants to
@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "world/secure.h"
 
 namespace quorate::front::grpc {
 
@@ -51,7 +52,12 @@ class Client {
   virtual bool usable() const = 0;  // false: connect anew
 };
 
-// address: host:port. An error says why no connection could be made; nothing was sent then.
-Result<std::unique_ptr<Client>> connect(const std::string& address, Duration timeout);
+// What an address that is to be reached by TLS begins with.
+inline constexpr std::string_view kSecureScheme = "https://";
+
+// address: host:port, or https://host:port, which needs `security`; that outlives the client. An
+// error says why no connection could be made; nothing was sent then.
+Result<std::unique_ptr<Client>> connect(const std::string& address, Duration timeout,
+                                        world::Security* security = nullptr);
 
 }  // namespace quorate::front::grpc

@@ -1,5 +1,7 @@
 #include "front/grpc/connection.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,10 +19,41 @@ namespace {
 // RFC 9113, section 3.4: what every HTTP/2 client sends first.
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+// Every TLS connection begins with a record of this type (RFC 8446, section 5.1), and no protocol
+// in plain text here with such a byte.
+constexpr char kHandshakeRecord = 0x16;
+// To a browser or curl that was told http://.
+constexpr std::string_view kPlainTextAnswer =
+    "HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\r\n"
+    "this port speaks TLS: use https://\n";
+
+std::string remote_address(int descriptor) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  char host[INET6_ADDRSTRLEN] = "?";
+  if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&address), &size) != 0) return host;
+  if (address.ss_family == AF_INET6) {
+    const auto& six = reinterpret_cast<const sockaddr_in6&>(address);
+    ::inet_ntop(AF_INET6, &six.sin6_addr, host, sizeof host);
+    return "[" + std::string(host) + "]:" + std::to_string(ntohs(six.sin6_port));
+  }
+  const auto& four = reinterpret_cast<const sockaddr_in&>(address);
+  ::inet_ntop(AF_INET, &four.sin_addr, host, sizeof host);
+  return std::string(host) + ":" + std::to_string(ntohs(four.sin_port));
+}
+
 }  // namespace
 
-Connection::Connection(Server& server, int descriptor)
-    : server_(server), descriptor_(descriptor), opened_(server.now()) {}
+Connection::Connection(Server& server, int descriptor,
+                       std::unique_ptr<world::SecureChannel> channel, bool plain_too)
+    : server_(server),
+      descriptor_(descriptor),
+      channel_(std::move(channel)),
+      opened_(server.now()),
+      plain_too_(plain_too),
+      shaking_hands_(channel_ != nullptr) {
+  if (shaking_hands_) server_.count_handshake(1);
+}
 
 Connection::~Connection() { close(); }
 
@@ -44,6 +77,8 @@ void Connection::drop(Call& call) {
 
 void Connection::close() {
   if (closed()) return;
+  say_goodbye();
+  end_handshake();
   server_.poller().forget(descriptor_);
   ::close(descriptor_);
   descriptor_ = -1;
@@ -70,13 +105,72 @@ void Connection::on_ready(bool readable, bool writable, bool broken) {
   server_.leave_event();
 }
 
+void Connection::end_handshake() {
+  if (shaking_hands_) server_.count_handshake(-1);
+  shaking_hands_ = false;
+}
+
+// So that a client can tell the end from a connection that was cut. Best effort: never waits.
+void Connection::say_goodbye() {
+  if (channel_ == nullptr || !channel_->open() || !output_.empty()) return;
+  std::string farewell;
+  channel_->finish(farewell);
+  static_cast<void>(
+      ::send(descriptor_, farewell.data(), farewell.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+void Connection::turn_away(bool sent_plain_text) {
+  if (shaking_hands_) {
+    ++server_.counters().handshakes_failed;
+    server_.complain("turned a client away, " + remote_address(descriptor_) + ": " +
+                     channel_->problem());
+    if (sent_plain_text) output_ = kPlainTextAnswer;
+  }
+  end_handshake();
+  closing_ = true;
+  reading_ = false;
+}
+
+void Connection::run_sealed(std::string_view input) {
+  if (plain_too_ && input.front() != kHandshakeRecord) {
+    end_handshake();
+    channel_.reset();
+    return run_input(input);
+  }
+  const bool plain_text = shaking_hands_ && input.front() >= 'A' && input.front() <= 'Z';
+  plain_too_ = false;
+  channel_->feed(input);
+  std::string& plain = server_.plain_buffer();
+  const std::span<uint8_t> target(reinterpret_cast<uint8_t*>(plain.data()), plain.size());
+  while (!closing_) {
+    const size_t got = channel_->read(target, output_);
+    if (got == 0) break;
+    run_input(std::string_view(plain).substr(0, got));
+  }
+  channel_->feed({});
+  server_.mark_dirty(*this);
+  if (channel_->open()) end_handshake();
+  if (!channel_->problem().empty()) return turn_away(plain_text);
+  if (channel_->ended() && !closing_) {
+    reading_ = false;
+    closing_ = session_ == nullptr || !session_->on_input_end();
+  }
+}
+
 void Connection::read() {
+  if (shaking_hands_ && !server_.may_shake_hands()) return;  // the poller asks again
   std::string& buffer = server_.read_buffer();
   const ssize_t got = ::recv(descriptor_, buffer.data(), buffer.size(), 0);
   if (got > 0) {
     server_.counters().bytes_received += static_cast<uint64_t>(got);
-    run_input(std::string_view(buffer).substr(0, static_cast<size_t>(got)));
-    return;
+    const auto input = std::string_view(buffer).substr(0, static_cast<size_t>(got));
+    const bool first = channel_ == nullptr && session_ == nullptr && input_.empty();
+    if (first && input.front() == kHandshakeRecord) {
+      server_.complain("turned a client away, " + remote_address(descriptor_) +
+                       ": it speaks TLS, and this port is plain (http://)");
+      return close();
+    }
+    return channel_ == nullptr ? run_input(input) : run_sealed(input);
   }
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got == 0 && session_ != nullptr && session_->on_input_end()) {
@@ -151,12 +245,22 @@ bool Connection::write_output() {
   return true;
 }
 
+void Connection::fill() {
+  if (session_ == nullptr) return;
+  if (channel_ == nullptr) return session_->fill(output_);
+  if (!channel_->open()) return;
+  std::string& plain = server_.plain_output();
+  plain.clear();
+  session_->fill(plain);
+  channel_->write(plain, output_);
+}
+
 bool Connection::flush() {
-  if (closed() || session_ == nullptr) return false;
+  if (closed() || (session_ == nullptr && channel_ == nullptr)) return false;
   // Each round fills a buffer of bounded size; the socket's own buffer ends the rounds.
   do {
     const size_t before = output_.size();
-    if (output_.size() - output_written_ < kOutputBytesMax) session_->fill(output_);
+    if (output_.size() - output_written_ < kOutputBytesMax) fill();
     if (output_.size() == before && (write_blocked_ || output_.empty())) break;
     if (!write_blocked_ && !write_output()) {
       close();
@@ -164,7 +268,7 @@ bool Connection::flush() {
     }
   } while (!write_blocked_);
   if (output_.capacity() > 2 * kOutputBytesMax && output_.empty()) std::string().swap(output_);
-  if (output_.empty() && (closing_ || session_->finished())) {
+  if (output_.empty() && (closing_ || (session_ != nullptr && session_->finished()))) {
     close();
     return false;
   }
@@ -182,7 +286,8 @@ void Connection::update_interest() {
 
 void Connection::sweep(Time now) {
   if (closed()) return;
-  const Time deadline = session_ == nullptr ? opened_ + kPrefaceDeadline : session_->deadline();
+  Time deadline = session_ == nullptr ? opened_ + kPrefaceDeadline : session_->deadline();
+  if (shaking_hands_) deadline = opened_ + kHandshakeDeadline;
   if (now >= deadline) close();
 }
 

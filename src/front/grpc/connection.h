@@ -1,4 +1,5 @@
 // front/grpc/connection.h: one client's socket, and the protocol that its first bytes chose.
+// Between the two there may be TLS: then everything below is what a channel has opened.
 //
 // Input flows into a Session all the time, since it carries the window updates that let answers
 // out. While too many answers wait for the client, complete unary calls wait too, unrun; their
@@ -14,6 +15,7 @@
 #include "front/grpc/call.h"
 #include "front/grpc/server.h"
 #include "world/poller.h"
+#include "world/secure.h"
 
 namespace quorate::front::grpc {
 
@@ -33,7 +35,9 @@ class Session {
 
 class Connection final : public world::Poller::Handler {
  public:
-  Connection(Server& server, int descriptor);
+  // Without a channel the connection is plain. `plain_too`: or if the client begins so.
+  Connection(Server& server, int descriptor, std::unique_ptr<world::SecureChannel> channel,
+             bool plain_too);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -45,6 +49,12 @@ class Connection final : public world::Poller::Handler {
   void sweep(Time now);
   void drain();
   bool closed() const { return descriptor_ < 0; }
+  bool shaking_hands() const { return shaking_hands_; }
+  Time opened() const { return opened_; }
+  // Of the client's certificate, if it was demanded and says who the client is.
+  std::string_view common_name() const {
+    return channel_ == nullptr ? std::string_view() : channel_->common_name();
+  }
   void close();
 
   Server& server() { return server_; }
@@ -66,6 +76,11 @@ class Connection final : public world::Poller::Handler {
  private:
   void read();
   void run_input(std::string_view input);
+  void run_sealed(std::string_view input);
+  void end_handshake();
+  void turn_away(bool sent_plain_text);
+  void say_goodbye();
+  void fill();
   bool choose_session(std::string_view& input);
   bool run_waiting();
   bool write_output();
@@ -73,6 +88,7 @@ class Connection final : public world::Poller::Handler {
 
   Server& server_;
   int descriptor_;
+  std::unique_ptr<world::SecureChannel> channel_;
   std::unique_ptr<Session> session_;
   Time opened_;
   std::string input_;           // while the protocol is unknown
@@ -83,6 +99,8 @@ class Connection final : public world::Poller::Handler {
   size_t unsent_ = 0;       // in calls
   size_t unfinished_ = 0;   // request bytes in calls
   bool closing_ = false;    // close once the output is gone
+  bool plain_too_ = false;  // until the first byte has come
+  bool shaking_hands_ = false;
   bool reading_ = true;
   bool write_blocked_ = false;
   bool watching_read_ = true;

@@ -42,6 +42,15 @@ inline constexpr uint32_t kControlFramesPerSecondMax = 2000;
 inline constexpr size_t kUnsentAcknowledgementsMax = size_t{4} * kControlFramesPerSecondMax;
 // A connection must say which protocol it speaks within this time.
 inline constexpr Duration kPrefaceDeadline = std::chrono::seconds(10);
+// TLS handshakes under way: each keeps some 40 KiB and costs a millisecond or two of the one
+// thread. Beyond it the oldest gives way, or, if even that one is young, the newest.
+inline constexpr size_t kHandshakesMax = 256;
+inline constexpr Duration kHandshakePatience = std::chrono::seconds(1);
+inline constexpr Duration kHandshakeDeadline = std::chrono::seconds(5);
+// Handshakes taken on in one turn: a storm of clients must not keep heartbeats waiting.
+inline constexpr int kHandshakeStepsPerTurnMax = 8;
+// Lines a second in the log about clients that were turned away by TLS.
+inline constexpr int kComplaintsPerSecondMax = 5;
 // An HTTP/1.1 request must be complete, and a kept-alive connection be used again, within these.
 inline constexpr Duration kRequestDeadline = std::chrono::seconds(10);
 inline constexpr Duration kKeptAliveDeadline = std::chrono::seconds(120);

@@ -60,9 +60,10 @@ void Server::add_stream(std::string_view service, std::string_view name, StreamH
   methods_["/" + method->service + "/" + method->name] = std::move(method);
 }
 
-Result<uint16_t> Server::listen(const std::string& address) {
-  auto listener =
-      Listener::open(poller_, address, [this](int descriptor) { on_accepted(descriptor); });
+Result<uint16_t> Server::listen(const std::string& address, Door door) {
+  if (door.security != nullptr) plain_buffer_.resize(kReadBytesMax);
+  auto listener = Listener::open(poller_, address,
+                                 [this, door](int descriptor) { on_accepted(descriptor, door); });
   if (!listener) return std::unexpected(listener.error());
   const uint16_t port = (*listener)->port();
   listeners_.push_back(std::move(*listener));
@@ -75,13 +76,45 @@ void Server::drain() {
   for (const auto& connection : connections_) connection->drain();
 }
 
-void Server::on_accepted(int descriptor) {
-  if (connections_.size() >= kConnectionsMax) {
+// A stranger that only opens connections fills the room for a moment, never for good.
+bool Server::admits_handshake() {
+  if (handshakes_ < kHandshakesMax) return true;
+  Connection* oldest = nullptr;
+  for (const auto& connection : connections_) {
+    if (!connection->shaking_hands()) continue;
+    if (oldest == nullptr || connection->opened() < oldest->opened()) oldest = connection.get();
+  }
+  const bool gives_way = oldest != nullptr && now() - oldest->opened() >= kHandshakePatience;
+  complain(std::to_string(handshakes_) + " TLS handshakes are under way: " +
+           (gives_way ? "gave up the oldest" : "turned a client away") +
+           "; look for what floods the client port");
+  if (gives_way) oldest->close();
+  return gives_way;
+}
+
+bool Server::may_shake_hands() {
+  if (handshake_steps_ >= kHandshakeStepsPerTurnMax) return false;
+  ++handshake_steps_;
+  return true;
+}
+
+void Server::complain(const std::string& text) {
+  if (now() - complaints_since_ >= std::chrono::seconds(1)) {
+    complaints_since_ = now();
+    complaints_ = 0;
+  }
+  if (++complaints_ <= kComplaintsPerSecondMax) log(LogLevel::warn, text);
+}
+
+void Server::on_accepted(int descriptor, const Door& door) {
+  const bool secured = door.security != nullptr;
+  if (connections_.size() >= kConnectionsMax || (secured && !admits_handshake())) {
     ++metrics_.connections_refused;
     ::close(descriptor);
     return;
   }
-  auto connection = std::make_unique<Connection>(*this, descriptor);
+  auto connection = std::make_unique<Connection>(
+      *this, descriptor, secured ? door.security->accept() : nullptr, door.plain_too);
   connection->position = connections_.size();
   Connection& taken = *connection;
   connections_.push_back(std::move(connection));
@@ -121,6 +154,7 @@ void Server::retire(Connection& connection) { retired_.push_back(&connection); }
 
 void Server::on_turn_end() {
   turn_requested_ = false;
+  handshake_steps_ = 0;
   std::vector<Connection*> round;
   round.swap(dirty_);
   for (Connection* connection : round) connection->dirty = false;
@@ -156,6 +190,11 @@ void Server::release_message(CallId id) {
 
 void Server::set_tag(CallId id, uint64_t tag) {
   if (Call* call = calls_.find(id); call != nullptr) call->tag = tag;
+}
+
+std::string_view Server::peer_common_name(CallId id) const {
+  const Call* call = calls_.find(id);
+  return call == nullptr || call->posted ? std::string_view() : call->connection->common_name();
 }
 
 size_t Server::unsent_bytes(CallId id) const {

@@ -19,6 +19,7 @@
 #include "front/grpc/call.h"
 #include "world/executor.h"
 #include "world/poller.h"
+#include "world/secure.h"
 
 namespace quorate::front::grpc {
 
@@ -60,6 +61,13 @@ struct ServerMetrics {
   uint64_t bytes_sent = 0;
   uint64_t connections = 0;
   uint64_t connections_refused = 0;
+  uint64_t handshakes_failed = 0;  // of TLS
+};
+
+// What stands at the door of a port: nothing, TLS, or TLS for those who begin with it.
+struct Door {
+  world::Security* security = nullptr;  // null: plain; outlives the server
+  bool plain_too = false;
 };
 
 struct ServerOptions {
@@ -77,7 +85,7 @@ class Server {
 
   void add_unary(std::string_view service, std::string_view name, UnaryHandler handler);
   void add_stream(std::string_view service, std::string_view name, StreamHandler& handler);
-  Result<uint16_t> listen(const std::string& address);
+  Result<uint16_t> listen(const std::string& address, Door door = {});
   void drain();
   void close_all();  // at once; stream handlers hear of it, so call it while they live
 
@@ -88,6 +96,9 @@ class Server {
   std::string_view message(CallId id) const;  // of a unary call
   void release_message(CallId id);            // its bytes are not needed any more
   void set_tag(CallId id, uint64_t tag);
+  // Who calls, by the certificate that the client had to show; empty if none had to be shown, and
+  // for JSON, which a proxy may have brought here under its own certificate.
+  std::string_view peer_common_name(CallId id) const;
   // One message of two parts, so that a shared body needs no copy to get a header in front.
   void send(CallId id, std::string_view head, const Bytes& body);
   void finish(CallId id, Status status);
@@ -105,9 +116,15 @@ class Server {
   world::Poller& poller() { return poller_; }
   ServerMetrics& counters() { return metrics_; }
   std::string& read_buffer() { return read_buffer_; }
+  // What TLS opened of one read, and what it is to seal for one write.
+  std::string& plain_buffer() { return plain_buffer_; }
+  std::string& plain_output() { return plain_output_; }
+  void count_handshake(int change) { handshakes_ += static_cast<size_t>(change); }
+  bool may_shake_hands();
+  void complain(const std::string& text);  // of what strangers can provoke: at a bounded rate
   const ServerOptions& options() const { return options_; }
   bool draining() const { return draining_; }
-  void on_accepted(int descriptor);
+  void on_accepted(int descriptor, const Door& door);
   void mark_dirty(Connection& connection);
   void enter_event() { in_event_ = true; }  // a turn end is sure to follow
   void leave_event() { in_event_ = false; }
@@ -125,6 +142,7 @@ class Server {
 
  private:
   struct Shared;
+  bool admits_handshake();
   void on_turn_end();
   void on_sweep();
   void arm_sweep();
@@ -151,7 +169,13 @@ class Server {
   std::vector<Connection*> dirty_;
   std::vector<Connection*> retired_;
   std::string read_buffer_;
+  std::string plain_buffer_;  // empty until there is TLS
+  std::string plain_output_;
   std::string path_scratch_;
+  size_t handshakes_ = 0;    // under way
+  int handshake_steps_ = 0;  // in this turn
+  Time complaints_since_;
+  int complaints_ = 0;              // since then
   std::shared_ptr<Shared> shared_;  // what outlives us in the executor asks it for us
   world::TimerId sweep_timer_ = 0;
   bool draining_ = false;
