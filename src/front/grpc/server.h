@@ -124,7 +124,7 @@ class Server {
   void complain(const std::string& text);  // of what strangers can provoke: at a bounded rate
   const ServerOptions& options() const { return options_; }
   bool draining() const { return draining_; }
-  void on_accepted(int descriptor, const Door& door);
+  void on_accepted(int descriptor, const Door& door = {});
   void mark_dirty(Connection& connection);
   void enter_event() { in_event_ = true; }  // a turn end is sure to follow
   void leave_event() { in_event_ = false; }
