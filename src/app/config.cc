@@ -109,6 +109,11 @@ class Reader {
       if (auto fine = check_listen_url(name, url); !fine) reject(fine.error().text);
     }
   }
+  void list(const std::string& name, std::vector<std::string>& target) {
+    std::string all;
+    text(name, all);
+    if (!all.empty()) target = split(all, ',');
+  }
   void reject(std::string why) {
     if (error_.empty()) error_ = std::move(why);
   }
@@ -137,6 +142,8 @@ void read_times_and_limits(Reader& reader, ServeConfig& config) {
   reader.number("max-learners", 0, 100, config.learners_max);
   reader.boolean("strict-reconfig-check", config.strict_reconfig_check);
   reader.boolean("pre-vote", config.pre_vote);
+  reader.list("cors", config.cors);
+  reader.list("host-whitelist", config.host_whitelist);
   reader.text("log-level", config.log_level);
   static const std::set<std::string> levels = {"debug", "info", "warn", "error", "panic", "fatal"};
   if (!levels.contains(config.log_level)) {

@@ -64,6 +64,8 @@ struct ServeConfig {
   uint64_t learners_max = 1;
   bool strict_reconfig_check = true;
   bool pre_vote = true;
+  std::vector<std::string> cors = {"*"};
+  std::vector<std::string> host_whitelist = {"*"};
   std::string log_level = "info";
   TransportConfig client_transport;
   TransportConfig peer_transport;

@@ -96,6 +96,8 @@ front::etcd::EtcdOptions front_options(const ServeConfig& config) {
   options.request_bytes_max = config.request_bytes_max;
   options.txn_operations_max = config.txn_operations_max;
   options.quota_backend_bytes = config.quota_bytes;
+  options.cors = config.cors;
+  options.host_whitelist = config.host_whitelist;
   options.strict_reconfig_check = config.strict_reconfig_check;
   options.new_member_id = added_member_id;
   return options;

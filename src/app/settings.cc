@@ -37,6 +37,8 @@ constexpr Known kKnown[] = {
     {"max-learners", "1", "learners the cluster may have"},
     {"strict-reconfig-check", "true", "refuse changes of members that endanger the majority"},
     {"pre-vote", "true", "ask before starting an election"},
+    {"cors", "*", "origins whose pages may read what plain HTTP answers"},
+    {"host-whitelist", "*", "names under which plain HTTP is answered"},
     {"consensus", "raft", "protocol of the replicated log"},
     {"cert-file", "", "certificate shown to clients on https:// URLs, PEM"},
     {"key-file", "", "its key"},

@@ -25,12 +25,13 @@ import lock  # noqa: E402
 import maintenance  # noqa: E402
 import members  # noqa: E402
 import snapshot  # noqa: E402
+import streams  # noqa: E402
 import watch  # noqa: E402
 from cluster import Failure, Skip  # noqa: E402
 
 
 def tests():
-    for module in (basics, compat, gateway, bad_days, maintenance, members, lease, lock, election, watch, histories, main_job, snapshot):
+    for module in (basics, compat, gateway, bad_days, maintenance, members, lease, lock, election, streams, watch, histories, main_job, snapshot):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

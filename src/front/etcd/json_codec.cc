@@ -134,8 +134,8 @@ bool Reader::admit(const JsonField*& field) {
 bool Reader::store(const JsonField& field, std::optional<uint64_t> bits) {
   if (!bits) return refuse_value("an integer within the range of its type");
   std::string& out = frames_.back().bytes;
-  // Zero is a value where it says which of several is meant, and the default elsewhere.
-  if (field.one_of) {
+  // Zero is a value in a list and where it says which of several is meant; else the default.
+  if (field.one_of || field.repeated) {
     write_varint(uint64_t{field.number} << 3U, out);
     write_varint(*bits, out);
   } else {

@@ -3,14 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
+#include "election.pb.h"
 #include "etcd.pb.h"
+#include "lock.pb.h"
 
 namespace quorate::front::etcd {
 namespace {
-
-constexpr size_t kMessages = static_cast<size_t>(MessageId::move_leader_request) + 1;
 
 FieldKind kind_of(const auto& field) {
   using Described = std::decay_t<decltype(field)>;
@@ -46,14 +47,28 @@ void compare_field(const JsonField& ours, const auto& field) {
   }
 }
 
+constexpr const char* kPackages[] = {"etcdserverpb.", "mvccpb.", "v3lockpb.", "v3electionpb."};
+
+// All files that are linked in: naming one message of each sees to that.
+const auto* pool() {
+  const void* linked[] = {v3lockpb::LockRequest::descriptor(),
+                          v3electionpb::LeaderKey::descriptor()};
+  EXPECT_EQ(std::ranges::count(linked, nullptr), 0);
+  return etcdserverpb::RangeRequest::descriptor()->file()->pool();
+}
+auto find_message(const std::string& name) -> decltype(pool()->FindMessageTypeByName(name)) {
+  for (const char* package : kPackages) {
+    if (const auto* found = pool()->FindMessageTypeByName(package + name)) return found;
+  }
+  return nullptr;
+}
+
 TEST(JsonMessages, the_table_is_that_of_the_proto_file) {
-  const auto* file = etcdserverpb::RangeRequest::descriptor()->file();
-  for (size_t number = 1; number < kMessages; ++number) {
+  for (size_t number = 1; number <= json_message_count(); ++number) {
     const auto id = static_cast<MessageId>(number);
     const std::string name(name_of(id));
     SCOPED_TRACE(name);
-    const auto* message = id == MessageId::key_value ? mvccpb::KeyValue::descriptor()
-                                                     : file->FindMessageTypeByName(name);
+    const auto* message = find_message(name);
     ASSERT_NE(message, nullptr);
     ASSERT_EQ(static_cast<int>(fields_of(id).size()), message->field_count());
     for (const JsonField& ours : fields_of(id)) {
@@ -65,15 +80,18 @@ TEST(JsonMessages, the_table_is_that_of_the_proto_file) {
 }
 
 TEST(JsonMessages, every_route_is_a_method_with_fields_of_its_own_messages) {
-  const auto* file = etcdserverpb::RangeRequest::descriptor()->file();
   for (const JsonRoute& route : json_routes()) {
     const std::string method(route.method);
     SCOPED_TRACE(method);
     const size_t slash = method.find('/');
-    const auto* service = file->FindServiceByName(method.substr(0, slash));
+    const std::string name = method.substr(0, slash);
+    const auto* service =
+        pool()->FindServiceByName(name.contains('.') ? name : "etcdserverpb." + name);
     ASSERT_NE(service, nullptr);
     const auto* found = service->FindMethodByName(method.substr(slash + 1));
     ASSERT_NE(found, nullptr);
+    EXPECT_EQ(found->server_streaming(), route.stream != JsonStream::none);
+    EXPECT_EQ(found->client_streaming(), route.stream == JsonStream::both);
     // Messages with the same fields share a row of the table.
     const auto* request = found->input_type();
     const auto* response = found->output_type();

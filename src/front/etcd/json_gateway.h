@@ -11,6 +11,9 @@ class JsonGateway final : public grpc::Gateway {
   std::string method(size_t route) const override;
   grpc::Status read(size_t route, std::string_view body, std::string& message) const override;
   std::string write(size_t route, std::string_view message) const override;
+  Shape shape(size_t route) const override;
+  std::string write_result(size_t route, std::string_view message) const override;
+  std::string write_late_error(const grpc::Status& status) const override;
   std::string write_error(const grpc::Status& status) const override;
 };
 

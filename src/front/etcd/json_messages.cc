@@ -45,6 +45,9 @@ constexpr std::string_view kAlarmActions[] = {"GET", "ACTIVATE", "DEACTIVATE"};
 constexpr std::string_view kAlarms[] = {"NONE", "NOSPACE", "CORRUPT"};
 constexpr std::string_view kCompareTargets[] = {"VERSION", "CREATE", "MOD", "VALUE", "LEASE"};
 
+constexpr std::string_view kEventTypes[] = {"PUT", "DELETE"};
+constexpr std::string_view kWatchFilters[] = {"NOPUT", "NODELETE"};
+
 constexpr JsonField kHeader = inner("header", 1, response_header);
 
 constexpr JsonField kResponseHeader[] = {uint64("cluster_id", 1), uint64("member_id", 2),
@@ -109,6 +112,43 @@ constexpr JsonField kLeaseTimeToLiveRequest[] = {int64("ID", 1), flag("keys", 2)
 constexpr JsonField kLeaseTimeToLiveResponse[] = {kHeader, int64("ID", 2), int64("TTL", 3),
                                                   int64("grantedTTL", 4), list(bytes("keys", 5))};
 constexpr JsonField kLeaseLeasesResponse[] = {kHeader, list(inner("leases", 2, lease_status))};
+constexpr JsonField kLeaseKeepAliveResponse[] = {kHeader, int64("ID", 2), int64("TTL", 3)};
+constexpr JsonField kEvent[] = {choice("type", 1, kEventTypes), inner("kv", 2, key_value),
+                                inner("prev_kv", 3, key_value)};
+constexpr JsonField kWatchCreateRequest[] = {bytes("key", 1),
+                                             bytes("range_end", 2),
+                                             int64("start_revision", 3),
+                                             flag("progress_notify", 4),
+                                             list(choice("filters", 5, kWatchFilters)),
+                                             flag("prev_kv", 6),
+                                             int64("watch_id", 7),
+                                             flag("fragment", 8)};
+constexpr JsonField kWatchCancelRequest[] = {int64("watch_id", 1)};
+constexpr JsonField kWatchRequest[] = {
+    one_of(inner("create_request", 1, watch_create_request)),
+    one_of(inner("cancel_request", 2, watch_cancel_request)),
+    one_of(inner("progress_request", 3, watch_progress_request))};
+constexpr JsonField kWatchResponse[] = {kHeader,
+                                        int64("watch_id", 2),
+                                        flag("created", 3),
+                                        flag("canceled", 4),
+                                        int64("compact_revision", 5),
+                                        text("cancel_reason", 6),
+                                        flag("fragment", 7),
+                                        list(inner("events", 11, event))};
+constexpr JsonField kSnapshotResponse[] = {kHeader, uint64("remaining_bytes", 2), bytes("blob", 3),
+                                           text("version", 4)};
+constexpr JsonField kLockRequest[] = {bytes("name", 1), int64("lease", 2)};
+constexpr JsonField kLockResponse[] = {kHeader, bytes("key", 2)};
+constexpr JsonField kUnlockRequest[] = {bytes("key", 1)};
+constexpr JsonField kLeaderKey[] = {bytes("name", 1), bytes("key", 2), int64("rev", 3),
+                                    int64("lease", 4)};
+constexpr JsonField kCampaignRequest[] = {bytes("name", 1), int64("lease", 2), bytes("value", 3)};
+constexpr JsonField kCampaignResponse[] = {kHeader, inner("leader", 2, leader_key)};
+constexpr JsonField kLeaderRequest[] = {bytes("name", 1)};
+constexpr JsonField kLeaderResponse[] = {kHeader, inner("kv", 2, key_value)};
+constexpr JsonField kResignRequest[] = {inner("leader", 1, leader_key)};
+constexpr JsonField kProclaimRequest[] = {inner("leader", 1, leader_key), bytes("value", 2)};
 constexpr JsonField kHash = {"hash", 2, FieldKind::uint32};
 constexpr JsonField kHashResponse[] = {kHeader, kHash};
 constexpr JsonField kHashKvRequest[] = {int64("revision", 1)};
@@ -173,6 +213,25 @@ constexpr Message kMessages[] = {
     {lease_leases_response, "LeaseLeasesResponse", kLeaseLeasesResponse},
     {lease_status, "LeaseStatus", kLeaseId},
     {empty, "StatusRequest", {}},
+    {lease_keep_alive_request, "LeaseKeepAliveRequest", kLeaseId},
+    {lease_keep_alive_response, "LeaseKeepAliveResponse", kLeaseKeepAliveResponse},
+    {event, "Event", kEvent},
+    {watch_create_request, "WatchCreateRequest", kWatchCreateRequest},
+    {watch_cancel_request, "WatchCancelRequest", kWatchCancelRequest},
+    {watch_progress_request, "WatchProgressRequest", {}},
+    {watch_request, "WatchRequest", kWatchRequest},
+    {watch_response, "WatchResponse", kWatchResponse},
+    {lock_request, "LockRequest", kLockRequest},
+    {lock_response, "LockResponse", kLockResponse},
+    {unlock_request, "UnlockRequest", kUnlockRequest},
+    {snapshot_response, "SnapshotResponse", kSnapshotResponse},
+    {leader_key, "LeaderKey", kLeaderKey},
+    {campaign_request, "CampaignRequest", kCampaignRequest},
+    {campaign_response, "CampaignResponse", kCampaignResponse},
+    {leader_request, "LeaderRequest", kLeaderRequest},
+    {leader_response, "LeaderResponse", kLeaderResponse},
+    {resign_request, "ResignRequest", kResignRequest},
+    {proclaim_request, "ProclaimRequest", kProclaimRequest},
     {hash_response, "HashResponse", kHashResponse},
     {hash_kv_request, "HashKVRequest", kHashKvRequest},
     {hash_kv_response, "HashKVResponse", kHashKvResponse},
@@ -214,6 +273,18 @@ constexpr JsonRoute kRoutes[] = {
      lease_time_to_live_response},
     {"/v3/lease/leases", "Lease/LeaseLeases", empty, lease_leases_response},
     {"/v3/kv/lease/leases", "Lease/LeaseLeases", empty, lease_leases_response},
+    {"/v3/lease/keepalive", "Lease/LeaseKeepAlive", lease_keep_alive_request,
+     lease_keep_alive_response, JsonStream::both},
+    {"/v3/watch", "Watch/Watch", watch_request, watch_response, JsonStream::both},
+    {"/v3/lock/lock", "v3lockpb.Lock/Lock", lock_request, lock_response},
+    {"/v3/lock/unlock", "v3lockpb.Lock/Unlock", unlock_request, only_header},
+    {"/v3/election/campaign", "v3electionpb.Election/Campaign", campaign_request,
+     campaign_response},
+    {"/v3/election/proclaim", "v3electionpb.Election/Proclaim", proclaim_request, only_header},
+    {"/v3/election/leader", "v3electionpb.Election/Leader", leader_request, leader_response},
+    {"/v3/election/observe", "v3electionpb.Election/Observe", leader_request, leader_response,
+     JsonStream::answers},
+    {"/v3/election/resign", "v3electionpb.Election/Resign", resign_request, only_header},
     {"/v3/cluster/member/list", "Cluster/MemberList", member_list_request, members_response},
     {"/v3/cluster/member/add", "Cluster/MemberAdd", member_add_request, member_add_response},
     {"/v3/cluster/member/remove", "Cluster/MemberRemove", member_id_request, members_response},
@@ -224,6 +295,8 @@ constexpr JsonRoute kRoutes[] = {
     {"/v3/maintenance/hashkv", "Maintenance/HashKV", hash_kv_request, hash_kv_response},
     {"/v3/maintenance/transfer-leadership", "Maintenance/MoveLeader", move_leader_request,
      only_header},
+    {"/v3/maintenance/snapshot", "Maintenance/Snapshot", empty, snapshot_response,
+     JsonStream::answers},
     {"/v3/maintenance/alarm", "Maintenance/Alarm", alarm_request, alarm_response},
     {"/v3/maintenance/defragment", "Maintenance/Defragment", empty, only_header},
 };
@@ -236,6 +309,8 @@ std::span<const JsonField> fields_of(MessageId message) {
 }
 
 std::string_view name_of(MessageId message) { return kMessages[static_cast<size_t>(message)].name; }
+
+size_t json_message_count() { return std::size(kMessages) - 1; }
 
 std::span<const JsonRoute> json_routes() { return kRoutes; }
 

@@ -2,6 +2,7 @@
 // field its name, number and kind. They are those of proto/etcd.proto; a test compares.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -33,6 +34,25 @@ enum class MessageId : uint8_t {
   lease_leases_response,
   lease_status,
   empty,  // every request that holds nothing
+  lease_keep_alive_request,
+  lease_keep_alive_response,
+  event,
+  watch_create_request,
+  watch_cancel_request,
+  watch_progress_request,
+  watch_request,
+  watch_response,
+  lock_request,
+  lock_response,
+  unlock_request,
+  snapshot_response,
+  leader_key,
+  campaign_request,
+  campaign_response,
+  leader_request,
+  leader_response,
+  resign_request,
+  proclaim_request,
   hash_response,
   hash_kv_request,
   hash_kv_response,
@@ -64,14 +84,20 @@ struct JsonField {
 };
 
 std::span<const JsonField> fields_of(MessageId message);
-// The name in proto/etcd.proto; of those which stand for several, one of them.
+// The name in the proto files; of those which stand for several, one of them.
 std::string_view name_of(MessageId message);
+
+size_t json_message_count();  // ids from 1 on
+
+// Of which several come one behind the other.
+enum class JsonStream : uint8_t { none, answers, both };
 
 struct JsonRoute {
   std::string_view path;
-  std::string_view method;  // "Service/Method" of the package etcdserverpb
+  std::string_view method;  // "Service/Method"; of the package etcdserverpb unless it says
   MessageId request;
   MessageId response;
+  JsonStream stream = JsonStream::none;
 };
 std::span<const JsonRoute> json_routes();
 

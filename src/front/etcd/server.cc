@@ -52,7 +52,8 @@ class Server final : public EtcdServer {
                      [this](grpc::CallId call, const grpc::PageRequest& request) {
                        pages_.on_request(call, request);
                      },
-                 .gateway = &gateway_}),
+                 .gateway = &gateway_,
+                 .access = {options.cors, options.host_whitelist}}),
         api_(executor, server_, service, std::move(options)),
         quota_(api_),
         kv_(api_, quota_),

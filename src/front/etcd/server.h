@@ -33,6 +33,10 @@ struct EtcdOptions {
   Duration watch_progress_interval = std::chrono::minutes(10);
   Duration election_timeout = std::chrono::seconds(1);
   int64_t lease_seconds_min = 2;  // 1.5 election timeouts, rounded up: less could not be renewed
+  // Plain HTTP: the origins whose pages may read answers, and the names that are answered to;
+  // empty, or with "*": all.
+  std::vector<std::string> cors;
+  std::vector<std::string> host_whitelist;
   // Changes of membership that would endanger the majority are refused.
   bool strict_reconfig_check = true;
   // The id of a member that is added now, at this many nanoseconds since 1970: one that is removed

@@ -18,9 +18,10 @@ namespace quorate::front::etcd {
 
 class LineRig {
  public:
-  LineRig() : service_(*loop_) {
+  explicit LineRig(const std::function<void(EtcdOptions&)>& adjust = {}) : service_(*loop_) {
     EtcdOptions options;
     options.version = "3.6.4";
+    if (adjust) adjust(options);
     service_.real_machine = &state_->machine();
     service_.apply = [this](const Bytes& command) {
       machine::Reply reply;

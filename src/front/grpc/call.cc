@@ -25,6 +25,13 @@ void Metadata::clear() {
   needs_leader = false;
 }
 
+void Metadata::take_passed_on(std::string_view name, std::string_view value) {
+  if (name == "token") token = value;
+  if (name == "authorization" && token.empty()) token = value;
+  if (name == "hasleader") needs_leader = value == "true";
+  if (name == "client-api-version") version = value;
+}
+
 void Call::take_output(size_t size, std::string& output) {
   CHECK(size <= unsent(), "a call can only send what it holds");
   const size_t first = std::min(size, outbound.size() - outbound_sent);
@@ -57,7 +64,11 @@ void Call::reset() {
   content_type.clear();
   metadata.clear();
   empty_buffer(inbound);
-  submitted = deferred = finished = page = false;
+  empty_buffer(json);
+  split.reset();
+  host.clear();
+  origin.clear();
+  submitted = deferred = finished = page = streamed = false;
   http_status = 200;
   page_type.clear();
   status.code = Code::ok;

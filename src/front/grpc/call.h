@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/types.h"
+#include "front/grpc/json_split.h"
 #include "front/grpc/status.h"
 
 namespace quorate::front::grpc {
@@ -36,9 +37,12 @@ struct Metadata {
   std::string encoding;       // grpc-encoding
   bool needs_leader = false;  // hasleader: true
   void clear();
+  // Of a posted call: a header that the gateway passes on, its name without the prefix.
+  void take_passed_on(std::string_view name, std::string_view value);
 };
+inline constexpr std::string_view kPassedOnPrefix = "grpc-metadata-";
 
-enum class HttpMethod : uint8_t { none, get, head, post, other };
+enum class HttpMethod : uint8_t { none, get, head, post, options, other };
 
 struct Call {
   CallId id;
@@ -67,12 +71,17 @@ struct Call {
   std::string content_type;  // kept only when it is not gRPC's
   Metadata metadata;
   std::string inbound;  // frames as received: 5 bytes of prefix, then the message; JSON at first
+  std::string json;     // of a posted stream, what is no whole message yet
+  JsonSplit split;      // of that
+  std::string host;     // of plain HTTP, when names are checked
+  std::string origin;   // of plain HTTP: the site whose page asks
 
   // Response: `outbound`, then `tail`.
   bool submitted = false;  // HTTP/2 knows of the response
   bool deferred = false;   // HTTP/2 waits for more of it
   bool finished = false;   // nothing will be added
   bool page = false;       // plain HTTP, no trailers
+  bool streamed = false;   // a page that is a stream of results, and has begun
   int http_status = 200;
   std::string page_type;
   Status status;

@@ -68,7 +68,7 @@ void Connection::adopt(Call& call) {
 
 void Connection::drop(Call& call) {
   unsent_ -= call.unsent();
-  if (!call.dispatched) unfinished_ -= call.inbound.size();
+  if (!call.dispatched) unfinished_ -= call.inbound.size() + call.json.size();
   if (call.newer != nullptr) call.newer->older = call.older;
   if (call.older != nullptr) call.older->newer = call.newer;
   if (newest_ == &call) newest_ = call.older;

@@ -1,49 +1,16 @@
 #include "front/grpc/http1_session.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "base/check.h"
+#include "front/grpc/gateway.h"
 #include "front/grpc/http1_body.h"
 #include "front/grpc/limits.h"
 
 namespace quorate::front::grpc {
 namespace {
-
-std::string_view reason_phrase(int http_status) {
-  switch (http_status) {
-    case 200:
-      return "OK";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 409:
-      return "Conflict";
-    case 413:
-      return "Content Too Large";
-    case 429:
-      return "Too Many Requests";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 499:
-      return "Client Closed Request";
-    case 501:
-      return "Not Implemented";
-    case 503:
-      return "Service Unavailable";
-    case 504:
-      return "Gateway Timeout";
-    default:
-      return "Internal Server Error";
-  }
-}
 
 bool equal_ignoring_case(std::string_view left, std::string_view right) {
   return std::ranges::equal(left, right, [](char a, char b) {
@@ -66,8 +33,12 @@ struct RequestHead {
   bool chunked = false;
   bool has_length = false;
   size_t length = 0;  // of the body
-  std::string_view authorization;
-  int error = 0;  // the HTTP status to refuse it with
+  Metadata metadata;
+  std::string_view timeout;
+  std::string_view host;
+  std::string_view origin;
+  bool chunks_known = false;  // HTTP/1.1: the answer may come in chunks
+  int error = 0;              // the HTTP status to refuse it with
 };
 
 bool token_character(char character) {
@@ -93,13 +64,15 @@ void parse_request_line(std::string_view line, RequestHead& head) {
     head.error = 400;
     return;
   }
-  head.keep_alive = version == "HTTP/1.1";
+  head.keep_alive = head.chunks_known = version == "HTTP/1.1";
   if (method == "GET") {
     head.method = HttpMethod::get;
   } else if (method == "HEAD") {
     head.method = HttpMethod::head;
   } else if (method == "POST") {
     head.method = HttpMethod::post;
+  } else if (method == "OPTIONS") {
+    head.method = HttpMethod::options;
   } else {
     head.method = HttpMethod::other;
     head.error = 405;
@@ -130,6 +103,18 @@ void check_body(RequestHead& head) {
   }
 }
 
+void parse_gateway_field(std::string_view name, std::string_view value, RequestHead& head) {
+  if (equal_ignoring_case(name, "grpc-timeout")) head.timeout = value;
+  if (equal_ignoring_case(name, "host")) head.host = value;
+  if (equal_ignoring_case(name, "origin")) head.origin = value;
+  if (!equal_ignoring_case(name.substr(0, kPassedOnPrefix.size()), kPassedOnPrefix)) return;
+  std::string rest(name.substr(kPassedOnPrefix.size()));
+  for (char& character : rest) {
+    if (character >= 'A' && character <= 'Z') character = static_cast<char>(character + 32);
+  }
+  head.metadata.take_passed_on(rest, value);
+}
+
 void parse_field(std::string_view line, RequestHead& head) {
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos || colon == 0 ||
@@ -153,7 +138,9 @@ void parse_field(std::string_view line, RequestHead& head) {
   } else if (equal_ignoring_case(name, "expect")) {
     head.continues = equal_ignoring_case(value, "100-continue");
   } else if (equal_ignoring_case(name, "authorization")) {
-    head.authorization = value;
+    head.metadata.take_passed_on("authorization", value);
+  } else {
+    parse_gateway_field(name, value, head);
   }
 }
 
@@ -186,21 +173,17 @@ class Http1Session final : public Session {
     // More than one head's worth behind an unanswered request is no pipelining, it is a flood.
     return input_.size() <= 2 * kRequestHeadBytesMax + kReadBytesMax;
   }
-  void fill(std::string& output) override {
-    output.append(output_);
-    output_.clear();
+  void fill(std::string& output) override;
+  bool finished() const override {
+    return closing_ && !busy_ && output_.empty() && streaming() == nullptr;
   }
-  bool finished() const override { return closing_ && !busy_ && output_.empty(); }
   void respond(Call& call) override;
   void drain() override {
     closing_ = true;
     input_.clear();
   }
-  Time deadline() const override { return busy_ ? kNever : deadline_; }
-  bool on_input_end() override {
-    drain();
-    return true;
-  }
+  Time deadline() const override { return busy_ || streaming() != nullptr ? kNever : deadline_; }
+  bool on_input_end() override;
 
  private:
   void run();
@@ -210,7 +193,13 @@ class Http1Session final : public Session {
   void end_post();
   void start_request(const RequestHead& head);
   void refuse(int http_status);
-  void write_head(int http_status, std::string_view type, size_t size);
+  void take_head(const RequestHead& head, Call& call) const;
+  void write_status(int http_status, std::string_view type);
+  void write_access(const Call& call);
+  void write_length(size_t size);
+  Call* streaming() const { return server_.calls().find(stream_); }
+  void fill_stream(Call& call, std::string& output);
+  void end_stream(Call& call, std::string& output);
   void expect(Duration within) { deadline_ = server_.now() + within; }
 
   Connection& connection_;
@@ -218,11 +207,13 @@ class Http1Session final : public Session {
   std::string input_;
   std::string output_;
   Time deadline_;
-  Http1Body body_;        // of the request that is being read
-  CallId posted_;         // which is this call
-  bool last_ = false;     // the connection closes behind it
-  bool busy_ = false;     // a request waits for its answer
-  bool closing_ = false;  // no further request
+  Http1Body body_;             // of the request that is being read
+  CallId posted_;              // which is this call
+  CallId stream_;              // whose answer has begun and goes on
+  bool chunks_known_ = false;  // by the client of that
+  bool last_ = false;          // the connection closes behind it
+  bool busy_ = false;          // a request waits for its answer
+  bool closing_ = false;       // no further request
   bool running_ = false;
 };
 
@@ -256,25 +247,39 @@ bool Http1Session::run_head() {
   return true;
 }
 
+void Http1Session::take_head(const RequestHead& head, Call& call) const {
+  call.http_method = head.method;
+  call.path = head.target;
+  call.origin = head.origin;
+  if (server_.options().access.checks_hosts()) call.host = head.host;
+}
+
 void Http1Session::start_post(const RequestHead& head) {
   if (head.length > server_.posted_bytes_max()) return refuse(413);
   Call& call = server_.calls().acquire(connection_);
   connection_.adopt(call);
-  call.http_method = head.method;
-  call.path = head.target;
-  call.metadata.token = head.authorization;
-  if (!server_.on_post(call)) {
-    server_.forget_call(call);
-    return refuse(head.target.starts_with("/v3/") ? 404 : 405);
+  take_head(head, call);
+  call.metadata = head.metadata;
+  if (!head.timeout.empty()) {
+    const auto timeout = parse_timeout(head.timeout);
+    call.timeout_malformed = !timeout;
+    if (timeout) call.deadline = Time(*timeout);
   }
   posted_ = call.id;
   last_ = !head.keep_alive;
+  chunks_known_ = head.chunks_known;
   expect(kRequestDeadline);
   if (head.chunked) {
     body_.expect_chunks();
   } else {
     body_.expect_length(head.length);
   }
+  if (!server_.on_post(call)) {
+    body_.close();
+    server_.forget_call(call);
+    return refuse(head.target.starts_with("/v3") ? 404 : 405);
+  }
+  if (server_.calls().find(posted_) == nullptr) return;  // refused already
   if (body_.done()) {
     end_post();
   } else if (head.continues && input_.empty()) {
@@ -313,19 +318,41 @@ void Http1Session::start_request(const RequestHead& head) {
   if (!head.keep_alive) closing_ = true;
   Call& call = server_.calls().acquire(connection_);
   connection_.adopt(call);
-  call.http_method = head.method;
-  call.path = head.target;
+  take_head(head, call);
   call.remote_closed = true;
   server_.on_page(call);
 }
 
-void Http1Session::write_head(int http_status, std::string_view type, size_t size) {
+// A client that goes away ends what it waits for: its place in a line, its watch.
+bool Http1Session::on_input_end() {
+  const Call* call = server_.calls().find(posted_);
+  if (call != nullptr && call->method != nullptr && call->method->stream != nullptr) return false;
+  drain();
+  return true;
+}
+
+void Http1Session::write_status(int http_status, std::string_view type) {
   output_ += "HTTP/1.1 " + std::to_string(http_status) + " ";
   output_ += reason_phrase(http_status);
-  output_ += "\r\nContent-Type: ";
-  output_ += type;
-  output_ += "\r\nContent-Length: " + std::to_string(size) + "\r\n";
-  if (http_status == 405) output_ += "Allow: GET, HEAD\r\n";
+  output_ += "\r\n";
+  if (!type.empty()) output_ += "Content-Type: " + std::string(type) + "\r\n";
+}
+
+void Http1Session::write_access(const Call& call) {
+  const auto origin = server_.options().access.allowed_origin(call.origin);
+  if (origin.empty()) return;
+  output_ += "Access-Control-Allow-Headers: ";
+  output_ += kAllowedHeaders;
+  output_ += "\r\nAccess-Control-Allow-Methods: ";
+  output_ += kAllowedMethods;
+  output_ += "\r\nAccess-Control-Allow-Origin: ";
+  output_ += origin;
+  output_ += "\r\n";
+}
+
+// Ends the head.
+void Http1Session::write_length(size_t size) {
+  output_ += "Content-Length: " + std::to_string(size) + "\r\n";
   if (closing_) output_ += "Connection: close\r\n";
   output_ += "\r\n";
 }
@@ -334,11 +361,23 @@ void Http1Session::refuse(int http_status) {
   closing_ = true;
   input_.clear();
   const std::string body = std::string(reason_phrase(http_status)) + "\n";
-  write_head(http_status, "text/plain; charset=utf-8", body.size());
+  write_status(http_status, "text/plain; charset=utf-8");
+  if (http_status == 405) output_ += "Allow: GET, HEAD\r\n";
+  write_length(body.size());
   output_ += body;
 }
 
 void Http1Session::respond(Call& call) {
+  if (call.streamed) {
+    if (call.submitted) return;  // the rest leaves in fill()
+    call.submitted = true;
+    stream_ = call.id;
+    write_status(200, call.page_type);
+    write_access(call);
+    if (chunks_known_) output_ += "Transfer-Encoding: chunked\r\n";
+    output_ += last_ || !chunks_known_ ? "Connection: close\r\n\r\n" : "\r\n";
+    return;
+  }
   if (!call.finished || call.submitted) return;
   call.submitted = true;
   if (body_.open()) {  // answered before its end: what still comes is not a request
@@ -347,11 +386,49 @@ void Http1Session::respond(Call& call) {
     input_.clear();
   }
   const size_t size = call.unsent();
-  write_head(call.http_status, call.page_type, size);
+  write_status(call.http_status, call.page_type);
+  write_access(call);
+  write_length(size);
   std::string body;
   call.take_output(size, body);
   connection_.count_sent(size);
   if (call.http_method != HttpMethod::head) output_ += body;
+  busy_ = false;
+  expect(kKeptAliveDeadline);
+  server_.forget_call(call);
+  run();
+}
+
+// A stream's bytes stay with the call until there is room: so its handler sees what waits.
+void Http1Session::fill(std::string& output) {
+  output.append(output_);
+  output_.clear();
+  if (Call* call = streaming(); call != nullptr) fill_stream(*call, output);
+}
+
+void Http1Session::fill_stream(Call& call, std::string& output) {
+  const CallId id = call.id;
+  const size_t size = std::min(call.unsent(), kOutputBytesMax);
+  if (size > 0) {
+    std::array<char, 16> digits{};
+    const auto end = std::to_chars(digits.begin(), digits.end(), size, 16).ptr;
+    if (chunks_known_) output.append(digits.begin(), end).append("\r\n");
+    call.take_output(size, output);
+    connection_.count_sent(size);
+    if (chunks_known_) output += "\r\n";
+  }
+  if (call.unsent() > 0) return;
+  if (call.finished) return end_stream(call, output);
+  if (size > 0) call.method->stream->on_writable(id);
+}
+
+void Http1Session::end_stream(Call& call, std::string& output) {
+  if (chunks_known_) output += "0\r\n\r\n";
+  if (!chunks_known_ || last_ || body_.open()) {
+    body_.close();
+    closing_ = true;
+    input_.clear();
+  }
   busy_ = false;
   expect(kKeptAliveDeadline);
   server_.forget_call(call);

@@ -42,6 +42,7 @@ HttpMethod parse_method(std::string_view value) {
   if (value == "POST") return HttpMethod::post;
   if (value == "GET") return HttpMethod::get;
   if (value == "HEAD") return HttpMethod::head;
+  if (value == "OPTIONS") return HttpMethod::options;
   return HttpMethod::other;
 }
 
@@ -200,11 +201,18 @@ void Http2Session::take_header(Call& call, std::string_view name, std::string_vi
       if (name == ":path") call.path = value;
       if (name == "token") call.metadata.token = value;
       break;
+    case 6:
+      if (name == "origin") call.origin = value;
+      break;
     case 7:
       if (name == ":method") call.http_method = parse_method(value);
       break;
     case 9:
       if (name == "hasleader") call.metadata.needs_leader = value == "true";
+      break;
+    case 10:
+      // Of plain HTTP only, but which it is the headers behind this one tell.
+      if (server_.options().access.checks_hosts() && name == ":authority") call.host = value;
       break;
     case 12:
       if (name == "content-type") {
@@ -224,6 +232,9 @@ void Http2Session::take_header(Call& call, std::string_view name, std::string_vi
       if (name == "client-api-version") call.metadata.version = value;
       break;
     default:
+      if (name.starts_with(kPassedOnPrefix)) {
+        call.metadata.take_passed_on(name.substr(kPassedOnPrefix.size()), value);
+      }
       break;
   }
 }
@@ -259,8 +270,9 @@ int Http2Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* s
 
 void Http2Session::on_request(Call& call, bool ends) {
   if (!call.headers_done) {
-    const bool page = !call.grpc_content &&
-                      (call.http_method == HttpMethod::get || call.http_method == HttpMethod::head);
+    const bool page = !call.grpc_content && (call.http_method == HttpMethod::get ||
+                                             call.http_method == HttpMethod::head ||
+                                             call.http_method == HttpMethod::options);
     if (page) {
       call.remote_closed = ends;
       server_.on_page(call);
@@ -343,17 +355,26 @@ void Http2Session::submit_trailers_only(Call& call) {
 void Http2Session::submit_page(Call& call) {
   const std::string size = std::to_string(call.unsent());
   const std::string http_status = std::to_string(call.http_status);
-  const std::array<nghttp2_nv, 3> headers = {header(":status", http_status, false),
-                                             header("content-type", call.page_type, false),
-                                             header("content-length", size, false)};
+  const auto origin = server_.options().access.allowed_origin(call.origin);
+  std::array<nghttp2_nv, 6> headers = {header(":status", http_status, false)};
+  size_t count = 1;
+  if (!call.page_type.empty()) {
+    headers.at(count++) = header("content-type", call.page_type, false);
+  }
+  if (!call.streamed) headers.at(count++) = header("content-length", size, false);
+  if (!origin.empty()) {
+    headers.at(count++) = header("access-control-allow-headers", kAllowedHeaders);
+    headers.at(count++) = header("access-control-allow-methods", kAllowedMethods);
+    headers.at(count++) = header("access-control-allow-origin", origin, false);
+  }
   if (call.http_method == HttpMethod::head) {
-    nghttp2_submit_response(session_, call.stream, headers.data(), headers.size(), nullptr);
+    nghttp2_submit_response(session_, call.stream, headers.data(), count, nullptr);
     return;
   }
   nghttp2_data_provider provider{};
   provider.source.ptr = &call;
   provider.read_callback = on_read;
-  nghttp2_submit_response(session_, call.stream, headers.data(), headers.size(), &provider);
+  nghttp2_submit_response(session_, call.stream, headers.data(), count, &provider);
 }
 
 int Http2Session::submit_trailers(Call& call) {

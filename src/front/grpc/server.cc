@@ -210,6 +210,9 @@ bool Server::congested(CallId id) const {
 void Server::send(CallId id, std::string_view head, const Bytes& body) {
   Call* call = calls_.find(id);
   if (call == nullptr || call->finished) return;
+  if (call->posted && options_.gateway->shape(call->route) != Gateway::Shape::one) {
+    return send_result(*call, head, body);
+  }
   const size_t before = call->unsent();
   if (!call->tail.empty()) {
     call->outbound.append(call->tail.view().substr(call->tail_sent));
@@ -315,6 +318,11 @@ void Server::on_headers(Call& call) {
     finish_call(call, std::move(status));
     return;
   }
+  open(call);
+}
+
+// Its headers are in order.
+void Server::open(Call& call) {
   if (call.deadline != kNever) {
     // The header gave a span; the call began when its headers were complete.
     call.deadline = call.started + call.deadline.time_since_epoch();
@@ -397,6 +405,7 @@ void Server::on_stream_data(Call& call, std::string_view) {
     if (!frame.complete) break;
     consumed += kMessagePrefixBytes + frame.size;
     call.method->stream->on_message(id, frame.message);
+    if (calls_.find(id) == nullptr) return;  // HTTP/1.1 has let go of it
   }
   call.connection->count_consumed(consumed);
   call.inbound.erase(0, consumed);
@@ -405,9 +414,8 @@ void Server::on_stream_data(Call& call, std::string_view) {
 void Server::on_half_close(Call& call) {
   call.remote_closed = true;
   if (call.finished || call.method == nullptr) return;
-  if (call.posted) {
-    if (!call.complete) on_posted_end(call);
-  } else if (call.method->stream != nullptr) {
+  if (call.posted && !call.complete && !on_posted_end(call)) return;
+  if (call.method->stream != nullptr) {
     call.method->stream->on_half_close(call.id);
   } else if (!call.complete) {
     finish_call(call, {Code::internal, "the request ended before its message was complete"});
@@ -417,6 +425,8 @@ void Server::on_half_close(Call& call) {
 void Server::on_page(Call& call) {
   call.headers_done = true;
   call.page = true;
+  if (turned_away(call)) return;
+  if (call.http_method == HttpMethod::options) return answer_page(call.id, 200, {}, {});
   const std::string path = call.path;
   const size_t mark = path.find('?');
   PageRequest request;

@@ -17,6 +17,7 @@
 
 #include "base/result.h"
 #include "front/grpc/call.h"
+#include "front/grpc/http_access.h"
 #include "world/executor.h"
 #include "world/poller.h"
 #include "world/secure.h"
@@ -74,6 +75,7 @@ struct ServerOptions {
   size_t message_bytes_max = size_t{2} << 20U;
   PageHandler pages;                 // GET and HEAD that are not gRPC
   const Gateway* gateway = nullptr;  // POST that is not gRPC; outlives the server
+  HttpAccess access;                 // of both
 };
 
 class Server {
@@ -153,7 +155,13 @@ class Server {
   void on_stream_data(Call& call, std::string_view data);
   const Method* posted_method(std::string_view path, size_t& route) const;
   void on_posted_data(Call& call, std::string_view data);
-  void on_posted_end(Call& call);
+  // True: it is a stream that goes on.
+  bool on_posted_end(Call& call);
+  void take_posted_messages(Call& call);
+  bool frame_posted(Call& call, std::string_view json);
+  void send_result(Call& call, std::string_view head, const Bytes& body);
+  bool turned_away(Call& call);
+  void open(Call& call);
   void render_posted(Call& call);
 
   world::Executor& executor_;
