@@ -8,8 +8,12 @@
 #include "base/check.h"
 #include "front/etcd/api.h"
 #include "front/etcd/cluster_service.h"
+#include "front/etcd/election_service.h"
 #include "front/etcd/health_service.h"
+#include "front/etcd/json_gateway.h"
 #include "front/etcd/kv_service.h"
+#include "front/etcd/lease_service.h"
+#include "front/etcd/lock_service.h"
 #include "front/etcd/maintenance_service.h"
 #include "front/etcd/member_requests.h"
 #include "front/etcd/pages.h"
@@ -118,18 +122,25 @@ class Front {
                 {.pages =
                      [this](front::grpc::CallId call, const front::grpc::PageRequest& request) {
                        pages_.on_request(call, request);
-                     }}),
+                     },
+                 .gateway = &gateway_}),
         api_(executor_, server_, member_, options()),
         quota_(api_),
         kv_(api_, quota_),
+        lease_(api_, quota_),
         cluster_(api_),
         maintenance_(api_),
         health_(api_),
         watch_(api_),
+        line_(api_, lease_),
+        lock_(api_, line_),
+        election_(api_, line_),
         pages_(api_, watch_) {
     executor_.at_turn_end([this] {
       watch_.on_turn_end();
       watch_.check_invariants();
+      line_.on_turn_end();
+      election_.on_turn_end();
     });
     int pair[2] = {-1, -1};
     CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0, "two sockets");
@@ -139,6 +150,7 @@ class Front {
     executor_.settle();
   }
   ~Front() {
+    line_.stop();
     server_.close_all();
     executor_.settle();
     ::close(ours_);
@@ -190,14 +202,19 @@ class Front {
   FakeExecutor executor_;
   HandPoller poller_;
   OneMember member_;
+  front::etcd::JsonGateway gateway_;
   front::grpc::Server server_;
   front::etcd::Api api_;
   front::etcd::Quota quota_;
   front::etcd::KvService kv_;
+  front::etcd::LeaseService lease_;
   front::etcd::ClusterService cluster_;
   front::etcd::MaintenanceService maintenance_;
   front::etcd::HealthService health_;
   front::etcd::WatchService watch_;
+  front::etcd::WaitingLine line_;
+  front::etcd::LockService lock_;
+  front::etcd::ElectionService election_;
   front::etcd::Pages pages_;
   int ours_ = -1;
   int theirs_ = -1;
@@ -264,7 +281,16 @@ constexpr std::string_view kPaths[] = {"/etcdserverpb.KV/Range",
                                        "/etcdserverpb.Maintenance/Status",
                                        "/etcdserverpb.Maintenance/MoveLeader",
                                        "/grpc.health.v1.Health/Check",
-                                       "/grpc.health.v1.Health/Watch"};
+                                       "/grpc.health.v1.Health/Watch",
+                                       "/v3lockpb.Lock/Lock",
+                                       "/v3lockpb.Lock/Unlock",
+                                       "/v3electionpb.Election/Campaign",
+                                       "/v3electionpb.Election/Proclaim",
+                                       "/v3electionpb.Election/Leader",
+                                       "/v3electionpb.Election/Observe",
+                                       "/v3electionpb.Election/Resign",
+                                       "/etcdserverpb.Lease/LeaseKeepAlive",
+                                       "/etcdserverpb.Watch/Watch"};
 
 // ---- Requests.
 

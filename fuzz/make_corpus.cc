@@ -12,6 +12,7 @@
 #include "check/history_text.h"
 #include "consensus/members.h"
 #include "consensus/raft/wire.h"
+#include "front/etcd/json_messages.h"
 #include "machine/etcd/commands.h"
 #include "machine/etcd/messages.h"
 #include "node/identity.h"
@@ -275,6 +276,49 @@ void add_http(Seeds& seeds) {
             bytes({1}) + piece_of(settings + ping) + piece_of(headers) + piece_of(reset + goaway));
 }
 
+std::string posted(std::string_view path, std::string_view body) {
+  return "POST " + std::string(path) +
+         " HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+         std::string(body);
+}
+
+void add_gateway(Seeds& seeds) {
+  seeds.add(
+      "http", "watch",
+      bytes({2}) + piece_of(posted("/v3/watch", R"({"create_request":{"key":"YQ==",)"
+                                                R"("prev_kv":true}}{"progress_request":{}})")));
+  seeds.add("http", "line",
+            bytes({0}) + piece_of(posted("/v3/lock/lock", R"({"name":"YQ=="})")) +
+                piece_of(posted("/v3/kv/put", R"({"key":"bw==","value":"dg=="})")));
+  seeds.add("http", "election",
+            bytes({0}) +
+                piece_of(posted("/v3/election/campaign", R"({"name":"YQ==","value":"Yg=="})")) +
+                piece_of(posted("/v3/election/leader", R"({"name":"YQ=="})")) +
+                piece_of(posted("/v3/election/observe", R"({"name":"YQ=="})")));
+  seeds.add("http", "chunks",
+            bytes({0}) +
+                piece_of("POST /v3/lease/keepalive HTTP/1.1\r\nGrpc-Timeout: 1S\r\n"
+                         "Transfer-Encoding: chunked\r\n\r\n9\r\n{\"ID\":5}{\r\n") +
+                piece_of("7\r\n\"ID\":6}\r\n0\r\n\r\n"));
+  seeds.add("http1_body", "length", bytes({0, 5, 0}) + piece_of("hel") + piece_of("lo"));
+  seeds.add("http1_body", "chunks",
+            bytes({1, 0, 0}) + piece_of("3;x=y\r\nab") + piece_of("c\r\n0\r\nT: z\r\n\r\n"));
+  const auto json_seed = [&](const std::string& name, front::etcd::MessageId id,
+                             std::string_view text) {
+    seeds.add("json", name, bytes({static_cast<int>(id) - 1, 9, 0}) + std::string(text));
+  };
+  json_seed("range", front::etcd::MessageId::range_request,
+            R"({"key":"YQ==","rangeEnd":"AA==","limit":"5","sort_order":"DESCEND","x":[{}]})");
+  json_seed("txn", front::etcd::MessageId::txn_request,
+            R"({"compare":[{"key":"YQ==","target":"MOD","mod_revision":1e3}],)"
+            R"("success":[{"request_put":{"key":"YQ=="}},{"request_txn":{}}]})");
+  json_seed("watch", front::etcd::MessageId::watch_request,
+            R"({"create_request":{"key":"YQ==","filters":["NODELETE",0],"watch_id":"-1"}})");
+  json_seed("members", front::etcd::MessageId::members_response,
+            R"({"header":{"revision":"7"},"members":[{"ID":"18446744073709551615",)"
+            R"("name":"\u00e9\"}{","peerURLs":["http://a:1"],"isLearner":true}]})");
+}
+
 void add_small_files(Seeds& seeds) {
   node::Identity identity{5, NodeId{1}, 3, false, 100, Index{2}, "n1", "token"};
   seeds.add("small_files", "identity",
@@ -402,6 +446,7 @@ int main(int count, char** words) {
   quorate::fuzz::add_requests(seeds);
   quorate::fuzz::add_answers(seeds);
   quorate::fuzz::add_http(seeds);
+  quorate::fuzz::add_gateway(seeds);
   quorate::fuzz::add_small_files(seeds);
   add_bolt(seeds);
   quorate::fuzz::add_texts(seeds);

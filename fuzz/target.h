@@ -73,6 +73,8 @@ void store_rows(std::string_view input);
 void bolt_file(std::string_view input);
 void small_files(std::string_view input);
 void http(std::string_view input);
+void http1_body(std::string_view input);
+void json(std::string_view input);
 void grpc_calls(std::string_view input);
 void requests(std::string_view input);
 void commands(std::string_view input);

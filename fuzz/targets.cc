@@ -13,6 +13,8 @@ const std::vector<Target>& targets() {
       {"bolt_file", bolt_file, "etcd's database file, whoever made it"},
       {"small_files", small_files, "identity, members, changes, introductions"},
       {"http", http, "bytes of a client's socket: HTTP/1, HTTP/2, gRPC"},
+      {"http1_body", http1_body, "bodies of HTTP/1.1, cut anywhere"},
+      {"json", json, "posted JSON: read, written, found among others"},
       {"grpc_calls", grpc_calls, "well-framed gRPC calls with any path and any message"},
       {"requests", requests, "etcd requests: decode, check, encode"},
       {"commands", commands, "commands and queries of any bytes, applied to a machine"},

@@ -383,6 +383,10 @@ std::optional<std::string> json_to_message(MessageId id, std::string_view json,
                                            std::string& message) {
   message.clear();
   if (json.find_first_not_of(" \t\r\n") == std::string_view::npos) return std::nullopt;
+  // The parser takes a zero byte for the end of the text and would not look at what is behind it.
+  if (const size_t zero = json.find('\0'); zero != std::string_view::npos) {
+    return "the body is not valid JSON, as seen at byte " + std::to_string(zero + 1);
+  }
   Reader reader(id);
   if (!Json::sax_parse(json, &reader)) return reader.fault;
   message = std::move(reader.message);

@@ -187,6 +187,7 @@ TEST(JsonCodec, refuses_what_is_wrong_or_ambiguous_and_names_it) {
   for (const char* json : {"{", "{\"key\"}", "{} {}", "{\"a\":1e999}", "{\"key\":\"\xff\"}", "}"}) {
     EXPECT_TRUE(put(json).starts_with("the body is not valid JSON")) << json << put(json);
   }
+  EXPECT_EQ(put(std::string_view("{}\0{}", 5)), "the body is not valid JSON, as seen at byte 3");
   EXPECT_NE(put(R"({"key":{}})"), "");
   EXPECT_NE(put(R"({"key":["YQ=="]})"), "");
   EXPECT_NE(put(R"({"key":1})"), "");

@@ -75,7 +75,7 @@ struct ServerOptions {
   size_t message_bytes_max = size_t{2} << 20U;
   PageHandler pages;                 // GET and HEAD that are not gRPC
   const Gateway* gateway = nullptr;  // POST that is not gRPC; outlives the server
-  HttpAccess access;                 // of both
+  HttpAccess access = {};            // of both
 };
 
 class Server {
