@@ -16,10 +16,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bad_days  # noqa: E402
 import basics  # noqa: E402
 import compat  # noqa: E402
+import fencing  # noqa: E402
 import gateway  # noqa: E402
 import main_job  # noqa: E402
 import histories  # noqa: E402
 import election  # noqa: E402
+import kubernetes  # noqa: E402
 import lease  # noqa: E402
 import lock  # noqa: E402
 import maintenance  # noqa: E402
@@ -31,7 +33,7 @@ from cluster import Failure, Skip  # noqa: E402
 
 
 def tests():
-    for module in (basics, compat, gateway, bad_days, maintenance, members, lease, lock, election, streams, watch, histories, main_job, snapshot):
+    for module in (basics, compat, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, histories, main_job, snapshot):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

@@ -1,4 +1,5 @@
 // The rules of the Election service, each over a socket.
+#include "front/etcd/election_observers.h"
 #include "front/etcd/test_line_rig.h"
 #include "front/grpc/call.h"
 
@@ -92,6 +93,10 @@ class Observing {
     return text;
   }
   grpc::TestAnswer& answer() { return client_.wait(stream_); }
+  bool waits() {
+    client_.pump(std::chrono::milliseconds(100));
+    return !client_.answer(stream_).ended;
+  }
   void leave() {
     client_.reset(stream_, 8);  // CANCEL
     client_.flush();
@@ -305,6 +310,22 @@ TEST(Election, observers_find_their_leader_in_a_state_that_took_the_place) {
   state->open();  // nothing recent is in memory
   rig.replace_state(std::move(state));
   EXPECT_EQ(observing.told(2), "office/1=a@2 office/2=b@12");
+}
+
+TEST(Election, a_member_takes_so_many_observers_and_no_more) {
+  LineRig rig;
+  TestWaiters waiters(rig, kObserve);
+  for (size_t number = 0; number < kObserversMax; ++number) {
+    waiters.add(name_bytes("office" + std::to_string(number)));
+  }
+  EXPECT_TRUE(waiters.all_wait());
+  Observing beyond(rig.port(), "office");
+  EXPECT_EQ(beyond.answer().grpc_message(), "etcdserver: too many requests");
+  waiters.leave();
+  EXPECT_TRUE(rig.comes([&] {
+    Observing next(rig.port(), "office");
+    return next.waits();
+  }));
 }
 
 TEST(Election, who_observes_is_told_that_the_server_stops) {

@@ -1,5 +1,8 @@
 // The rules of the Lock service, each over a socket.
+#include <utility>
+
 #include "front/etcd/test_line_rig.h"
+#include "front/etcd/waiting_line.h"
 
 namespace quorate::front::etcd {
 namespace {
@@ -162,6 +165,44 @@ TEST(Lock, a_release_is_tried_again_until_there_is_a_leader) {
   EXPECT_TRUE(rig.holds("job/2"));
   rig.on_loop([&] { rig.service().refusal.reset(); });
   EXPECT_TRUE(rig.comes([&] { return !rig.holds("job/2"); }));
+}
+
+void wait_for_many(TestWaiters& waiters, size_t count, size_t name_bytes) {
+  for (size_t number = 0; number < count; ++number) {
+    waiters.add(lock_bytes(std::string(name_bytes, 'x') + std::to_string(number), 1));
+  }
+}
+
+TEST(Lock, a_member_takes_so_many_waiters_and_no_more) {
+  LineRig rig;
+  rig.on_loop([&] { rig.service().hold = true; });
+  TestWaiters waiters(rig, kLock);
+  wait_for_many(waiters, kWaitersMax, 1);
+  EXPECT_TRUE(waiters.all_wait());
+  Caller beyond(rig.port(), kLock, lock_bytes("job", 1));
+  EXPECT_EQ(beyond.answer().grpc_message(), "etcdserver: too many requests");
+  waiters.leave();
+  rig.on_loop([&] {
+    for (auto& done : std::exchange(rig.service().held, {})) done(node::Unknown{});
+    rig.service().hold = false;
+  });
+  rig.grant(1);
+  Caller next(rig.port(), kLock, lock_bytes("job", 1));
+  EXPECT_EQ(next.answer().grpc_status(), 0) << next.answer().grpc_message();
+}
+
+TEST(Lock, a_member_takes_so_many_bytes_of_names_and_no_more) {
+  LineRig rig;
+  rig.on_loop([&] { rig.service().hold = true; });
+  TestWaiters waiters(rig, kLock);
+  constexpr size_t kNameBytes = size_t{1} << 20U;
+  constexpr size_t kFit = kWaitersBytesMax / (kNameBytes + 2);
+  wait_for_many(waiters, kFit, kNameBytes);
+  EXPECT_TRUE(waiters.all_wait());
+  Caller beyond(rig.port(), kLock, lock_bytes(std::string(kNameBytes, 'x'), 1));
+  EXPECT_EQ(beyond.answer().grpc_message(), "etcdserver: too many requests");
+  Caller small(rig.port(), kLock, lock_bytes("job", 1));
+  EXPECT_TRUE(small.waits());  // there is room for it
 }
 
 // A snapshot takes the state's place: nobody was told of the removal in it.

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
+#include <vector>
 
 #include "front/etcd/fake_service.h"
 #include "front/etcd/server.h"
@@ -144,6 +146,38 @@ class Caller {
  private:
   grpc::TestClient client_;
   int32_t stream_ = 0;
+};
+
+// Many calls on one connection, none of which is answered.
+class TestWaiters {
+ public:
+  TestWaiters(LineRig& rig, std::string_view path)
+      : rig_(rig), path_(path), client_(std::make_unique<grpc::TestClient>(rig.port())) {}
+  void add(std::string_view message) {
+    streams_.push_back(
+        client_->start(grpc::TestClient::grpc_headers(path_), grpc::TestClient::frame(message)));
+    if (streams_.size() % 16 == 0) client_->flush();
+  }
+  // That all have come, and none has an answer.
+  bool all_wait() {
+    client_->flush();
+    const bool there = LineRig::comes([&] {
+      client_->pump(std::chrono::milliseconds(10));
+      size_t asked = 0;  // of the node, by somebody
+      rig_.on_loop([&] { asked = rig_.service().held.size() + rig_.service().barriers; });
+      return asked == streams_.size();
+    });
+    client_->pump(std::chrono::milliseconds(200));
+    return there && std::ranges::none_of(
+                        streams_, [&](int32_t stream) { return client_->answer(stream).ended; });
+  }
+  void leave() { client_.reset(); }
+
+ private:
+  LineRig& rig_;
+  std::string_view path_;
+  std::unique_ptr<grpc::TestClient> client_;
+  std::vector<int32_t> streams_;
 };
 
 }  // namespace quorate::front::etcd
