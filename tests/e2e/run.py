@@ -16,6 +16,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bad_days  # noqa: E402
 import basics  # noqa: E402
 import compat  # noqa: E402
+import differential  # noqa: E402
+import differential_long  # noqa: E402
 import fencing  # noqa: E402
 import gateway  # noqa: E402
 import main_job  # noqa: E402
@@ -32,8 +34,11 @@ import watch  # noqa: E402
 from cluster import Failure, Skip  # noqa: E402
 
 
-def tests():
-    for module in (basics, compat, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, histories, main_job, snapshot):
+LONG = [differential_long]  # only when named
+
+
+def tests(names):
+    for module in (basics, compat, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, histories, main_job, snapshot, differential, *(LONG if names else [])):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function
@@ -50,7 +55,7 @@ def main():
         print(f'{binary} is not a program; build it first')
         return 2
     passed = failed = skipped = 0
-    for name, function in list(tests()) * options.repeat:
+    for name, function in list(tests(options.names)) * options.repeat:
         if options.names and not any(part in name for part in options.names):
             continue
         started = time.monotonic()

@@ -110,7 +110,9 @@ std::vector<WatchService::Piece> WatchService::assemble(const Machine& machine, 
     if (encoded.empty()) {
       std::string before;
       WatchEvent element{event.removed, event.revision, event.record, std::nullopt};
-      if (wish.prev_kv) element.previous = machine.record_at(event.key, event.revision - 1, before);
+      if (wish.prev_kv && !is_creation(element)) {
+        element.previous = machine.record_at(event.key, event.revision - 1, before);
+      }
       std::string text;
       encode(element, text);
       encoded = Bytes::adopt(std::move(text));

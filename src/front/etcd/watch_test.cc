@@ -82,6 +82,24 @@ TEST(Watch, previous_values_come_when_asked_for) {
   EXPECT_EQ(texts_of(without), (Texts{"PUT a=2@3", "PUT new=x@4", "DELETE a@5", "PUT a=3@6"}));
 }
 
+TEST(Watch, a_put_that_brings_a_key_to_life_has_no_previous_value) {
+  WatchRig rig;
+  rig.put("a", "1");
+  WatchClient client(rig.port());
+  auto request = watch_of("a");
+  request.set_prev_kv(true);
+  client.created(request);
+  rig.apply([](MachineFixture& state) {  // at the revision before, the key is there
+    machine::etcd::TxnRequest txn;
+    txn.success = {{machine::etcd::DeleteRangeRequest{"a", {}, false}},
+                   {machine::etcd::PutRequest{"a", "2"}}};
+    state.txn(txn);
+    state.put("a", "3");
+  });
+  EXPECT_EQ(texts_of(client.next()),
+            (Texts{"DELETE a@3 before 1", "PUT a=2@3", "PUT a=3@4 before 2"}));
+}
+
 TEST(Watch, history_is_read_back_and_joins_what_happens_now) {
   WatchRig rig;
   for (int i = 2; i <= 6; ++i) rig.put("k", std::to_string(i));

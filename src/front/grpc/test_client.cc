@@ -215,6 +215,13 @@ TestAnswer& TestClient::wait(int32_t stream) {
   return answers_[stream];
 }
 
+TestAnswer TestClient::take(int32_t stream) {
+  TestAnswer taken = std::move(answers_[stream]);
+  answers_.erase(stream);
+  bodies_.erase(stream);
+  return taken;
+}
+
 TestAnswer TestClient::call(std::string_view path, std::string_view message, Headers more) {
   return wait(start(grpc_headers(path, std::move(more)), frame(message)));
 }

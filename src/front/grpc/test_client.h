@@ -68,6 +68,7 @@ class TestClient {
   void pump(std::chrono::milliseconds patience);
   void flush();
   TestAnswer& answer(int32_t stream) { return answers_[stream]; }
+  TestAnswer take(int32_t stream);  // and forgets the stream
 
   bool goaway = false;
   uint32_t goaway_error = 0;

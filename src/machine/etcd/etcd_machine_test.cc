@@ -369,6 +369,27 @@ TEST_F(EtcdMachineTest, ARefusedTransactionChangesNothing) {
   EXPECT_EQ(txn(request).code, Code::ok);
 }
 
+// Whatever comes first in the request: writes are looked at before ranges, and whether a key is
+// there before whether a lease is. The differential test found both.
+TEST_F(EtcdMachineTest, OfSeveralFaultsATransactionNamesTheOneThatEtcdNames) {
+  put("a", "1");
+  PutRequest on_unknown_lease;
+  on_unknown_lease.key = "b";
+  on_unknown_lease.lease = 9;
+  TxnRequest request;
+  request.success = {range_op("a", 5), {on_unknown_lease}};
+  EXPECT_EQ(txn(request).code, Code::lease_not_found);
+  TxnRequest inner;
+  inner.success = {{on_unknown_lease}};
+  request.success = {range_op("a", 5), {inner}};
+  EXPECT_EQ(txn(request).code, Code::lease_not_found);
+  on_unknown_lease.ignore_value = true;
+  request.success = {{on_unknown_lease}};
+  EXPECT_EQ(txn(request).code, Code::key_not_found);
+  EXPECT_EQ(put(on_unknown_lease).code, Code::lease_not_found);  // alone, the other way round
+  EXPECT_EQ(machine().revisions().current, 2);
+}
+
 TEST_F(EtcdMachineTest, ReadOnlyTransactionsAreQueries) {
   put("a", "1");
   TxnRequest request;

@@ -55,8 +55,12 @@ class Transaction {
  private:
   bool holds(const Compare& compare) const;
   void choose(const TxnRequest& request);
-  Code check(const TxnRequest& request);
-  Code check_operation(const RequestOp& operation);
+  // What may be wrong with a write comes before what may be wrong with a range, wherever they
+  // stand: that is the order in which etcd looks, and a client sees the first complaint.
+  enum class Look : uint8_t { writes, ranges };
+  Code check(const TxnRequest& request, Look look);
+  Code check_range(const RangeRequest& range) const;
+  Code check_write(const RequestOp& operation) const;
   void run(const TxnRequest& request, Place place, std::string* body);
   void run_operation(const RequestOp& operation, std::string* body);
 

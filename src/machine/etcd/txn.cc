@@ -83,36 +83,44 @@ void Transaction::choose(const TxnRequest& request) {
   }
 }
 
-Code Transaction::check_operation(const RequestOp& operation) {
-  if (const auto* range = std::get_if<RangeRequest>(&operation.request)) {
-    // Stricter than a range alone: a negative revision is not "the newest" once something has
-    // been compacted. That is how etcd behaves.
-    if (range->revision != 0) {
-      if (range->revision > store_.current()) return Code::future_revision;
-      if (range->revision < store_.compacted()) return Code::compacted;
-    }
-    return execute_range(store_, *range, Place::nested, nullptr);
+Code Transaction::check_range(const RangeRequest& range) const {
+  // Stricter than a range alone: a negative revision is not "the newest" once something has
+  // been compacted. That is how etcd behaves.
+  if (range.revision != 0) {
+    if (range.revision > store_.current()) return Code::future_revision;
+    if (range.revision < store_.compacted()) return Code::compacted;
   }
+  return execute_range(store_, range, Place::nested, nullptr);
+}
+
+Code Transaction::check_write(const RequestOp& operation) const {
   if (const auto* put = std::get_if<PutRequest>(&operation.request)) {
     if (writable_ == nullptr || put->key.empty()) return Code::malformed;
-    if (put->lease != 0 && !writable_->leases.contains(put->lease)) return Code::lease_not_found;
     std::string scratch;
+    // In a put alone it is the other way round.
     if ((put->ignore_value || put->ignore_lease) && !store_.get(put->key, scratch)) {
       return Code::key_not_found;
     }
-    return Code::ok;
+    if (put->lease != 0 && !writable_->leases.contains(put->lease)) return Code::lease_not_found;
   }
   if (const auto* remove = std::get_if<DeleteRangeRequest>(&operation.request)) {
-    return writable_ == nullptr || remove->key.empty() ? Code::malformed : Code::ok;
+    if (writable_ == nullptr || remove->key.empty()) return Code::malformed;
   }
-  if (const auto* nested = std::get_if<TxnRequest>(&operation.request)) return check(*nested);
   return Code::ok;
 }
 
-Code Transaction::check(const TxnRequest& request) {
+Code Transaction::check(const TxnRequest& request, Look look) {
   const bool branch = branches_[next_branch_++];
   for (const RequestOp& operation : taken(request, branch)) {
-    if (const Code code = check_operation(operation); code != Code::ok) return code;
+    Code code = Code::ok;
+    if (const auto* nested = std::get_if<TxnRequest>(&operation.request)) {
+      code = check(*nested, look);
+    } else if (look == Look::writes) {
+      code = check_write(operation);
+    } else if (const auto* range = std::get_if<RangeRequest>(&operation.request)) {
+      code = check_range(*range);
+    }
+    if (code != Code::ok) return code;
   }
   return Code::ok;
 }
@@ -152,7 +160,10 @@ void Transaction::run(const TxnRequest& request, Place place, std::string* body)
 
 Code Transaction::execute(const TxnRequest& request, std::string* body) {
   choose(request);
-  if (const Code code = check(request); code != Code::ok) return code;
+  for (const Look look : {Look::writes, Look::ranges}) {
+    next_branch_ = 0;
+    if (const Code code = check(request, look); code != Code::ok) return code;
+  }
   next_branch_ = 0;
   run(request, Place::alone, body);
   CHECK(next_branch_ == branches_.size(), "the path taken is the path checked");

@@ -121,6 +121,15 @@ void encode(const WatchResponseHead& head, std::string& out) {
   write_number(7, head.fragment ? 1 : 0, out);
 }
 
+bool is_creation(const WatchEvent& event) {
+  if (event.removed) return false;
+  protobuf::Reader reader(event.record);
+  while (reader.next()) {
+    if (reader.field() == varint_field(2)) return reader.signed_number() == event.revision;
+  }
+  return false;
+}
+
 void encode(const WatchEvent& event, std::string& out) {
   // A tombstone's row has no revision within; its event has.
   const int64_t revision = event.removed ? event.revision : 0;

@@ -51,6 +51,9 @@ struct WatchEvent {
   std::string_view record;                   // as in Change
   std::optional<std::string_view> previous;  // the record before it
 };
+// A put that brought its key to life: a client gets no previous record with it, not even where the
+// same transaction removed the key before.
+bool is_creation(const WatchEvent& event);
 // As one element of WatchResponse.events.
 void encode(const WatchEvent& event, std::string& out);
 
