@@ -1,12 +1,18 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
+#include <iostream>
 
 #include "app/commands.h"
+#include "app/etcdctl/command_line.h"
+#include "app/etcdctl/go_text.h"
 #include "app/exit_codes.h"
 #include "app/output.h"
+#include "app/password.h"
 #include "app/securing.h"
 #include "app/serve.h"
 #include "app/urls.h"
+#include "app/version.h"
 
 namespace quorate::app {
 namespace {
@@ -15,7 +21,13 @@ struct Line {
   std::string endpoints;
   double timeout_seconds = 10;
   Credentials credentials;
+  std::string command_timeout;  // etcdctl's form: 5s
+  std::string dial_timeout = "2s";
   bool json = false;
+  std::string write_out;
+  bool hex = false;
+  std::string user;
+  std::string password;
   PutOptions put;
   LoadOptions load;
   GetOptions get;
@@ -26,6 +38,8 @@ struct Line {
   ExploreOptions explore;
   int64_t compact_revision = 0;
   bool physical = false;
+  std::vector<std::string> command;  // what stands behind `--`
+  std::string shell;
   int code = kExitOk;
 };
 
@@ -36,9 +50,38 @@ std::string default_endpoints() {
   return "127.0.0.1:2379";
 }
 
+// etcdctl's global flags. False, with a complaint: one makes no sense.
+bool take_globals(Line& line, Common& common) {
+  const auto seconds = static_cast<int64_t>(line.timeout_seconds * 1000);
+  common.timeout = std::chrono::milliseconds(seconds);
+  for (const auto& [text, target] : {std::pair(&line.command_timeout, &common.timeout),
+                                     std::pair(&line.dial_timeout, &common.dial_timeout)}) {
+    if (text->empty()) continue;
+    const auto duration = etcdctl::duration_of(*text);
+    if (!duration || *duration <= Duration{}) {
+      complain("\"" + *text + "\" is no duration; write it like 5s or 1m30s");
+      return false;
+    }
+    *target = *duration;
+  }
+  common.json = line.json;
+  common.hex = line.hex;
+  common.write_out = line.write_out;
+  common.user = line.user;
+  common.password = line.password;
+  if (common.user.empty() || !common.password.empty()) return true;
+  if (const size_t colon = common.user.find(':'); colon != std::string::npos) {
+    common.password = common.user.substr(colon + 1);
+    common.user.resize(colon);
+  } else {
+    common.password = read_password("Password: ");
+  }
+  return true;
+}
+
 // Runs a client command once its endpoints are known to be well formed.
 template <class Command>
-void with_endpoints(Line& line, Command command) {
+void with_endpoints(Line& line, const Command& command) {
   Common common;
   const auto misused = [&line](const std::string& why) {
     complain(why);
@@ -70,8 +113,10 @@ void with_endpoints(Line& line, Command command) {
     line.code = kExitUsage;
     return;
   }
-  common.timeout = std::chrono::milliseconds(static_cast<int64_t>(line.timeout_seconds * 1000));
-  common.json = line.json;
+  if (!take_globals(line, common)) {
+    line.code = kExitUsage;
+    return;
+  }
   line.code = command(common);
 }
 
@@ -79,7 +124,10 @@ void add_put(CLI::App& app, Line& line) {
   CLI::App* put = app.add_subcommand("put", "write a key, or many from a file");
   put->add_option("key", line.put.key, "key");
   put->add_option("value", line.put.value, "value; - reads it from stdin");
+  put->add_option("--lease", line.put.lease, "id in hex of a lease that the key ends with");
   put->add_flag("--prev-kv", line.put.previous, "show what was there before");
+  put->add_flag("--ignore-value", line.put.ignore_value, "keep the value it has");
+  put->add_flag("--ignore-lease", line.put.ignore_lease, "keep the lease it has");
   put->add_option("--from-file", line.load.path, "load lines key<TAB>value; - is stdin");
   put->add_option("--window", line.load.window, "puts under way at once while loading")
       ->check(CLI::Range(1, 100000));
@@ -91,7 +139,10 @@ void add_put(CLI::App& app, Line& line) {
   put->callback([&line, put] {
     with_endpoints(line, [&](const Common& common) {
       if (!line.load.path.empty()) return run_load(common, line.load);
-      if (put->count("key") == 0 || put->count("value") == 0) {
+      const bool whole = put->count("value") > 0 || line.put.ignore_value;
+      // etcdctl reads a value that is not there; where its output is asked for, so is its way.
+      if (put->count("key") > 0 && !whole && !line.write_out.empty()) line.put.value = "-";
+      if (put->count("key") == 0 || (!whole && line.put.value.empty())) {
         complain("put needs KEY VALUE, or --from-file");
         return kExitUsage;
       }
@@ -113,6 +164,10 @@ void add_get(CLI::App& app, Line& line) {
   get->add_flag("--keys-only", line.get.keys_only, "no values");
   get->add_flag("--count-only", line.get.count_only, "only how many");
   get->add_flag("--value-only,--print-value-only", line.get.value_only, "bare values");
+  get->add_option("--min-mod-rev", line.get.min_mod_revision, "least revision of change");
+  get->add_option("--max-mod-rev", line.get.max_mod_revision, "largest revision of change");
+  get->add_option("--min-create-rev", line.get.min_create_revision, "least one of creation");
+  get->add_option("--max-create-rev", line.get.max_create_revision, "largest one of creation");
   get->add_option("--consistency", line.get.consistency, "l: linearizable, s: this member's state");
   get->callback([&line] {
     with_endpoints(line, [&](const Common& common) { return run_get(common, line.get); });
@@ -135,6 +190,7 @@ void add_others(CLI::App& app, Line& line) {
   app.add_subcommand("txn", "a transaction from stdin, written as for etcdctl txn")
       ->callback([&line] { with_endpoints(line, run_txn); });
   CLI::App* compact = app.add_subcommand("compact", "forget revisions before this one");
+  compact->alias("compaction");
   compact->add_option("revision", line.compact_revision, "revision")->required();
   compact->add_flag("--physical", line.physical, "wait until the space is given back");
   compact->callback([&line] {
@@ -225,13 +281,14 @@ void add_check(CLI::App& app, Line& line) {
   CLI::App* check = app.add_subcommand(
       "check",
       "judge a recorded history: exit 0 linearizable, 1 violation, 2 unreadable, 3 cannot tell");
-  check->add_option("file", line.check.path, "history (docs/formats/history.md); - is stdin")
-      ->required();
+  check->add_option("file", line.check.path, "history (docs/formats/history.md); - is stdin");
   check->add_option("--model", line.check.model, "auto, register, kv or etcd");
   check->add_option("--html", line.check.html, "write a picture of the timelines to this file");
   check->add_option("--memory", line.check.memory_mebibytes, "MiB that the search of a key may use")
       ->check(CLI::Range(1, 1 << 20));
-  check->callback([&line] {
+  check->callback([&line, check] {
+    if (!check->get_subcommands().empty()) return;  // `check perf`
+    if (line.check.path.empty()) throw CLI::RequiredError("file");
     line.check.json = line.json;
     line.code = run_check(line.check);
   });
@@ -279,6 +336,53 @@ void add_credentials(CLI::App& app, Credentials& credentials) {
       ->envname("ETCDCTL_INSECURE_TRANSPORT");
 }
 
+void add_globals(CLI::App& app, Line& line) {
+  app.add_option("--endpoints", line.endpoints, "host:port,...; also QUORATE_ENDPOINTS");
+  app.add_option("--timeout", line.timeout_seconds, "seconds before a command gives up")
+      ->check(CLI::Range(0.01, 3600.0));
+  add_credentials(app, line.credentials);
+  app.add_flag("--json", line.json, "one line of JSON instead of text for people");
+  app.add_option("-w,--write-out", line.write_out, "etcdctl's output: simple, table, json, fields")
+      ->envname("ETCDCTL_WRITE_OUT")
+      ->check(CLI::IsMember({"simple", "table", "json", "fields", "protobuf"}));
+  app.add_flag("--hex", line.hex, "etcdctl's output with bytes as \\xNN")->envname("ETCDCTL_HEX");
+  app.add_option("--command-timeout", line.command_timeout, "as --timeout, written like 5s")
+      ->envname("ETCDCTL_COMMAND_TIMEOUT");
+  app.add_option("--dial-timeout", line.dial_timeout, "for one connection, written like 2s")
+      ->envname("ETCDCTL_DIAL_TIMEOUT");
+  app.add_option("--user", line.user, "NAME or NAME:PASSWORD; asks for a password it lacks")
+      ->envname("ETCDCTL_USER");
+  app.add_option("--password", line.password, "the user's")->envname("ETCDCTL_PASSWORD");
+}
+
+void add_shell(CLI::App& app, Line& line) {
+  CLI::App* completion = app.add_subcommand("completion", "a script that completes commands");
+  completion->add_option("shell", line.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->callback([&app, &line] { std::cout << etcdctl::completion_script(app, line.shell); });
+  app.add_subcommand("version", "the versions of this program and of the API")->callback([] {
+    std::cout << "quorate version: " << kQuorateVersion
+              << "\nAPI version: " << std::string_view(kEmulatedEtcdVersion).substr(0, 3) << '\n';
+  });
+}
+
+// What stands behind `--` is another program's command line for those that run one; for the rest
+// it is ours, and CLI11 reads it.
+std::vector<char*> own_arguments(int total, char** arguments, Line& line) {
+  std::vector<char*> own(arguments, arguments + total);
+  const auto is = [](std::string_view wanted) {
+    return [wanted](const char* word) { return word == wanted; };
+  };
+  const auto mark = std::ranges::find_if(own, is("--"));
+  const bool runs =
+      std::any_of(own.begin(), mark, is("watch")) || std::any_of(own.begin(), mark, is("lock"));
+  if (mark == own.end() || !runs) return own;
+  line.command.assign(mark + 1, own.end());
+  own.erase(mark, own.end());
+  return own;
+}
+
 }  // namespace
 
 int command_line(int argument_total, char** arguments) {
@@ -291,11 +395,7 @@ int command_line(int argument_total, char** arguments) {
   app.require_subcommand(1);
   app.fallthrough();
   app.set_version_flag("--version,-v", version_text("quorate"));
-  app.add_option("--endpoints", line.endpoints, "host:port,...; also QUORATE_ENDPOINTS");
-  app.add_option("--timeout", line.timeout_seconds, "seconds before a command gives up")
-      ->check(CLI::Range(0.01, 3600.0));
-  add_credentials(app, line.credentials);
-  app.add_flag("--json", line.json, "one line of JSON instead of text for people");
+  add_globals(app, line);
   app.add_subcommand("serve", "run a member; has its own flags: quorate serve --help");
   add_put(app, line);
   add_get(app, line);
@@ -305,8 +405,15 @@ int command_line(int argument_total, char** arguments) {
   add_sim(app, line);
   add_check(app, line);
   add_explore(app, line);
+  add_shell(app, line);
+  const etcdctl::Run run = [&line](const std::function<int(const Common&)>& command) {
+    with_endpoints(line, command);
+  };
+  const auto lines = etcdctl::make_lines();
+  etcdctl::add_commands(app, *lines, run, line.command);
+  std::vector<char*> own = own_arguments(argument_total, arguments, line);
   try {  // CLI11 reports by exceptions; they end here
-    app.parse(argument_total, arguments);
+    app.parse(static_cast<int>(own.size()), own.data());
   } catch (const CLI::ParseError& problem) {
     const int code = app.exit(problem);
     return code == 0 ? kExitOk : kExitUsage;

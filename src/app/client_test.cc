@@ -40,7 +40,10 @@ TEST(Session, OnlyWhatIsSureCountsAsNotApplied) {
 }
 
 TEST(Session, AClosedPortIsUnavailableInBoundedTime) {
-  Session session({"127.0.0.1:1"}, std::chrono::milliseconds(300));
+  Access access;
+  access.endpoints = {"127.0.0.1:1"};
+  access.timeout = std::chrono::milliseconds(300);
+  Session session(access);
   EXPECT_EQ(session.write(kPathPut, "").verdict, Verdict::unavailable);
 }
 

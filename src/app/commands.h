@@ -15,17 +15,19 @@
 
 namespace quorate::app {
 
-struct Common {
-  std::vector<std::string> endpoints;  // host:port, https://host:port
-  Duration timeout = std::chrono::seconds(10);
-  world::Security* security = nullptr;
+struct Common : Access {
   bool json = false;
+  std::string write_out;  // etcdctl's forms: simple, table, json, fields; empty: our own
+  bool hex = false;       // etcdctl's: bytes as \xNN
 };
 
 struct PutOptions {
   std::string key;
   std::string value;  // "-": read from stdin
+  std::string lease;  // id in hex; empty: none
   bool previous = false;
+  bool ignore_value = false;
+  bool ignore_lease = false;
 };
 struct LoadOptions {
   std::string path;  // "-": stdin
@@ -46,6 +48,10 @@ struct GetOptions {
   bool keys_only = false;
   bool count_only = false;
   bool value_only = false;
+  int64_t min_mod_revision = 0;  // 0: no bound, as for the next three
+  int64_t max_mod_revision = 0;
+  int64_t min_create_revision = 0;
+  int64_t max_create_revision = 0;
   std::string consistency = "l";
 };
 struct DeleteOptions {

@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "app/commands.h"
+#include "app/etcdctl/show.h"
 #include "app/exit_codes.h"
 #include "app/json.h"
 #include "app/output.h"
@@ -25,7 +26,7 @@ std::string role(const MemberStatus& status) {
 }  // namespace
 
 int run_status(const Common& common) {
-  Session session(common.endpoints, common.timeout, common.security);
+  Session session(common);
   std::vector<EndpointStatus> list;
   int code = kExitOk;
   for (const std::string& endpoint : session.endpoints()) {
@@ -62,11 +63,12 @@ int run_status(const Common& common) {
 }
 
 int run_member_list(const Common& common) {
+  if (!etcdctl::check_format(common, true)) return kExitUsage;
   std::string request;
   protobuf::write_number(1, 1, request);  // linearizable
-  const Response response =
-      Session(common.endpoints, common.timeout, common.security).read(kPathMemberList, request);
+  const Response response = Session(common).read(kPathMemberList, request);
   if (response.verdict != Verdict::done) return report(response, false);
+  if (!common.write_out.empty()) return etcdctl::show_members(common, response.body);
   const auto members = decode_member_list(response.body);
   if (!members) {
     complain("the server's answer cannot be decoded; is this an etcd v3 endpoint?");

@@ -4,6 +4,8 @@
 #include <iterator>
 
 #include "app/commands.h"
+#include "app/etcdctl/keeper.h"
+#include "app/etcdctl/show.h"
 #include "app/exit_codes.h"
 #include "app/json.h"
 #include "app/output.h"
@@ -96,6 +98,7 @@ KeyRange key_range(const std::string& key, const std::string& end, bool prefix, 
 }
 
 int run_put(const Common& common, const PutOptions& options) {
+  if (!etcdctl::check_format(common, false)) return kExitUsage;
   std::string value = options.value;
   if (value == "-") {
     value.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
@@ -104,11 +107,21 @@ int run_put(const Common& common, const PutOptions& options) {
   request.key = options.key;
   request.value = value;
   request.prev_kv = options.previous;
+  request.ignore_value = options.ignore_value;
+  request.ignore_lease = options.ignore_lease;
+  if (!options.lease.empty()) {
+    const auto lease = etcdctl::lease_id_of(options.lease);
+    if (!lease) {
+      complain("--lease: \"" + options.lease + "\" is no id in hex, as `lease list` shows it");
+      return kExitUsage;
+    }
+    request.lease = *lease;
+  }
   std::string wire;
   etcd::encode(request, wire);
-  const Response response =
-      Session(common.endpoints, common.timeout, common.security).write(kPathPut, wire);
+  const Response response = Session(common).write(kPathPut, wire);
   if (response.verdict != Verdict::done) return report(response, true);
+  if (!common.write_out.empty()) return etcdctl::show_put(common, response.body);
   const auto decoded = etcd::decode_put_response(response.body);
   if (!decoded) return malformed();
   if (common.json) {
@@ -121,6 +134,11 @@ int run_put(const Common& common, const PutOptions& options) {
 }
 
 int run_get(const Common& common, const GetOptions& options) {
+  if (!etcdctl::check_format(common, false)) return kExitUsage;
+  if (options.value_only && !common.write_out.empty() && common.write_out != "simple") {
+    complain("--print-value-only goes with --write-out=simple only");
+    return kExitUsage;
+  }
   const KeyRange range =
       key_range(options.key, options.range_end, options.prefix, options.from_key);
   etcd::RangeRequest request;
@@ -128,6 +146,10 @@ int run_get(const Common& common, const GetOptions& options) {
   request.range_end = range.end;
   request.limit = options.limit;
   request.revision = options.revision;
+  request.min_mod_revision = options.min_mod_revision;
+  request.max_mod_revision = options.max_mod_revision;
+  request.min_create_revision = options.min_create_revision;
+  request.max_create_revision = options.max_create_revision;
   request.keys_only = options.keys_only;
   request.count_only = options.count_only;
   if (options.consistency != "l" && options.consistency != "s") {
@@ -141,9 +163,12 @@ int run_get(const Common& common, const GetOptions& options) {
   }
   std::string wire;
   etcd::encode(request, wire);
-  const Response response =
-      Session(common.endpoints, common.timeout, common.security).read(kPathRange, wire);
+  const Response response = Session(common).read(kPathRange, wire);
   if (response.verdict != Verdict::done) return report(response, false);
+  if (!common.write_out.empty()) {
+    return etcdctl::show_range(common, response.body,
+                               {options.keys_only, options.value_only, options.count_only});
+  }
   const auto decoded = etcd::decode_range_response(response.body);
   if (!decoded) return malformed();
   print_range(common, options, *decoded);
@@ -151,6 +176,7 @@ int run_get(const Common& common, const GetOptions& options) {
 }
 
 int run_delete(const Common& common, const DeleteOptions& options) {
+  if (!etcdctl::check_format(common, false)) return kExitUsage;
   const KeyRange range =
       key_range(options.key, options.range_end, options.prefix, options.from_key);
   etcd::DeleteRangeRequest request;
@@ -159,9 +185,9 @@ int run_delete(const Common& common, const DeleteOptions& options) {
   request.prev_kv = options.previous;
   std::string wire;
   etcd::encode(request, wire);
-  const Response response =
-      Session(common.endpoints, common.timeout, common.security).write(kPathDelete, wire);
+  const Response response = Session(common).write(kPathDelete, wire);
   if (response.verdict != Verdict::done) return report(response, true);
+  if (!common.write_out.empty()) return etcdctl::show_delete(common, response.body);
   const auto decoded = etcd::decode_delete_range_response(response.body);
   if (!decoded) return malformed();
   if (common.json) {
@@ -179,10 +205,9 @@ int run_compact(const Common& common, int64_t revision, bool physical) {
   etcd::CompactionRequest request{revision, physical};
   std::string wire;
   etcd::encode(request, wire);
-  const Response response =
-      Session(common.endpoints, common.timeout, common.security).write(kPathCompact, wire);
+  const Response response = Session(common).write(kPathCompact, wire);
   if (response.verdict != Verdict::done) return report(response, true);
-  if (common.json) {
+  if (common.json && common.write_out.empty()) {
     std::cout << "{\"compacted\":" << revision << "}\n";
   } else {
     std::cout << "compacted revision " << revision << '\n';

@@ -123,7 +123,7 @@ int show_change(const Common& common, const Response& response, const std::strin
 // One call about one member of the cluster, which the command line names.
 int change_one(const Common& common, const MemberOptions& options, const char* path,
                const std::string& done) {
-  Session session(common.endpoints, common.timeout, common.security);
+  Session session(common);
   int code = kExitOk;
   const auto members = list_members(session, code);
   if (!members) return code;
@@ -138,7 +138,7 @@ int change_one(const Common& common, const MemberOptions& options, const char* p
 
 int run_member_add(const Common& common, const MemberOptions& options) {
   if (!urls_are_fine(options.peer_urls)) return kExitUsage;
-  Session session(common.endpoints, common.timeout, common.security);
+  Session session(common);
   const Response response = add_member(session, options.peer_urls, options.learner);
   if (response.verdict != Verdict::done) return report(response, true);
   const auto added = decode_member_added(response.body);
@@ -174,9 +174,7 @@ namespace {
 class Replacement {
  public:
   Replacement(const Common& common, const MemberOptions& options)
-      : common_(common),
-        options_(options),
-        session_(common.endpoints, common.timeout, common.security) {}
+      : common_(common), options_(options), session_(common) {}
 
   int run() {
     if (const int code = prepare(); code != kExitOk) return code;
@@ -320,7 +318,7 @@ int run_member_replace(const Common& common, const MemberOptions& options) {
 }
 
 int run_move_leader(const Common& common, const MemberOptions& options) {
-  Session session(common.endpoints, common.timeout, common.security);
+  Session session(common);
   int code = kExitOk;
   const auto members = list_members(session, code);
   if (!members) return code;
@@ -333,11 +331,14 @@ int run_move_leader(const Common& common, const MemberOptions& options) {
              "; see `quorate status`, and try again when there is one");
     return kExitUnavailable;
   }
-  const Response response = Session({*endpoint}, common.timeout, common.security)
-                                .write(kPathMoveLeader, id_request(target->id));
+  Access at_leader = common;
+  at_leader.endpoints = {*endpoint};
+  const Response response = Session(at_leader).write(kPathMoveLeader, id_request(target->id));
   if (response.verdict != Verdict::done) return report(response, true);
   const auto from = std::ranges::find(*members, leader, &MemberEntry::id);
-  if (common.json) {
+  if (!common.write_out.empty()) {
+    std::cout << "Leadership transferred from " << hex(leader) << " to " << hex(target->id) << '\n';
+  } else if (common.json) {
     std::cout << leader_moved_json(leader, target->id) << '\n';
   } else {
     std::cout << "leadership moved from " << (from == members->end() ? hex(leader) : named(*from))

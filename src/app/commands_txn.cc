@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "app/commands.h"
+#include "app/etcdctl/show.h"
 #include "app/exit_codes.h"
 #include "app/json.h"
 #include "app/output.h"
@@ -32,6 +33,7 @@ struct Printer {
 }  // namespace
 
 int run_txn(const Common& common) {
+  if (!etcdctl::check_format(common, false)) return kExitUsage;
   auto parsed = parse_txn(std::cin);
   if (!parsed) {
     complain(parsed.error().text);
@@ -39,9 +41,9 @@ int run_txn(const Common& common) {
   }
   std::string wire;
   etcd::encode(parsed->request, wire);
-  const Response response =
-      Session(common.endpoints, common.timeout, common.security).write(kPathTxn, wire);
+  const Response response = Session(common).write(kPathTxn, wire);
   if (response.verdict != Verdict::done) return report(response, true);
+  if (!common.write_out.empty()) return etcdctl::show_txn(common, response.body);
   const auto decoded = etcd::decode_txn_response(response.body);
   if (!decoded) {
     complain("the server's answer cannot be decoded; is this an etcd v3 endpoint?");

@@ -29,7 +29,11 @@ constexpr auto kReportEvery = std::chrono::seconds(1);
 class Loader {
  public:
   Loader(const Common& common, const LoadOptions& options, std::istream& input)
-      : common_(common), options_(options), input_(input), endpoints_(common.endpoints) {}
+      : common_(common),
+        options_(options),
+        input_(input),
+        session_(common),
+        endpoints_(common.endpoints) {}
   int run();
 
  private:
@@ -46,6 +50,7 @@ class Loader {
   const Common& common_;
   const LoadOptions& options_;
   std::istream& input_;
+  Session session_;
   std::vector<std::string> endpoints_;
   size_t endpoint_ = 0;
   std::unique_ptr<grpc::Client> client_;
@@ -93,7 +98,7 @@ bool Loader::connect() {
   if (client_ && client_->usable()) return true;
   client_.reset();
   for (size_t tried = 0; tried < endpoints_.size(); ++tried) {
-    auto connected = grpc::connect(endpoints_[endpoint_], kConnectPatience, common_.security);
+    auto connected = session_.connect(endpoints_[endpoint_], kConnectPatience);
     if (connected) {
       client_ = std::move(*connected);
       return true;
@@ -175,7 +180,7 @@ int Loader::conclude() const {
 }
 
 int Loader::run() {
-  endpoints_ = leader_first(endpoints_, kConnectPatience, common_.security);
+  endpoints_ = leader_first(common_, kConnectPatience);
   while (problem_.empty()) {
     if (given_up()) {
       problem_ = "no acknowledgement for " + std::to_string(options_.patience_seconds) +

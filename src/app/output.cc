@@ -1,5 +1,7 @@
 #include "app/output.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -30,6 +32,13 @@ size_t utf8_sequence(std::string_view bytes) {
 size_t width(const std::string& text) {
   return static_cast<size_t>(std::ranges::count_if(
       text, [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80; }));
+}
+
+bool progress_shown = false;
+
+bool person_looks() {
+  static const bool both = ::isatty(STDOUT_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0;
+  return both;
 }
 
 }  // namespace
@@ -85,7 +94,19 @@ std::string hex(uint64_t number) {
   return digits;
 }
 
+void show_progress(std::string_view line) {
+  if (!person_looks()) return;
+  std::fprintf(stderr, "\r\x1b[K%.*s", static_cast<int>(line.size()), line.data());
+  progress_shown = true;
+}
+
+void end_progress() {
+  if (progress_shown) std::fprintf(stderr, "\r\x1b[K");
+  progress_shown = false;
+}
+
 void complain(std::string_view reason) {
+  end_progress();
   std::fprintf(stderr, "quorate: %.*s\n", static_cast<int>(reason.size()), reason.data());
 }
 

@@ -22,6 +22,11 @@ std::string printable(std::string_view bytes);
 bool is_utf8(std::string_view bytes);
 std::string hex(uint64_t number);
 
+// A line on stderr that the next one replaces, when a person looks: both stdout and stderr are
+// terminals. end_progress() removes it.
+void show_progress(std::string_view line);
+void end_progress();
+
 // Writes `reason` to stderr after the program's name.
 void complain(std::string_view reason);
 

@@ -6,6 +6,7 @@
 
 #include "app/exit_codes.h"
 #include "app/messages.h"
+#include "storage/mvcc/protobuf.h"
 
 namespace quorate::app {
 namespace {
@@ -14,7 +15,6 @@ using Clock = std::chrono::steady_clock;
 using front::grpc::Answer;
 using front::grpc::Fate;
 
-constexpr auto kConnectPatience = std::chrono::seconds(2);
 constexpr auto kPauseBetweenTries = std::chrono::milliseconds(100);
 
 // gRPC status codes.
@@ -79,36 +79,114 @@ int exit_code(Verdict verdict) {
   return kExitUnknown;
 }
 
-Session::Session(std::vector<std::string> endpoints, Duration timeout, world::Security* security)
-    : endpoints_(std::move(endpoints)), timeout_(timeout), security_(security) {}
+Stream::Stream(std::unique_ptr<front::grpc::Client> client, std::string_view path,
+               std::string_view first)
+    : client_(std::move(client)), call_(client_->open(path)) {
+  client_->send(call_, first);
+}
+
+Stream::Event Stream::next(Duration timeout, std::span<const int> others) {
+  if (arrived_.empty()) {
+    for (front::grpc::Arrival& each : client_->arrivals(timeout, others)) {
+      arrived_.push_back(std::move(each));
+    }
+  }
+  if (arrived_.empty()) return {};
+  front::grpc::Arrival first = std::move(arrived_.front());
+  arrived_.pop_front();
+  if (first.ended) return {Event::Kind::ended, {}, std::move(first.answer)};
+  return {Event::Kind::message, std::move(first.message), {}};
+}
+
+Session::Session(Access access) : access_(std::move(access)) {}
+
+Result<std::unique_ptr<front::grpc::Client>> Session::connect(const std::string& endpoint,
+                                                              Duration patience) {
+  auto connected =
+      front::grpc::connect(endpoint, std::min(access_.dial_timeout, patience), access_.security);
+  if (!connected || access_.user.empty()) return connected;
+  if (token_.empty()) {
+    if (auto known = authenticate(**connected); !known) return std::unexpected(known.error());
+  }
+  (*connected)->authorize(token_);
+  return connected;
+}
+
+Result<void> Session::authenticate(front::grpc::Client& client) {
+  std::string request;
+  protobuf::write_bytes(1, access_.user, request);
+  protobuf::write_bytes(2, access_.password, request);
+  client.authorize({});
+  const Answer answer = client.call(kPathAuthenticate, request, access_.timeout);
+  if (answer.fate != Fate::answered || answer.status != 0) {
+    return fail(ErrorKind::invalid, answer.message);
+  }
+  protobuf::Reader reader(answer.body);
+  while (reader.next()) {
+    if (reader.field() == protobuf::bytes_field(2)) token_ = reader.bytes();
+  }
+  client.authorize(token_);
+  return {};
+}
+
+// With a token that the server knows no more (it lives minutes), once again with a new one: such
+// a request was refused before anything else.
+Answer Session::once(front::grpc::Client& client, std::string_view path, std::string_view request,
+                     Duration patience) {
+  Answer answer = client.call(path, request, patience);
+  const bool stale = answer.message.ends_with("invalid auth token") ||
+                     answer.message.ends_with("revision of auth store is old");
+  if (!stale || access_.user.empty() || !authenticate(client)) return answer;
+  return client.call(path, request, patience);
+}
 
 Result<front::grpc::Client*> Session::client(Duration patience) {
   if (client_ && client_->usable()) return client_.get();
   client_.reset();
-  auto connected = front::grpc::connect(endpoints_[current_], patience, security_);
+  auto connected = connect(access_.endpoints[current_], patience);
   if (!connected) return std::unexpected(connected.error());
   client_ = std::move(*connected);
   return client_.get();
 }
 
+void Session::move_on() {
+  current_ = (current_ + 1) % access_.endpoints.size();
+  client_.reset();
+}
+
+Result<std::unique_ptr<Stream>> Session::open(std::string_view path, std::string_view first) {
+  const auto end = Clock::now() + access_.timeout;
+  while (true) {
+    auto connected = connect(access_.endpoints[current_], end - Clock::now());
+    if (connected) return std::make_unique<Stream>(std::move(*connected), path, first);
+    if (connected.error().kind == ErrorKind::invalid) return std::unexpected(connected.error());
+    move_on();
+    if (Clock::now() + kPauseBetweenTries >= end) return std::unexpected(connected.error());
+    std::this_thread::sleep_for(kPauseBetweenTries);
+  }
+}
+
 Response Session::call(std::string_view path, std::string_view request, bool writes) {
-  const auto end = Clock::now() + timeout_;
+  const auto end = Clock::now() + access_.timeout;
   Response last;
   while (true) {
     const Duration left = end - Clock::now();
-    auto connected = client(std::min<Duration>(kConnectPatience, left));
+    auto connected = client(left);
     if (connected) {
-      Answer answer = (*connected)->call(path, request, left);
+      Answer answer = once(**connected, path, request, left);
       last.verdict = writes ? judge_write(answer) : judge_read(answer);
-      last.text = endpoints_[current_] + ": " + answer.message;
+      last.text = access_.endpoints[current_] + ": " + answer.message;
       last.body = std::move(answer.body);
       if (last.verdict != Verdict::unavailable) return last;
     } else {
       last = {Verdict::unavailable, connected.error().text, {}};
+      if (connected.error().kind == ErrorKind::invalid) {
+        last.verdict = Verdict::refused;
+        return last;
+      }
     }
     // The next endpoint may know a leader that this one does not.
-    current_ = (current_ + 1) % endpoints_.size();
-    client_.reset();
+    move_on();
     if (Clock::now() + kPauseBetweenTries >= end) return last;
     std::this_thread::sleep_for(kPauseBetweenTries);
   }
@@ -124,16 +202,17 @@ Response Session::write(std::string_view path, std::string_view request) {
 
 Response Session::ask(const std::string& endpoint, std::string_view path,
                       std::string_view request) {
-  auto connected =
-      front::grpc::connect(endpoint, std::min<Duration>(kConnectPatience, timeout_), security_);
+  auto connected = connect(endpoint, access_.timeout);
   if (!connected) return {Verdict::unavailable, connected.error().text, {}};
-  Answer answer = (*connected)->call(path, request, timeout_);
+  Answer answer = once(**connected, path, request, access_.timeout);
   return {judge_read(answer), endpoint + ": " + answer.message, std::move(answer.body)};
 }
 
-std::vector<std::string> leader_first(std::vector<std::string> endpoints, Duration timeout,
-                                      world::Security* security) {
-  Session session(endpoints, timeout, security);
+std::vector<std::string> leader_first(const Access& access, Duration timeout) {
+  Access hasty = access;
+  hasty.timeout = timeout;
+  Session session(hasty);
+  std::vector<std::string> endpoints = access.endpoints;
   for (size_t at = 0; at < endpoints.size(); ++at) {
     const Response response = session.ask(endpoints[at], kPathStatus, "");
     const auto status = decode_status(response.body);

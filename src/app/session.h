@@ -4,7 +4,9 @@
 // certain that it was not applied; once that is in doubt the caller is told so, never guessed.
 #pragma once
 
+#include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +36,7 @@ Verdict judge_write(const front::grpc::Answer& answer);
 Verdict judge_read(const front::grpc::Answer& answer);
 int exit_code(Verdict verdict);
 
+inline constexpr char kPathAuthenticate[] = "/etcdserverpb.Auth/Authenticate";
 inline constexpr char kPathRange[] = "/etcdserverpb.KV/Range";
 inline constexpr char kPathPut[] = "/etcdserverpb.KV/Put";
 inline constexpr char kPathDelete[] = "/etcdserverpb.KV/DeleteRange";
@@ -48,32 +51,74 @@ inline constexpr char kPathMemberUpdate[] = "/etcdserverpb.Cluster/MemberUpdate"
 inline constexpr char kPathMemberPromote[] = "/etcdserverpb.Cluster/MemberPromote";
 inline constexpr char kPathMemberReplace[] = "/quorate.Members/Replace";
 
+// How a cluster is reached, and as whom.
+struct Access {
+  std::vector<std::string> endpoints;   // host:port, https://host:port
+  world::Security* security = nullptr;  // for those that are https://; outlives all users
+  Duration timeout = std::chrono::seconds(10);
+  Duration dial_timeout = std::chrono::seconds(2);
+  std::string user;  // empty: no token is asked for
+  std::string password;
+};
+
+// A call with many messages each way (watch, lease keep-alive, observe). It stays at the endpoint
+// where it was opened; when it ends, whoever needs it opens another one.
+class Stream {
+ public:
+  Stream(std::unique_ptr<front::grpc::Client> client, std::string_view path,
+         std::string_view first);
+
+  struct Event {
+    enum class Kind : uint8_t { nothing, message, ended };
+    Kind kind = Kind::nothing;
+    std::string message;
+    front::grpc::Answer answer;  // of the end
+  };
+  void send(std::string_view message) { client_->send(call_, message); }
+  // Waits until something arrives, one of `others` can be read, or `timeout` has passed.
+  Event next(Duration timeout, std::span<const int> others = {});
+
+ private:
+  std::unique_ptr<front::grpc::Client> client_;
+  uint64_t call_ = 0;
+  std::deque<front::grpc::Arrival> arrived_;
+};
+
 class Session {
  public:
-  // `security`: for endpoints that are https://; outlives this.
-  Session(std::vector<std::string> endpoints, Duration timeout,
-          world::Security* security = nullptr);
+  explicit Session(Access access);
 
   Response read(std::string_view path, std::string_view request);
   Response write(std::string_view path, std::string_view request);
   // One endpoint, once: for questions about that very member.
   Response ask(const std::string& endpoint, std::string_view path, std::string_view request);
 
-  const std::vector<std::string>& endpoints() const { return endpoints_; }
+  // A connection of its own, with a token if there is a user.
+  Result<std::unique_ptr<front::grpc::Client>> connect(const std::string& endpoint,
+                                                       Duration patience);
+  // A stream at any endpoint, its first message sent.
+  Result<std::unique_ptr<Stream>> open(std::string_view path, std::string_view first);
+
+  // The endpoint in use does not serve us: the next one may.
+  void move_on();
+
+  const std::vector<std::string>& endpoints() const { return access_.endpoints; }
+  const Access& access() const { return access_; }
 
  private:
   Response call(std::string_view path, std::string_view request, bool writes);
   Result<front::grpc::Client*> client(Duration patience);
+  Result<void> authenticate(front::grpc::Client& client);
+  front::grpc::Answer once(front::grpc::Client& client, std::string_view path,
+                           std::string_view request, Duration patience);
 
-  std::vector<std::string> endpoints_;
-  Duration timeout_;
-  world::Security* security_;
+  Access access_;
   size_t current_ = 0;
+  std::string token_;  // of access_.user, once it is known
   std::unique_ptr<front::grpc::Client> client_;
 };
 
 // The endpoints reordered so that the leader's, if one is reachable, comes first.
-std::vector<std::string> leader_first(std::vector<std::string> endpoints, Duration timeout,
-                                      world::Security* security);
+std::vector<std::string> leader_first(const Access& access, Duration timeout);
 
 }  // namespace quorate::app

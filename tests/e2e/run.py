@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bad_days  # noqa: E402
 import basics  # noqa: E402
 import compat  # noqa: E402
+import control  # noqa: E402
 import differential  # noqa: E402
 import differential_long  # noqa: E402
 import fencing  # noqa: E402
@@ -38,7 +39,7 @@ LONG = [differential_long]  # only when named
 
 
 def tests(names):
-    for module in (basics, compat, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, histories, main_job, snapshot, differential, *(LONG if names else [])):
+    for module in (basics, compat, control, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, histories, main_job, snapshot, differential, *(LONG if names else [])):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

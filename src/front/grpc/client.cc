@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -32,7 +33,10 @@ struct Call {
   std::string path;
   std::string request;  // with its prefix
   size_t sent = 0;
-  Clock::time_point deadline;
+  bool begun = false;       // some of the request left for the socket
+  bool many = false;        // a stream
+  bool sends_more = false;  // a stream that is not half-closed
+  Clock::time_point deadline = Clock::time_point::max();
   std::string received;
   int status = -1;
   int http_status = 0;
@@ -43,6 +47,23 @@ int milliseconds_until(Clock::time_point when) {
   auto left = std::chrono::ceil<std::chrono::milliseconds>(when - Clock::now()).count();
   if (left < 0) return 0;
   return left > 60'000 ? 60'000 : static_cast<int>(left);
+}
+
+void append_frame(std::string_view message, std::string& out) {
+  out.push_back('\0');  // not compressed
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    out.push_back(static_cast<char>((message.size() >> static_cast<unsigned>(shift)) & 255U));
+  }
+  out.append(message);
+}
+
+// The length in front of a message; the caller has its prefix.
+size_t frame_bytes(std::string_view received) {
+  size_t size = 0;
+  for (size_t at = 1; at < kPrefixBytes; ++at) {
+    size = (size << 8U) | static_cast<unsigned char>(received[at]);
+  }
+  return size;
 }
 
 // gRPC carries status texts percent-encoded.
@@ -104,6 +125,12 @@ class Http2Client : public Client {
   uint64_t submit(std::string_view path, std::string_view request, Duration timeout) override;
   std::vector<Finished> wait(Duration timeout) override;
   Answer call(std::string_view path, std::string_view request, Duration timeout) override;
+  uint64_t open(std::string_view path) override;
+  void send(uint64_t call, std::string_view message) override;
+  void close_sending(uint64_t call) override;
+  void cancel(uint64_t call) override;
+  std::vector<Arrival> arrivals(Duration timeout, std::span<const int> others) override;
+  void authorize(std::string token) override { token_ = std::move(token); }
   size_t under_way() const override { return calls_.size(); }
   bool usable() const override {
     return !broken_ && nghttp2_session_check_request_allowed(session_);
@@ -127,6 +154,10 @@ class Http2Client : public Client {
   void receive();
   bool take(std::string_view plain);
   void take_sealed(std::string_view sealed);
+  uint64_t start(Call call, Duration timeout);
+  bool turn(Clock::time_point end, std::span<const int> others);
+  bool take_messages(Call& call);
+  std::map<int32_t, Call>::iterator find(uint64_t number);
 
   const int descriptor_;
   const std::string address_;
@@ -136,6 +167,8 @@ class Http2Client : public Client {
   nghttp2_session* session_ = nullptr;
   std::map<int32_t, Call> calls_;  // by stream
   std::vector<Finished> finished_;
+  std::vector<Arrival> arrivals_;
+  std::string token_;
   std::string unsent_;
   uint64_t next_number_ = 1;
   bool broken_ = false;
@@ -167,7 +200,26 @@ int Http2Client::on_data(nghttp2_session*, uint8_t, int32_t stream, const uint8_
     return 0;
   }
   received.append(reinterpret_cast<const char*>(data), size);
+  if (at->second.many && !self.take_messages(at->second)) {
+    nghttp2_submit_rst_stream(self.session_, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
+    self.finish(at, Fate::lost, 0, self.address_ + " sent something that is not a gRPC message");
+  }
   return 0;
+}
+
+// Moves whole messages out of what was received. False: they are not such as we asked for.
+bool Http2Client::take_messages(Call& call) {
+  size_t taken = 0;
+  while (call.received.size() - taken >= kPrefixBytes) {
+    const std::string_view rest = std::string_view(call.received).substr(taken);
+    const size_t size = frame_bytes(rest);
+    if (rest[0] != 0 || size > kAnswerBytesMax) return false;
+    if (rest.size() - kPrefixBytes < size) break;
+    arrivals_.push_back({call.number, false, std::string(rest.substr(kPrefixBytes, size)), {}});
+    taken += kPrefixBytes + size;
+  }
+  call.received.erase(0, taken);
+  return true;
 }
 
 int Http2Client::on_close(nghttp2_session*, int32_t stream, uint32_t error, void* user) {
@@ -182,15 +234,25 @@ ssize_t Http2Client::read_request(nghttp2_session*, int32_t, uint8_t* target, si
                                   uint32_t* flags, nghttp2_data_source* source, void*) {
   auto& call = *static_cast<Call*>(source->ptr);
   const size_t size = std::min(room, call.request.size() - call.sent);
+  if (size == 0 && call.sends_more) return NGHTTP2_ERR_DEFERRED;
   call.request.copy(reinterpret_cast<char*>(target), size, call.sent);
   call.sent += size;
-  if (call.sent == call.request.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+  call.begun = true;
+  if (call.sent < call.request.size()) return static_cast<ssize_t>(size);
+  if (!call.sends_more) *flags |= NGHTTP2_DATA_FLAG_EOF;
+  call.request.clear();
+  call.sent = 0;
   return static_cast<ssize_t>(size);
 }
 
 void Http2Client::finish(std::map<int32_t, Call>::iterator at, Fate fate, int status,
                          std::string text) {
   Answer answer{fate, status, std::move(text), {}};
+  if (at->second.many) {
+    arrivals_.push_back({at->second.number, true, {}, std::move(answer)});
+    calls_.erase(at);
+    return;
+  }
   if (fate == Fate::answered && status == 0) {
     answer.body = at->second.received.substr(kPrefixBytes);
   }
@@ -201,6 +263,7 @@ void Http2Client::finish(std::map<int32_t, Call>::iterator at, Fate fate, int st
 void Http2Client::finish_closed(std::map<int32_t, Call>::iterator at, uint32_t error) {
   Call& call = at->second;
   if (call.status > 0) return finish(at, Fate::answered, call.status, call.message);
+  if (call.status == 0 && call.many) return finish(at, Fate::answered, 0, {});
   if (call.status == 0) {
     if (call.received.size() < kPrefixBytes || call.received[0] != 0) {
       return finish(at, Fate::lost, 0, "the server's answer is not an uncompressed gRPC message");
@@ -222,41 +285,77 @@ void Http2Client::finish_closed(std::map<int32_t, Call>::iterator at, uint32_t e
 }
 
 uint64_t Http2Client::submit(std::string_view path, std::string_view request, Duration timeout) {
-  const uint64_t number = next_number_++;
   Call call;
-  call.number = number;
   call.path = path;
   call.deadline = Clock::now() + timeout;
-  call.request.assign(1, '\0');
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    call.request.push_back(
-        static_cast<char>((request.size() >> static_cast<unsigned>(shift)) & 255U));
-  }
-  call.request.append(request);
+  append_frame(request, call.request);
+  return start(std::move(call), timeout);
+}
+
+uint64_t Http2Client::open(std::string_view path) {
+  Call call;
+  call.path = path;
+  call.many = true;
+  call.sends_more = true;
+  return start(std::move(call), {});
+}
+
+uint64_t Http2Client::start(Call call, Duration timeout) {
+  const uint64_t number = next_number_++;
+  call.number = number;
   const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
   const std::string timeout_text = std::to_string(milliseconds) + "m";
   const int32_t expected = static_cast<int32_t>(nghttp2_session_get_next_stream_id(session_));
   Call& kept = calls_.insert_or_assign(expected, std::move(call)).first->second;
   // Views: of the call where it stays, for a short path moves with its string.
-  const nghttp2_nv headers[] = {header(":method", "POST"),
-                                header(":scheme", channel_ == nullptr ? "http" : "https"),
-                                header(":path", kept.path),
-                                header(":authority", authority_),
-                                header("content-type", "application/grpc"),
-                                header("te", "trailers"),
-                                header("grpc-timeout", timeout_text)};
+  std::vector<nghttp2_nv> headers = {header(":method", "POST"),
+                                     header(":scheme", channel_ == nullptr ? "http" : "https"),
+                                     header(":path", kept.path),
+                                     header(":authority", authority_),
+                                     header("content-type", "application/grpc"),
+                                     header("te", "trailers")};
+  if (!kept.many) headers.push_back(header("grpc-timeout", timeout_text));
+  if (!token_.empty()) headers.push_back(header("token", token_));
   nghttp2_data_provider provider{};
   provider.source.ptr = &kept;
   provider.read_callback = read_request;
   const int32_t stream = broken_ ? NGHTTP2_ERR_SESSION_CLOSING
-                                 : nghttp2_submit_request(session_, nullptr, headers,
-                                                          std::size(headers), &provider, nullptr);
+                                 : nghttp2_submit_request(session_, nullptr, headers.data(),
+                                                          headers.size(), &provider, nullptr);
   if (stream < 0) {
     finish(calls_.find(expected), Fate::not_sent, 0, "the connection to " + address_ + " is gone");
   } else {
     CHECK(stream == expected, "nghttp2 numbers streams in order");
   }
   return number;
+}
+
+std::map<int32_t, Call>::iterator Http2Client::find(uint64_t number) {
+  return std::ranges::find_if(calls_,
+                              [&](const auto& each) { return each.second.number == number; });
+}
+
+void Http2Client::send(uint64_t number, std::string_view message) {
+  const auto at = find(number);
+  if (at == calls_.end()) return;  // it ended; arrivals() says or said so
+  append_frame(message, at->second.request);
+  nghttp2_session_resume_data(session_, at->first);
+}
+
+void Http2Client::close_sending(uint64_t number) {
+  const auto at = find(number);
+  if (at == calls_.end()) return;
+  at->second.sends_more = false;
+  nghttp2_session_resume_data(session_, at->first);
+}
+
+void Http2Client::cancel(uint64_t number) {
+  std::erase_if(arrivals_, [&](const Arrival& arrival) { return arrival.call == number; });
+  const auto at = find(number);
+  if (at == calls_.end()) return;
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, at->first, NGHTTP2_CANCEL);
+  calls_.erase(at);
+  flush();
 }
 
 void Http2Client::break_off(const std::string& why) {
@@ -267,7 +366,7 @@ void Http2Client::break_off(const std::string& why) {
     // A call whose body never left our buffers whole cannot have been processed, but bytes the
     // kernel took may have arrived: only an untouched one is surely not sent, and one that was
     // sent to a server which turned us away before it read on.
-    const bool untouched = calls_.begin()->second.sent == 0 || turned_away;
+    const bool untouched = !calls_.begin()->second.begun || turned_away;
     const Fate fate = untouched ? Fate::not_sent : Fate::lost;
     finish(calls_.begin(), fate, 0, "connection to " + address_ + " " + why);
   }
@@ -279,7 +378,7 @@ void Http2Client::expire() {
     auto next = std::next(at);
     if (at->second.deadline <= now) {
       nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, at->first, NGHTTP2_CANCEL);
-      const Fate fate = at->second.sent == 0 ? Fate::not_sent : Fate::lost;
+      const Fate fate = !at->second.begun ? Fate::not_sent : Fate::lost;
       finish(at, fate, 0, "no answer from " + address_ + " in time");
     }
     at = next;
@@ -371,21 +470,39 @@ void Http2Client::receive() {
   }
 }
 
+// Exchanges what is there with the server, waiting for it at most once. False: `end` has come, or
+// one of `others` can be read.
+bool Http2Client::turn(Clock::time_point end, std::span<const int> others) {
+  if (!flush() || !finished_.empty() || !arrivals_.empty()) return true;
+  auto soonest = end;
+  for (const auto& [stream, call] : calls_) soonest = std::min(soonest, call.deadline);
+  std::vector<pollfd> entries = {
+      {descriptor_, static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT), 0}};
+  for (const int each : others) entries.push_back({each, POLLIN, 0});
+  const int ready = ::poll(entries.data(), entries.size(), milliseconds_until(soonest));
+  if (ready > 0 && (entries[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) receive();
+  const auto now = Clock::now();
+  if (now >= soonest) expire();
+  const bool other_ready =
+      ready > 0 && std::any_of(entries.begin() + 1, entries.end(),
+                               [](const pollfd& entry) { return entry.revents != 0; });
+  return !other_ready && now < end;
+}
+
 std::vector<Finished> Http2Client::wait(Duration timeout) {
   const auto end = Clock::now() + timeout;
-  while (finished_.empty() && !broken_) {
-    if (!flush()) break;
-    if (!finished_.empty()) break;
-    auto soonest = end;
-    for (const auto& [stream, call] : calls_) soonest = std::min(soonest, call.deadline);
-    pollfd entry{descriptor_, static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT), 0};
-    const int ready = ::poll(&entry, 1, milliseconds_until(soonest));
-    if (ready > 0 && (entry.revents & (POLLIN | POLLHUP | POLLERR)) != 0) receive();
-    if (Clock::now() >= soonest) expire();
-    if (Clock::now() >= end) break;
+  while (finished_.empty() && !broken_ && turn(end, {})) {
   }
   if (!broken_) flush();  // acknowledgements and window updates
   return std::exchange(finished_, {});
+}
+
+std::vector<Arrival> Http2Client::arrivals(Duration timeout, std::span<const int> others) {
+  const auto end = Clock::now() + timeout;
+  while (arrivals_.empty() && !broken_ && turn(end, others)) {
+  }
+  if (!broken_) flush();
+  return std::exchange(arrivals_, {});
 }
 
 Answer Http2Client::call(std::string_view path, std::string_view request, Duration timeout) {
