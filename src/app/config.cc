@@ -163,6 +163,36 @@ void read_quota(Reader& reader, const Settings& settings, ServeConfig& config) {
   reader.number("quota-backend-bytes", 1, uint64_t{1} << 50U, config.quota_bytes);
 }
 
+// A plain number is hours in one mode and revisions in the other.
+void read_compaction(Reader& reader, ServeConfig& config) {
+  constexpr uint64_t kHoursMax = uint64_t{24} * 365 * 100;
+  std::string mode = "periodic";
+  std::string retention = "0";
+  reader.text("auto-compaction-mode", mode);
+  reader.text("auto-compaction-retention", retention);
+  if (mode != "periodic" && mode != "revision") {
+    return reader.reject("--auto-compaction-mode: " + quoted(mode) +
+                         " is neither periodic nor revision");
+  }
+  if (retention.empty() || retention == "0") return;
+  const bool plain = retention.find_first_not_of("0123456789") == std::string::npos;
+  front::etcd::CompactionRule& rule = config.compaction;
+  uint64_t number = 0;
+  if (mode == "revision") {
+    reader.number("auto-compaction-retention", 0, uint64_t{1} << 60U, number);
+    rule.revisions = static_cast<int64_t>(number);
+  } else if (plain) {
+    reader.number("auto-compaction-retention", 0, kHoursMax, number);
+    rule.period = std::chrono::hours(number);
+  } else {
+    reader.duration("auto-compaction-retention", rule.period);
+  }
+  const bool set = rule.revisions > 0 || rule.period > Duration::zero();
+  if (!set) return;
+  rule.mode = mode == "revision" ? front::etcd::CompactionMode::revisions
+                                 : front::etcd::CompactionMode::periodic;
+}
+
 void read_cluster(Reader& reader, ServeConfig& config, const std::string& list) {
   for (const std::string& part : split(list, ',')) {
     const size_t equals = part.find('=');
@@ -339,6 +369,7 @@ Result<ServeConfig> make_config(const Settings& settings, const std::string& pro
   if (reader.error().empty()) read_security(reader, config);
   read_times_and_limits(reader, config);
   read_quota(reader, settings, config);
+  read_compaction(reader, config);
   if (reader.error().empty()) read_membership(reader, config);
   if (!reader.error().empty()) return fail(ErrorKind::invalid, reader.error());
   return config;

@@ -12,6 +12,7 @@
 #include "app/urls.h"
 #include "base/result.h"
 #include "consensus/factory.h"
+#include "front/etcd/compaction_plan.h"
 #include "node/node.h"
 
 namespace quorate::app {
@@ -59,6 +60,7 @@ struct ServeConfig {
   // A terabyte is read in three days; a disk hardly notices.
   uint64_t scrub_bytes_per_second = uint64_t{4} << 20U;
   uint64_t quota_bytes = uint64_t{2} << 30U;  // 0: no limit
+  front::etcd::CompactionRule compaction;
   uint64_t request_bytes_max = 1572864;
   uint64_t txn_operations_max = 128;
   uint64_t learners_max = 1;

@@ -68,6 +68,10 @@ TEST(Config, EachMistakeIsNamedInASentence) {
       {{{"watch-progress-notify-interval", "s"}}, "is no duration"},
       {{{"watch-progress-notify-interval", "5s3"}}, "is no duration"},
       {{{"watch-progress-notify-interval", "99999999h"}}, "is no duration"},
+      {{{"auto-compaction-mode", "sometimes"}}, "neither periodic nor revision"},
+      {{{"auto-compaction-retention", "-1"}}, "is no duration"},
+      {{{"auto-compaction-mode", "revision"}, {"auto-compaction-retention", "5m"}},
+       "is not a whole number"},
       {{{"pre-vote", "perhaps"}}, "neither true nor false"}};
   for (const auto& [settings, expected] : mistakes) {
     EXPECT_NE(problem(settings).find(expected), std::string::npos) << problem(settings);
@@ -75,6 +79,24 @@ TEST(Config, EachMistakeIsNamedInASentence) {
   Settings twice = three_members();
   twice["initial-cluster"] += ",n4=http://127.0.0.1:22380";
   EXPECT_NE(problem(twice).find("twice"), std::string::npos) << problem(twice);
+}
+
+TEST(Config, RetentionIsHoursOrATimeOrRevisions) {
+  const auto rule = [](const std::string& mode, const std::string& retention) {
+    return make_config({{"auto-compaction-mode", mode}, {"auto-compaction-retention", retention}},
+                       "quorate")
+        ->compaction;
+  };
+  using front::etcd::CompactionMode;
+  EXPECT_EQ(make_config({}, "quorate")->compaction.mode, CompactionMode::never);
+  EXPECT_EQ(make_config({{"auto-compaction-retention", "8"}}, "quorate")->compaction.mode,
+            CompactionMode::periodic);
+  EXPECT_EQ(rule("periodic", "8").period, std::chrono::hours(8));
+  EXPECT_EQ(rule("periodic", "90m").period, std::chrono::minutes(90));
+  EXPECT_EQ(rule("periodic", "0s").mode, CompactionMode::never);
+  EXPECT_EQ(rule("revision", "1000").mode, CompactionMode::revisions);
+  EXPECT_EQ(rule("revision", "1000").revisions, 1000);
+  EXPECT_EQ(rule("revision", "0").mode, CompactionMode::never);
 }
 
 TEST(Config, QuotaFollowsEtcd) {

@@ -98,6 +98,7 @@ front::etcd::EtcdOptions front_options(const ServeConfig& config) {
   options.quota_backend_bytes = config.quota_bytes;
   options.cors = config.cors;
   options.host_whitelist = config.host_whitelist;
+  options.compaction = config.compaction;
   options.strict_reconfig_check = config.strict_reconfig_check;
   options.new_member_id = added_member_id;
   return options;

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/codec.h"
 #include "base/crc32c.h"
+#include "base/histogram.h"
 #include "base/ring.h"
 #include "base/rng.h"
 
@@ -127,6 +128,18 @@ TEST(Ring, DoesWhatADequeDoes) {
     size_t place = 0;
     for (const std::string& element : ring) ASSERT_EQ(element, expected[place++]);
   }
+}
+
+TEST(Histogram, counts_by_bounds) {
+  DiskTimes times;
+  times.add(std::chrono::nanoseconds(-5));
+  times.add(std::chrono::milliseconds(1));
+  times.add(std::chrono::milliseconds(1) + std::chrono::nanoseconds(1));
+  times.add(std::chrono::seconds(100));
+  EXPECT_EQ(times.count(0), 2U);
+  EXPECT_EQ(times.count(1), 1U);
+  EXPECT_EQ(times.count(DiskTimes::bounds().size()), 1U);
+  EXPECT_EQ(times.nanoseconds(), 100'002'000'001U);
 }
 
 TEST(Base64, known_texts) {

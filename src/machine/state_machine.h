@@ -33,6 +33,12 @@ struct AppliedPosition {
   Bytes members;       // consensus::encode_members()
 };
 
+// What the state takes, as it is reckoned: the same on members that did the same.
+struct SpaceUse {
+  uint64_t taken = 0;   // at most so far, since what is gone was given back
+  uint64_t in_use = 0;  // of that, now
+};
+
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
@@ -65,9 +71,13 @@ class StateMachine {
   }
   // Gives back the room of what is gone. Blocking, on the background lane, concurrent with apply.
   virtual Result<void> defragment() { return {}; }
+  virtual void on_defragmented() {}  // afterwards, on the thread that applies
+  // commit_batch() has more to do, though nothing more is applied: what may wait for a pause.
+  virtual bool has_chores() const { return false; }
   // A hash over all rows of the keyspace, equal on members that applied the same log.
   virtual uint32_t state_hash() const = 0;
-  virtual uint64_t store_bytes() const = 0;
+  virtual uint64_t store_bytes() const = 0;  // of its files, and of what is not in them yet
+  virtual SpaceUse space() const { return {store_bytes(), store_bytes()}; }
   // Null: this machine has none.
   virtual LeaseTable* leases() { return nullptr; }
 };

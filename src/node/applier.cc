@@ -81,9 +81,23 @@ void Applier::apply_one(const consensus::Entry& entry) {
   round_ = round;
 }
 
-bool Applier::apply(Budget& budget) {
+bool Applier::commit() {
+  const Time started = executor_.now();
+  auto committed = machine_->commit_batch();
+  store_write_times_.add(executor_.now() - started);
+  if (!committed) listener_.on_apply_failed(committed.error());
+  return committed.has_value();
+}
+
+bool Applier::tidy() {
   if (held_ || replica_ == nullptr || machine_ == nullptr) return true;
+  return commit();
+}
+
+bool Applier::apply(Budget& budget) {
+  if (held_ || replica_ == nullptr || machine_ == nullptr || applied_ >= committed_) return true;
   bool any = false;
+  const Time started = executor_.now();
   while (applied_ < committed_ && budget.entries > 0 && budget.bytes > 0) {
     const consensus::Entry* entry = next_entry();
     if (entry == nullptr) {
@@ -98,10 +112,8 @@ bool Applier::apply(Budget& budget) {
     any = true;
   }
   if (!any) return true;
-  if (auto committed = machine_->commit_batch(); !committed) {
-    listener_.on_apply_failed(committed.error());
-    return false;
-  }
+  if (!commit()) return false;
+  if (executor_.now() - started > kSlowApply) ++slow_;
   if (QRT_MUTANT(ROUND_NODE)) listener_.on_round(round_);
   auto replies = std::exchange(replies_, {});
   for (auto& [whose, reply] : replies) {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/histogram.h"
 #include "base/result.h"
 #include "consensus/replicated_log.h"
 #include "machine/state_machine.h"
@@ -36,8 +37,8 @@ class Applier {
     size_t bytes = 0;
   };
 
-  Applier(GroupId group, storage::Wal& wal, Listener& listener)
-      : group_(group), wal_(wal), listener_(listener) {}
+  Applier(GroupId group, world::Executor& executor, storage::Wal& wal, Listener& listener)
+      : group_(group), executor_(executor), wal_(wal), listener_(listener) {}
 
   void set_replica(const consensus::ReplicatedLog& replica) { replica_ = &replica; }
   void set_machine(machine::StateMachine& machine);
@@ -51,17 +52,23 @@ class Applier {
   // Applies what is at hand within the budget, which it reduces. False: the world failed (the
   // listener was told).
   bool apply(Budget& budget);
+  // What the machine has left to do while nothing is decided. False: as above.
+  bool tidy();
   bool can_apply() const;  // at once, without reading the log
 
   Index applied() const { return applied_; }
   Index committed() const { return committed_; }
+  const DiskTimes& store_write_times() const { return store_write_times_; }
+  uint64_t slow() const { return slow_; }
 
  private:
   const consensus::Entry* next_entry();
   void read_log();
+  bool commit();
   void apply_one(const consensus::Entry& entry);
 
   GroupId group_;
+  world::Executor& executor_;
   storage::Wal& wal_;
   Listener& listener_;
   const consensus::ReplicatedLog* replica_ = nullptr;
@@ -74,6 +81,8 @@ class Applier {
   bool starved_ = false;  // the log did not have it yet
   std::deque<consensus::Entry> replay_;
   std::vector<std::pair<std::pair<ProposalId, Index>, machine::Reply>> replies_;
+  DiskTimes store_write_times_;
+  uint64_t slow_ = 0;
   Lifeline lifeline_;
 };
 

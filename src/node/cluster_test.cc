@@ -46,6 +46,15 @@ TEST_F(ClusterTest, AloneItFoundsItsClusterAndServes) {
   EXPECT_GT(status.wal_syncs, 0U);
 }
 
+TEST_F(ClusterTest, WhatAMachineHasLeftToDoGoesOnWhileNothingIsWritten) {
+  TestCluster cluster(1);
+  begin(cluster);
+  put(cluster, 1, "chores=" + std::string(20, 'x'));
+  EXPECT_GT(cluster.machine(1).chores, 10U) << "in portions";
+  cluster.run_for(milliseconds(500));
+  EXPECT_EQ(cluster.machine(1).chores, 0U);
+}
+
 TEST_F(ClusterTest, ThreeServeWritesAndReadsOnEveryMember) {
   TestCluster cluster(3);
   begin(cluster);

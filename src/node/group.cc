@@ -36,7 +36,7 @@ Group::Group(GroupOptions options, GroupWorld world, StoreDirectory directory,
       gate_(*this),
       lease_asks_(options.self, *this),
       lease_clock_(*this, options.lease_extension),
-      applier_(options.group, world_.wal, *this),
+      applier_(options.group, world_.executor, world_.wal, *this),
       trim_(options.snapshot_count, options.catch_up_entries),
       sender_(options.group, world_.executor, world_.disk, directory_, world_.outbound, *this,
               options.snapshot_bytes_per_second),
@@ -148,8 +148,9 @@ void Group::defragment(std::move_only_function<void(bool)> done) {
   world_.executor.run_blocking(
       world::DiskLane::background,
       [outcome, machine = machine_] { *outcome = machine->defragment(); },
-      lifeline_.guard([outcome, done = std::move(done)]() mutable {
+      lifeline_.guard([outcome, machine = machine_, done = std::move(done)]() mutable {
         if (!*outcome) log(LogLevel::error, outcome->error().text);
+        if (*outcome) machine->on_defragmented();
         done(outcome->has_value());
       }));
 }
@@ -581,8 +582,31 @@ bool Group::drain(Time now) {
   return more;
 }
 
+void Group::add_to(NodeStatus& status) const {
+  status.store_write_times = applier_.store_write_times();
+  status.applies_slow = applier_.slow();
+  status.reads_failed = gate_.failed();
+  status.reads_asked_again = gate_.asked_again();
+  status.leases_expired = lease_clock_.revoked();
+  status.installing_snapshot = install_.has_value() && install_->running;
+}
+
+void Group::plan_chores(Time now) {
+  if (!machine_->has_chores()) {
+    chores_at_ = kNever;
+  } else if (chores_at_ == kNever) {
+    chores_at_ = now + kChoreInterval;
+  }
+}
+
+void Group::do_chores() {
+  chores_at_ = kNever;
+  static_cast<void>(applier_.tidy());  // a failure has been told to this group
+}
+
 void Group::settle(Time now) {
   if (replica_ == nullptr) return;
+  plan_chores(now);
   status_ = replica_->status();
   plan_promotion(now);
   lease_clock_.follow(leader_view(), status_.established, status_.committed, applier_.applied());
@@ -632,13 +656,15 @@ void Group::on_time(Time now) {
   if (replica_ != nullptr && replica_->deadline() <= now) step(consensus::Wake{});
   if (replica_ != nullptr && promotion_at_ <= now) promote(now);
   if (scrub_at_ <= now) scrub_store();
+  if (chores_at_ <= now) do_chores();
   work_came();
 }
 
 Time Group::deadline() const {
   if (failed_) return kNever;
-  Time next = std::min({proposals_.deadline(), gate_.deadline(), lease_asks_.deadline(),
-                        lease_clock_.deadline(), sender_.deadline(), promotion_at_, scrub_at_});
+  Time next =
+      std::min({proposals_.deadline(), gate_.deadline(), lease_asks_.deadline(),
+                lease_clock_.deadline(), sender_.deadline(), promotion_at_, scrub_at_, chores_at_});
   if (replica_ != nullptr) next = std::min(next, replica_->deadline());
   return next;
 }

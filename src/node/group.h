@@ -106,6 +106,7 @@ class Group : private Proposals::Door,
   bool members_changed() { return std::exchange(members_changed_, false); }  // of either kind
   size_t proposals_pending() const { return proposals_.pending(); }
   uint64_t proposals_failed() const { return proposals_.failed(); }
+  void add_to(NodeStatus& status) const;  // what it has counted
   uint64_t leader_changes() const { return leader_changes_; }
   uint64_t stores_lost() const { return stores_lost_; }
   uint64_t store_bytes_scrubbed() const { return scrubbed_; }
@@ -161,6 +162,8 @@ class Group : private Proposals::Door,
   void scrub_store();
   void on_scrubbed(const Result<uint64_t>& bytes);
   void settle(Time now);
+  void plan_chores(Time now);
+  void do_chores();
   void start_install();
   void on_installed(const Result<std::shared_ptr<machine::StateMachine>>& machine);
   void discard_arrived();
@@ -204,6 +207,7 @@ class Group : private Proposals::Door,
   uint64_t stores_lost_ = 0;
   std::string scrub_place_;
   Time scrub_at_ = kNever;
+  Time chores_at_ = kNever;
   bool scrubbing_ = false;
   uint64_t scrubbed_ = 0;
   Index covered_;  // the replica was told that the store stands for damage up to here

@@ -60,6 +60,11 @@ inline constexpr size_t kLeaseCheckpointsPerPortion = 1000;
 // ---- Applying. One turn's share: a few milliseconds, so that heartbeats are never late.
 inline constexpr size_t kApplyEntriesPerTurn = 1024;
 inline constexpr size_t kApplyBytesPerTurn = size_t{2} << 20U;
+// A portion that takes longer is counted as slow: etcd's number.
+inline constexpr Duration kSlowApply = std::chrono::milliseconds(100);
+// Between two portions of what a machine has left to do while it rests: etcd's pause between
+// portions of a compaction. A thousand rows each time make a hundred thousand in a second.
+inline constexpr Duration kChoreInterval = std::chrono::milliseconds(10);
 // One read of the log during replay.
 inline constexpr size_t kReplayBytesPerRead = size_t{4} << 20U;
 // Entries read back for a slow peer at once: one append message.

@@ -12,6 +12,7 @@ void Peers::follow(const std::map<NodeId, std::vector<std::string>>& wanted) {
   for (const auto& [id, addresses] : before) {
     if (wanted_.contains(id)) continue;
     network_.forget_peer(id);
+    traffic_.erase(id);
     if (connected_.erase(id) > 0) listener_.on_peer_disconnected(id);
   }
   for (const auto& [id, addresses] : wanted_) {
@@ -24,10 +25,10 @@ bool Peers::send(NodeId to, world::Lane lane, Bytes frame) {
   if (stopped_) return false;
   const size_t bytes = frame.size();
   if (!network_.send(to, lane, std::move(frame))) {
-    ++metrics_.frames_unsent;
+    if (wanted_.contains(to)) ++traffic_[to].frames_unsent;
     return false;
   }
-  metrics_.bytes_sent += bytes;
+  if (wanted_.contains(to)) traffic_[to].bytes_sent += bytes;
   return true;
 }
 
@@ -43,15 +44,15 @@ void Peers::on_disconnected(NodeId peer) {
 
 void Peers::on_frame(NodeId peer, Bytes bytes) {
   if (stopped_) return;
-  metrics_.bytes_received += bytes.size();
+  if (wanted_.contains(peer)) traffic_[peer].bytes_received += bytes.size();
   std::optional<Frame> frame = decode_frame(bytes);
   if (frame && listener_.on_peer_frame(peer, *frame)) return;
   // Said at powers of two only: a peer that is broken must not fill the disk with it.
-  ++metrics_.frames_refused;
-  if ((metrics_.frames_refused & (metrics_.frames_refused - 1)) == 0) {
+  ++frames_refused_;
+  if ((frames_refused_ & (frames_refused_ - 1)) == 0) {
     log(LogLevel::warn, "dropped a frame from member " + std::to_string(peer.value) +
                             " that is malformed or not its to send (" +
-                            std::to_string(metrics_.frames_refused) + " so far)");
+                            std::to_string(frames_refused_) + " so far)");
   }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "node/outbound.h"
+#include "node/service.h"
 #include "node/wire.h"
 #include "world/executor.h"
 #include "world/network.h"
@@ -26,12 +27,6 @@ class Peers : public Outbound, private world::Network::Receiver {
     // False: a frame of this kind or content may not come from that peer.
     virtual bool on_peer_frame(NodeId peer, Frame& frame) = 0;
   };
-  struct Metrics {
-    uint64_t bytes_sent = 0;
-    uint64_t bytes_received = 0;
-    uint64_t frames_refused = 0;  // malformed, or from the wrong member
-    uint64_t frames_unsent = 0;   // not connected, or the peer's queue was full
-  };
 
   Peers(world::Executor& executor, world::Network& network, Listener& listener)
       : executor_(executor), network_(network), listener_(listener) {}
@@ -43,7 +38,9 @@ class Peers : public Outbound, private world::Network::Receiver {
   bool send(NodeId to, world::Lane lane, Bytes frame) override;
   // Since when, without a break.
   const std::map<NodeId, Time>& connected() const { return connected_; }
-  const Metrics& metrics() const { return metrics_; }
+  // Of those whom to be connected with is wanted.
+  const std::map<NodeId, PeerTraffic>& traffic() const { return traffic_; }
+  uint64_t frames_refused() const { return frames_refused_; }  // malformed, or not theirs to send
 
  private:
   void on_connected(NodeId peer) override;
@@ -57,7 +54,8 @@ class Peers : public Outbound, private world::Network::Receiver {
   Listener& listener_;
   std::map<NodeId, std::vector<std::string>> wanted_;
   std::map<NodeId, Time> connected_;
-  Metrics metrics_;
+  std::map<NodeId, PeerTraffic> traffic_;
+  uint64_t frames_refused_ = 0;
   bool stopped_ = false;
 };
 

@@ -10,6 +10,7 @@ namespace quorate::node {
 
 void ReadGate::refuse(Waiter& waiter, RefusedWhy why) {
   --waiting_;
+  ++failed_;
   refused_.emplace_back(std::move(waiter.done), why);
 }
 
@@ -70,6 +71,7 @@ void ReadGate::ask_again(Time now, Round& round) {
     return;
   }
   round.ids.push_back(id);
+  ++asked_again_;
   round.ask_again =
       now + kReadSilenceMax * (int64_t{1} << std::min<size_t>(round.ids.size() - 1, 16));
 }

@@ -44,6 +44,8 @@ class ReadGate {
   void stop(RefusedWhy why);  // refuses all, and all that come later
 
   size_t waiting() const { return waiting_; }
+  uint64_t failed() const { return failed_; }
+  uint64_t asked_again() const { return asked_again_; }  // rounds without an answer for long
 
  private:
   struct Waiter {
@@ -84,6 +86,8 @@ class ReadGate {
   std::vector<Round> rounds_;           // at most kReadRoundsMax
   std::multimap<Index, Batch> landed_;  // waiting for `applied`
   size_t waiting_ = 0;
+  uint64_t failed_ = 0;
+  uint64_t asked_again_ = 0;
   LeaderView last_view_;
   Time paused_until_ = Time::min();
   std::optional<RefusedWhy> stopped_;

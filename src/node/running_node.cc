@@ -394,13 +394,13 @@ NodeStatus RunningNode::status() const {
   const storage::WalMetrics log_metrics = wal_->metrics();
   status.wal_syncs = log_metrics.syncs;
   status.wal_bytes = log_metrics.bytes_written;
-  status.wal_sync_nanoseconds = log_metrics.sync_nanoseconds;
+  status.wal_sync_times = log_metrics.sync_times;
+  group_->add_to(status);
   status.log_entries_damaged = log_metrics.entries_damaged;
   status.log_entries_repaired = log_metrics.entries_repaired;
   status.stores_lost = group_->stores_lost();
   status.scrubbed_bytes = log_metrics.scrubbed_bytes + group_->store_bytes_scrubbed();
-  status.peer_bytes_sent = peers_.metrics().bytes_sent;
-  status.peer_bytes_received = peers_.metrics().bytes_received;
+  status.peer_traffic = peers_.traffic();
   status.ready = ready_;
   return status;
 }

@@ -6,11 +6,13 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/histogram.h"
 #include "base/types.h"
 #include "consensus/replicated_log.h"
 #include "machine/state_machine.h"
@@ -61,6 +63,12 @@ struct MemberView {
   std::optional<Time> connected_since;
 };
 
+struct PeerTraffic {  // since the start
+  uint64_t bytes_sent = 0;
+  uint64_t bytes_received = 0;
+  uint64_t frames_unsent = 0;  // not connected, or the peer's queue was full
+};
+
 struct NodeStatus {
   NodeId self;
   GroupId group;
@@ -75,9 +83,14 @@ struct NodeStatus {
   uint64_t proposals_failed = 0;
   uint64_t wal_syncs = 0;
   uint64_t wal_bytes = 0;
-  uint64_t wal_sync_nanoseconds = 0;
-  uint64_t peer_bytes_sent = 0;
-  uint64_t peer_bytes_received = 0;
+  DiskTimes wal_sync_times;
+  DiskTimes store_write_times;  // from the batch to the row store
+  uint64_t applies_slow = 0;    // portions that took longer than kSlowApply
+  uint64_t reads_failed = 0;    // those that had to know what is newest
+  uint64_t reads_asked_again = 0;
+  uint64_t leases_expired = 0;  // while this node led
+  bool installing_snapshot = false;
+  std::map<NodeId, PeerTraffic> peer_traffic;
   uint64_t log_entries_damaged = 0;   // found lost since the start, by whomever
   uint64_t log_entries_repaired = 0;  // got back from others
   uint64_t stores_lost = 0;           // found damaged and replaced by a peer's snapshot

@@ -95,6 +95,7 @@ void TestMachine::apply_command(Index index, uint64_t round, const Bytes& comman
   std::string& value = rows_[text.substr(0, split)];
   // Not idempotent: a command applied twice leaves a trace.
   value += split == std::string::npos ? "" : text.substr(split + 1);
+  if (text.starts_with("chores=")) chores += text.size() - split - 1;
   if (reply == nullptr) return;
   ++replies_made;
   reply->revision = static_cast<int64_t>(index.value);

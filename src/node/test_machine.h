@@ -22,7 +22,11 @@ class TestMachine : public machine::StateMachine {
                      machine::Reply* reply) override;
   void apply_noop(Index index, uint64_t round) override;
   void apply_members(Index index, uint64_t round, const Bytes& members) override;
-  Result<void> commit_batch() override { return {}; }
+  Result<void> commit_batch() override {
+    if (chores > 0) --chores;
+    return {};
+  }
+  bool has_chores() const override { return chores > 0; }
   void query(const Bytes& request, machine::Reply& reply) const override;
   Index applied() const override { return position_.index; }
   machine::AppliedPosition durable_position() const override { return durable_; }
@@ -34,6 +38,7 @@ class TestMachine : public machine::StateMachine {
 
   const std::map<std::string, std::string>& rows() const { return rows_; }
   size_t replies_made = 0;
+  size_t chores = 0;  // batches that are left to do: "chores=xxx" adds as many as there are letters
 
  private:
   TestMachine(world::Disk& disk, std::string directory)

@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 import time
+import urllib.request
 
 from compat import errors_only, normal
 from cluster import Cluster, Skip, etcdctl, expect
@@ -161,3 +162,140 @@ def test_out_of_space_like_etcd(binary):
         wanted = out_of_space(reference)
     differences = [f'etcd:    {a}\n  quorate: {b}' for a, b in zip(wanted, got) if a != b]
     expect(len(wanted) == len(got) and not differences, '\n  '.join(differences))
+
+
+def sizes(node):
+    status = json.loads(etcdctl(node.endpoint, 'endpoint', 'status', '-w', 'json').stdout)
+    return status[0]['Status']['dbSize'], status[0]['Status']['dbSizeInUse']
+
+
+def expect_soon(judge, what, patience=10):
+    ends = time.monotonic() + patience
+    while not judge():
+        expect(time.monotonic() < ends, what)
+        time.sleep(0.1)
+
+
+def sizes_over_time(cluster):
+    """Grows with what is written; a compaction takes from what is in use, the rest needs more."""
+    node = cluster.nodes[0]
+    for number in range(20):
+        etcdctl(node.endpoint, 'put', f'big/{number}', 'v' * 50_000)
+    expect_soon(lambda: sizes(node)[1] > 1_000_000, f'in use after a million bytes: {sizes(node)}')
+    full, in_use = sizes(node)
+    expect(in_use <= full < 3_000_000, f'{in_use} of {full}')
+    etcdctl(node.endpoint, 'del', 'big/', '--prefix')
+    revision = json.loads(etcdctl(node.endpoint, 'get', 'x', '-w', 'json').stdout)
+    etcdctl(node.endpoint, 'compaction', str(revision['header']['revision']), '--physical')
+
+    def mostly_free():
+        etcdctl(node.endpoint, 'put', 'small', 'v')  # etcd frees pages when it writes again
+        return sizes(node)[1] < 200_000
+    expect_soon(mostly_free, f'in use after a compaction: {sizes(node)}')
+    expect(sizes(node)[0] >= full, f'only a defragmentation makes it smaller: {sizes(node)}')
+    done = etcdctl(node.endpoint, 'defrag')
+    expect(done.returncode == 0, done.stderr)
+    expect_soon(lambda: sizes(node)[0] < 100_000, f'after the defragmentation: {sizes(node)}')
+
+
+def test_sizes_like_etcd(binary):
+    with Cluster([binary, 'serve'], size=1) as ours:
+        sizes_over_time(ours)
+        figures = metrics(ours.nodes[0])
+        expect(figures['quorate_store_file_bytes'] < 500_000, 'the files became smaller, too')
+        expect(figures['etcd_disk_backend_defrag_duration_seconds_count'] == 1, 'and it is counted')
+    if shutil.which('etcd'):
+        with Cluster(['etcd'], size=1) as reference:
+            sizes_over_time(reference)
+
+
+def test_auto_compaction(binary):
+    """Only the leader compacts, whichever member that is, and what is young stays."""
+    with Cluster([binary, 'serve'], extra_flags=['--auto-compaction-retention=2s']) as cluster:
+        one = cluster.nodes[0].endpoint
+        etcdctl(one, 'put', 'a', 'first')
+        etcdctl(one, 'put', 'a', 'second')
+        early = etcdctl(one, 'get', 'a', '--rev=2', '--print-value-only')
+        expect(early.stdout == 'first\n', f'it is there at first: {early.stdout} {early.stderr}')
+
+        def gone(node):
+            done = etcdctl(node.endpoint, 'get', 'a', '--rev=2')
+            return 'required revision has been compacted' in done.stderr
+        # The next write sees the rows go on an idle cluster, too.
+        for node in cluster.nodes:
+            expect_soon(lambda node=node: gone(node), 'what is old is compacted', patience=30)
+            expect_soon(lambda node=node: metrics(node)[
+                'etcd_debugging_mvcc_db_compaction_keys_total'] == 1, 'and its row removed')
+        late = etcdctl(one, 'get', 'a', '--rev=3', '--print-value-only')
+        expect(late.stdout == 'second\n', f'the newest stays: {late.stdout} {late.stderr}')
+
+
+def metrics(node):
+    """Samples by their name and labels; each family is declared once, before its samples."""
+    text = urllib.request.urlopen(f'http://{node.endpoint}/metrics', timeout=5).read().decode()
+    found, families = {}, set()
+    for line in text.splitlines():
+        if line.startswith('# TYPE '):
+            expect(line.split()[2] not in families, f'twice: {line}')
+            families.add(line.split()[2])
+        elif not line.startswith('#'):
+            name, value = line.rsplit(' ', 1)
+            family = re.sub(r'_(bucket|sum|count)$', '', name.split('{')[0])
+            expect(family in families or name.split('{')[0] in families, f'no family: {line}')
+            expect(name not in found, f'twice: {line}')
+            found[name] = float(value)
+    return found
+
+
+# What dashboards and alerts of etcd ask for; see also README.
+DASHBOARD = """
+etcd_server_has_leader etcd_server_leader_changes_seen_total etcd_server_proposals_failed_total
+etcd_server_proposals_pending etcd_server_proposals_committed_total etcd_server_slow_apply_total
+etcd_server_proposals_applied_total etcd_server_quota_backend_bytes etcd_server_is_leader
+etcd_server_slow_read_indexes_total etcd_server_read_indexes_failed_total etcd_server_is_learner
+etcd_server_health_success etcd_server_health_failures etcd_mvcc_db_total_size_in_bytes
+etcd_mvcc_db_total_size_in_use_in_bytes etcd_debugging_mvcc_db_total_size_in_bytes
+etcd_disk_wal_fsync_duration_seconds_bucket{le="0.001"} etcd_disk_wal_write_bytes_total
+etcd_disk_backend_commit_duration_seconds_bucket{le="8.192"} etcd_disk_defrag_inflight
+etcd_disk_backend_defrag_duration_seconds_bucket{le="0.1"} etcd_mvcc_put_total
+etcd_mvcc_delete_total etcd_mvcc_txn_total etcd_mvcc_range_total etcd_debugging_mvcc_keys_total
+etcd_debugging_mvcc_watcher_total etcd_debugging_mvcc_watch_stream_total
+etcd_debugging_mvcc_slow_watcher_total etcd_debugging_mvcc_events_total
+etcd_debugging_mvcc_current_revision etcd_debugging_mvcc_compact_revision
+etcd_debugging_mvcc_total_put_size_in_bytes etcd_debugging_mvcc_db_compaction_keys_total
+etcd_debugging_lease_granted_total etcd_debugging_lease_revoked_total
+etcd_debugging_lease_renewed_total etcd_debugging_server_lease_expired_total
+etcd_network_client_grpc_received_bytes_total etcd_network_client_grpc_sent_bytes_total
+process_resident_memory_bytes process_virtual_memory_bytes process_cpu_seconds_total
+process_open_fds process_max_fds process_start_time_seconds os_fd_used os_fd_limit
+""".split()
+
+
+def test_metrics_of_dashboards(binary):
+    with Cluster([binary, 'serve']) as cluster:
+        for number in range(5):
+            etcdctl(cluster.nodes[number % 3].endpoint, 'put', f'k{number}', 'v')
+        etcdctl(cluster.nodes[0].endpoint, 'lease', 'grant', '60')
+        for node in cluster.nodes:
+            figures = metrics(node)
+            missing = [name for name in DASHBOARD if name not in figures]
+            expect(not missing, f'missing: {missing}')
+            expect(figures['etcd_server_has_leader'] == 1, 'there is a leader')
+            expect_soon(lambda node=node: metrics(node)['etcd_mvcc_put_total'] == 5,
+                        'what is applied is counted on every member')
+            for name in ('etcd_disk_wal_fsync_duration_seconds',
+                         'etcd_disk_backend_commit_duration_seconds'):
+                counts = [value for key, value in figures.items()
+                          if key.startswith(name + '_bucket')]
+                expect(len(counts) == 15 and counts == sorted(counts), f'{name}: {counts}')
+                expect(counts[-1] == figures[name + '_count'] > 0, f'{name}: {counts}')
+                expect(figures[name + '_sum'] > 0, name)
+            for name in ('etcd_network_active_peers', 'etcd_network_known_peers'):
+                expect(sum(key.startswith(name + '{') for key in figures) == 2, name)
+            for name in ('etcd_network_peer_sent_bytes_total{To="',
+                         'etcd_network_peer_received_bytes_total{From="'):
+                counts = [value for key, value in figures.items() if key.startswith(name)]
+                expect(len(counts) == 2 and min(counts) > 0, f'{name}: {counts}')
+        puts = [value for node in cluster.nodes for key, value in metrics(node).items()
+                if key.startswith('grpc_server_handled_total{grpc_code="OK",grpc_method="Put"')]
+        expect(sum(puts) == 5 and len(puts) == 3, f'each was handled by one member: {puts}')

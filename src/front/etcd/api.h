@@ -5,11 +5,13 @@
 // a CallId, never a pointer.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "base/histogram.h"
 #include "front/etcd/errors.h"
 #include "front/etcd/server.h"
 #include "front/etcd/wire.h"
@@ -18,6 +20,22 @@
 #include "node/service.h"
 
 namespace quorate::front::etcd {
+
+// From a tenth of a second, doubled: etcd's bounds for a defragmentation.
+inline constexpr auto kDefragmentBounds = [] {
+  std::array<Duration, 13> bounds{};
+  for (size_t i = 0; i < bounds.size(); ++i) bounds[i] = std::chrono::milliseconds(100) * (1 << i);
+  return bounds;
+}();
+
+// What the services count for /metrics.
+struct ServiceCounts {
+  uint64_t leases_renewed = 0;
+  uint64_t health_successes = 0;
+  uint64_t health_failures = 0;
+  uint64_t defragmentations_under_way = 0;
+  Histogram<kDefragmentBounds> defragmentations;
+};
 
 class Api;
 
@@ -80,6 +98,7 @@ class Api {
   const EtcdOptions& options() const { return options_; }
   const HeaderWriter& header() const { return header_; }
   grpc::Server& server() { return server_; }
+  ServiceCounts& counts() { return counts_; }
   node::Service& service() { return service_; }
   world::Executor& executor() { return executor_; }
   const Tether& tether() const { return tether_; }
@@ -99,6 +118,7 @@ class Api {
   EtcdOptions options_;
   HeaderWriter header_;
   Tether tether_;
+  ServiceCounts counts_;
   std::string scratch_;  // response heads are built here, then copied out
 };
 

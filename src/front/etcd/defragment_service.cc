@@ -19,12 +19,16 @@ void DefragmentService::on_defragment(CallId call) {
 
 void DefragmentService::start() {
   served_.swap(waiting_);
+  started_ = api_.executor().now();
+  api_.counts().defragmentations_under_way = 1;
   api_.service().defragment([this, tether = api_.tether()](bool done) {
     if (tether.get() != nullptr) on_done(done);  // this service lives as long as the Api
   });
 }
 
 void DefragmentService::on_done(bool done) {
+  api_.counts().defragmentations_under_way = 0;
+  if (done) api_.counts().defragmentations.add(api_.executor().now() - started_);
   for (const CallId call : std::exchange(served_, {})) {
     if (!done) {
       api_.refuse(call, ApiError::unhealthy);

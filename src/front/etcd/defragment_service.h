@@ -23,6 +23,7 @@ class DefragmentService {
   Api& api_;
   std::vector<grpc::CallId> served_;  // by the round under way; empty: there is none
   std::vector<grpc::CallId> waiting_;
+  Time started_;
 };
 
 }  // namespace quorate::front::etcd

@@ -41,6 +41,9 @@ class FakeMachine final : public machine::etcd::EtcdMachine {
   }
   uint32_t state_hash() const override { return 0; }
   uint64_t store_bytes() const override { return 4096; }
+  bool has_chores() const override { return busy; }
+
+  bool busy = false;
 };
 
 // Used on the loop's thread only.
@@ -119,6 +122,7 @@ class FakeService : public node::Service {
   std::vector<node::MemberChange> changes;
   const machine::StateMachine* real_machine = nullptr;  // in place of the fake one
   std::function<machine::Reply(const Bytes&)> apply;    // commands, and then queries, for real
+  FakeMachine& fake_machine() { return machine_; }
   std::vector<NodeId> transfers;
   bool transfer_works = true;
   int defragmented = 0;

@@ -11,6 +11,8 @@ using machine::etcd::QueryKind;
 namespace {
 
 constexpr std::string_view kService = "etcdserverpb.KV";
+// How often the removal of compacted rows is looked at: as often as it goes on.
+constexpr Duration kLookInterval = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -79,11 +81,49 @@ void KvService::on_txn(CallId call, std::string_view message) {
 }
 
 void KvService::on_compact(CallId call, std::string_view message) {
-  if (!machine::etcd::decode_compaction_request(message)) {
+  const auto request = machine::etcd::decode_compaction_request(message);
+  if (!request) {
     api_.refuse(call, ApiError::malformed_request);
+  } else if (request->physical) {
+    compact_physically(call, *request);
   } else {
     api_.propose(call, CommandKind::compact, message);
   }
+}
+
+void KvService::compact_physically(CallId call, const machine::etcd::CompactionRequest& request) {
+  std::string wire;
+  encode(request, wire);
+  api_.server().set_tag(call, api_.service().round());
+  api_.service().propose(machine::etcd::make_command(CommandKind::compact, wire),
+                         api_.deadline(call),
+                         [this, tether = api_.tether(), call](const node::Outcome& outcome) {
+                           if (tether.get() == nullptr) return;  // this lives as long as the Api
+                           if (const auto error = api_.failure(call, outcome)) {
+                             return api_.refuse(call, *error);
+                           }
+                           if (compactions_.size() >= kCompactionsMax) {
+                             return api_.refuse(call, ApiError::too_many_requests);
+                           }
+                           const auto& reply = std::get<node::Applied>(outcome).reply;
+                           compactions_.push_back({call, reply.revision});
+                           look_for_rows_gone();
+                         });
+}
+
+void KvService::look_for_rows_gone() {
+  const bool gone = !api_.service().machine().has_chores();
+  std::erase_if(compactions_, [&](const Compaction& each) {
+    if (gone) api_.answer(each.call, each.revision, Bytes());
+    return gone || !api_.server().alive(each.call);
+  });
+  if (compactions_.empty() || looking_) return;
+  looking_ = true;
+  api_.executor().at(api_.executor().now() + kLookInterval, [this, tether = api_.tether()] {
+    if (tether.get() == nullptr) return;
+    looking_ = false;
+    look_for_rows_gone();
+  });
 }
 
 }  // namespace quorate::front::etcd

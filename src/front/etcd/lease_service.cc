@@ -147,6 +147,7 @@ void LeaseService::on_renewed(CallId call, int64_t lease, int64_t revision,
   write_number(2, static_cast<uint64_t>(lease), head);
   write_number(3, static_cast<uint64_t>(life->found ? life->granted_seconds : 0), head);
   api_.server().send(call, head, Bytes());
+  if (life->found) ++api_.counts().leases_renewed;
   const bool over = place->second.half_closed && place->second.unanswered == 0;
   if (over) api_.server().finish(call, {});
 }

@@ -33,7 +33,8 @@ void MaintenanceService::on_status(CallId call, std::string_view) {
   std::string out;
   api_.header().write(api_.revision(), api_.service().round(), out);
   write_text(2, api_.options().version, out);
-  write_number(3, status.store_bytes, out);
+  const machine::SpaceUse space = api_.service().machine().space();
+  write_number(3, space.taken, out);
   write_number(4, status.consensus.leader.value, out);
   write_number(5, status.consensus.committed.value, out);
   write_number(6, api_.service().round(), out);
@@ -42,7 +43,7 @@ void MaintenanceService::on_status(CallId call, std::string_view) {
   for (const machine::etcd::Alarm& alarm : active_alarms(api_)) {
     write_element(8, alarm_text(alarm), out);
   }
-  write_number(9, status.store_bytes, out);
+  write_number(9, space.in_use, out);
   write_flag(10, api_.service().is_learner(), out);
   write_text(11, api_.version_minor(), out);
   write_number(12, api_.options().quota_backend_bytes, out);

@@ -1,98 +1,33 @@
 #include "front/etcd/metrics.h"
 
-#include <dirent.h>
-#include <sys/resource.h>
-#include <sys/time.h>
-#include <unistd.h>
-
-#include <array>
-#include <cstdio>
-#include <fstream>
+#include "front/etcd/metrics_page.h"
+#include "front/etcd/process_metrics.h"
 
 namespace quorate::front::etcd {
 namespace {
 
-class Page {
- public:
-  void gauge(std::string_view name, std::string_view help, uint64_t value) {
-    family(name, help, "gauge");
-    sample(name, {}, std::to_string(value));
-  }
-  void counter(std::string_view name, std::string_view help, uint64_t value) {
-    family(name, help, "counter");
-    sample(name, {}, std::to_string(value));
-  }
-  void family(std::string_view name, std::string_view help, std::string_view type) {
-    text_.append("# HELP ").append(name).append(" ").append(help).append("\n");
-    text_.append("# TYPE ").append(name).append(" ").append(type).append("\n");
-  }
-  void sample(std::string_view name, std::string_view labels, const std::string& value) {
-    text_.append(name);
-    if (!labels.empty()) text_.append("{").append(labels).append("}");
-    text_.append(" ").append(value).append("\n");
-  }
-  std::string take() { return std::move(text_); }
-
- private:
-  std::string text_;
-};
-
-std::string seconds(double value) {
-  std::array<char, 40> text{};
-  std::snprintf(text.data(), text.size(), "%.9g", value);
+std::string hex(uint64_t id) {
+  std::array<char, 17> text{};
+  std::snprintf(text.data(), text.size(), "%llx", static_cast<unsigned long long>(id));
   return text.data();
 }
 
-uint64_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  uint64_t pages = 0;
-  uint64_t resident = 0;
-  file >> pages >> resident;
-  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+std::string label(std::string_view name, std::string_view value) {
+  return std::string(name) + "=\"" + std::string(value) + "\"";
 }
 
-uint64_t open_descriptors() {
-  DIR* directory = ::opendir("/proc/self/fd");
-  if (directory == nullptr) return 0;
-  uint64_t count = 0;
-  while (::readdir(directory) != nullptr) ++count;
-  ::closedir(directory);
-  return count < 3 ? 0 : count - 3;  // ".", ".." and the listing's own
+void render_identity(Api& api, const node::NodeStatus& status, MetricsPage& page) {
+  page.family("etcd_server_version", "Reported version.", "gauge");
+  page.sample("etcd_server_version", label("server_version", api.options().version), "1");
+  page.family("etcd_cluster_version", "Reported cluster version.", "gauge");
+  const std::string minor = api.version_minor();
+  page.sample("etcd_cluster_version", label("cluster_version", minor.substr(0, minor.rfind('.'))),
+              "1");
+  page.family("etcd_server_id", "This member.", "gauge");
+  page.sample("etcd_server_id", label("server_id", hex(status.self.value)), "1");
 }
 
-double cpu_seconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto as_seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return as_seconds(usage.ru_utime) + as_seconds(usage.ru_stime);
-}
-
-// Field 22 of /proc/self/stat counts clock ticks since the machine started.
-double start_seconds() {
-  std::ifstream stat("/proc/self/stat");
-  std::string line;
-  std::getline(stat, line);
-  std::ifstream system("/proc/stat");
-  std::string word;
-  double boot = 0;
-  while (system >> word) {
-    if (word == "btime") {
-      system >> boot;
-      break;
-    }
-  }
-  size_t position = line.rfind(')');  // the name before it may hold anything
-  for (int field = 2; field < 22 && position != std::string::npos; ++field) {
-    position = line.find(' ', position + 1);
-  }
-  if (position == std::string::npos) return boot;
-  const double ticks = std::strtod(line.c_str() + position, nullptr);
-  return boot + ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
-}
-
-void render_consensus(const node::NodeStatus& status, Page& page) {
+void render_consensus(const node::NodeStatus& status, MetricsPage& page) {
   page.gauge("etcd_server_has_leader", "Whether this member knows a leader.",
              status.consensus.leader ? 1 : 0);
   page.gauge("etcd_server_is_leader", "Whether this member leads.",
@@ -112,10 +47,30 @@ void render_consensus(const node::NodeStatus& status, Page& page) {
              status.proposals_pending);
   page.counter("etcd_server_proposals_failed_total", "Proposals refused or timed out.",
                status.proposals_failed);
-  page.family("etcd_disk_wal_fsync_duration_seconds", "Time in fdatasync of the log.", "summary");
-  page.sample("etcd_disk_wal_fsync_duration_seconds_sum", {},
-              seconds(static_cast<double>(status.wal_sync_nanoseconds) / 1e9));
-  page.sample("etcd_disk_wal_fsync_duration_seconds_count", {}, std::to_string(status.wal_syncs));
+  page.counter("etcd_server_slow_apply_total", "Portions applied that took over 100 ms.",
+               status.applies_slow);
+  page.counter("etcd_server_read_indexes_failed_total",
+               "Reads of what is newest that were refused.", status.reads_failed);
+  page.counter("etcd_server_slow_read_indexes_total",
+               "Times the leader was asked again for what is newest.", status.reads_asked_again);
+  page.gauge("etcd_server_snapshot_apply_in_progress_total",
+             "Whether a peer's snapshot is being put in place.",
+             status.installing_snapshot ? 1 : 0);
+  page.counter("etcd_debugging_server_lease_expired_total",
+               "Leases that ran out while this member led.", status.leases_expired);
+}
+
+void render_disk(Api& api, const node::NodeStatus& status, MetricsPage& page) {
+  page.family("etcd_disk_wal_fsync_duration_seconds", "Time in fdatasync of the log.", "histogram");
+  page.histogram("etcd_disk_wal_fsync_duration_seconds", {}, status.wal_sync_times);
+  page.family("etcd_disk_backend_commit_duration_seconds",
+              "Time to give a batch of changes to the row store.", "histogram");
+  page.histogram("etcd_disk_backend_commit_duration_seconds", {}, status.store_write_times);
+  page.family("etcd_disk_backend_defrag_duration_seconds", "Time of defragmentations.",
+              "histogram");
+  page.histogram("etcd_disk_backend_defrag_duration_seconds", {}, api.counts().defragmentations);
+  page.gauge("etcd_disk_defrag_inflight", "Whether a defragmentation is under way.",
+             api.counts().defragmentations_under_way);
   page.counter("etcd_disk_wal_write_bytes_total", "Bytes written to the log.", status.wal_bytes);
   page.gauge("quorate_log_entries_damaged", "Entries of the log that must come back from peers.",
              status.consensus.damaged);
@@ -129,17 +84,68 @@ void render_consensus(const node::NodeStatus& status, Page& page) {
                status.stores_lost);
   page.counter("quorate_scrubbed_bytes_total", "Bytes of log and store read again.",
                status.scrubbed_bytes);
-  page.counter("quorate_peer_sent_bytes_total", "Bytes sent to all peers.", status.peer_bytes_sent);
-  page.counter("quorate_peer_received_bytes_total", "Bytes received from all peers.",
-               status.peer_bytes_received);
 }
 
-void render_store(Api& api, const node::NodeStatus& status, Page& page) {
+void render_peers(const node::NodeStatus& status, MetricsPage& page) {
+  const std::string self = hex(status.self.value);
+  const auto each = [&](const std::string& name, const char* help, std::string_view direction,
+                        uint64_t node::PeerTraffic::* figure) {
+    page.family(name, help, "counter");
+    for (const auto& [peer, traffic] : status.peer_traffic) {
+      page.sample(name, label(direction, hex(peer.value)), std::to_string(traffic.*figure));
+    }
+  };
+  each("etcd_network_peer_sent_bytes_total", "Bytes sent to a peer.", "To",
+       &node::PeerTraffic::bytes_sent);
+  each("etcd_network_peer_received_bytes_total", "Bytes received from a peer.", "From",
+       &node::PeerTraffic::bytes_received);
+  each("etcd_network_peer_sent_failures_total",
+       "Frames that could not be sent: no connection, or a full queue.", "To",
+       &node::PeerTraffic::frames_unsent);
+  const auto pairs = [&](const char* name, const char* help, bool connected) {
+    page.family(name, help, "gauge");
+    for (const node::MemberView& member : status.members) {
+      if (member.id == status.self || (connected && !member.connected_since)) continue;
+      page.sample(name, label("Local", self) + "," + label("Remote", hex(member.id.value)), "1");
+    }
+  };
+  pairs("etcd_network_known_peers", "Members beside this one.", false);
+  pairs("etcd_network_active_peers", "Peers that this member is connected with.", true);
+}
+
+void render_activity(const machine::etcd::EtcdMachine& machine, MetricsPage& page) {
+  const machine::etcd::Activity activity = machine.activity();
+  page.counter("etcd_mvcc_put_total", "Puts applied, those of transactions included.",
+               activity.store.puts);
+  page.counter("etcd_mvcc_delete_total", "Deletions applied, those of transactions included.",
+               activity.store.removals);
+  page.counter("etcd_mvcc_txn_total", "Transactions applied.", activity.transactions);
+  page.counter("etcd_debugging_mvcc_total_put_size_in_bytes", "Keys and values put.",
+               activity.store.put_bytes);
+  page.counter("etcd_debugging_mvcc_db_compaction_keys_total", "Rows removed by compactions.",
+               activity.store.rows_compacted);
+  page.counter("etcd_debugging_lease_granted_total", "Leases granted.", activity.leases_granted);
+  page.counter("etcd_debugging_lease_revoked_total", "Leases revoked.", activity.leases_revoked);
+}
+
+void render_store(Api& api, const node::NodeStatus& status, MetricsPage& page) {
+  const machine::SpaceUse space = api.service().machine().space();
   page.gauge("etcd_server_quota_backend_bytes", "Size the store may reach.",
              api.options().quota_backend_bytes);
-  page.gauge("etcd_mvcc_db_total_size_in_bytes", "Size of the store.", status.store_bytes);
-  page.gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "Size of the store in use.",
+  page.gauge("etcd_mvcc_db_total_size_in_bytes",
+             "Size of the store: what it took at most since it was defragmented.", space.taken);
+  page.gauge("etcd_debugging_mvcc_db_total_size_in_bytes", "The same, under its older name.",
+             space.taken);
+  page.gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "Size of the rows in the store.",
+             space.in_use);
+  page.gauge("quorate_store_file_bytes", "Size of the store's files and of what they await.",
              status.store_bytes);
+  page.counter("etcd_debugging_lease_renewed_total", "Renewals asked of this member.",
+               api.counts().leases_renewed);
+  page.counter("etcd_server_health_success", "Times /health found all well.",
+               api.counts().health_successes);
+  page.counter("etcd_server_health_failures", "Times /health did not.",
+               api.counts().health_failures);
   if (const auto* machine = api.machine(); machine != nullptr) {
     const auto revisions = machine->revisions();
     page.gauge("etcd_debugging_mvcc_current_revision", "Revision of the newest write.",
@@ -147,42 +153,57 @@ void render_store(Api& api, const node::NodeStatus& status, Page& page) {
     page.gauge("etcd_debugging_mvcc_compact_revision", "Revision compacted up to.",
                static_cast<uint64_t>(revisions.compacted));
     page.gauge("etcd_debugging_mvcc_keys_total", "Live keys.", machine->key_count());
+    page.gauge("quorate_leases", "Leases that are there.", machine->lease_count());
+    render_activity(*machine, page);
   }
+}
+
+// As the definition of the service has it, not as the method is served here.
+std::string_view type_of(const grpc::Method& method) {
+  if (method.name == "Watch" || method.name == "LeaseKeepAlive") return "bidi_stream";
+  if (method.name == "Snapshot" || method.name == "Observe") return "server_stream";
+  return "unary";
 }
 
 std::string method_labels(const grpc::Method& method) {
-  return "grpc_method=\"" + method.name + "\",grpc_service=\"" + method.service +
-         "\",grpc_type=\"" + (method.stream != nullptr ? "bidi_stream" : "unary") + "\"";
+  return label("grpc_method", method.name) + "," + label("grpc_service", method.service) + "," +
+         label("grpc_type", type_of(method));
 }
 
-void render_calls(Api& api, Page& page) {
+void render_calls(Api& api, MetricsPage& page) {
   const auto& methods = api.server().methods();
-  page.family("grpc_server_started_total", "Calls begun.", "counter");
-  for (const grpc::Method* method : methods) {
-    page.sample("grpc_server_started_total", method_labels(*method),
-                std::to_string(method->started));
-  }
+  const auto each = [&](const char* name, const char* help, uint64_t grpc::Method::* figure) {
+    page.family(name, help, "counter");
+    for (const grpc::Method* method : methods) {
+      page.sample(name, method_labels(*method), std::to_string(method->*figure));
+    }
+  };
+  each("grpc_server_started_total", "Calls begun.", &grpc::Method::started);
+  each("grpc_server_msg_received_total", "Messages from clients.",
+       &grpc::Method::messages_received);
+  each("grpc_server_msg_sent_total", "Messages to clients.", &grpc::Method::messages_sent);
   page.family("grpc_server_handled_total", "Calls ended, by code.", "counter");
   for (const grpc::Method* method : methods) {
     for (size_t code = 0; code < grpc::kCodeCount; ++code) {
       const uint64_t count = method->handled.at(code);
       if (count == 0 && code != 0) continue;
-      const std::string label =
-          "grpc_code=\"" + std::string(grpc::code_name(static_cast<grpc::Code>(code))) + "\",";
-      page.sample("grpc_server_handled_total", label + method_labels(*method),
-                  std::to_string(count));
+      const std::string_view name = grpc::code_name(static_cast<grpc::Code>(code));
+      page.sample("grpc_server_handled_total",
+                  label("grpc_code", name) + "," + method_labels(*method), std::to_string(count));
     }
   }
-  // Operations answered by this member; etcd counts those applied, here a front counts its own.
+  page.family("grpc_server_handling_seconds", "Time from the headers of a call to its end.",
+              "histogram");
   for (const grpc::Method* method : methods) {
-    if (method->service != "etcdserverpb.KV") continue;
-    const uint64_t succeeded = method->handled.at(0);
-    if (method->name == "Put") page.counter("etcd_mvcc_put_total", "Puts.", succeeded);
-    if (method->name == "DeleteRange") {
-      page.counter("etcd_mvcc_delete_total", "Deletions.", succeeded);
-    }
-    if (method->name == "Txn") page.counter("etcd_mvcc_txn_total", "Transactions.", succeeded);
-    if (method->name == "Range") page.counter("etcd_mvcc_range_total", "Ranges.", succeeded);
+    page.histogram("grpc_server_handling_seconds", method_labels(*method), method->times);
+  }
+}
+
+void render_clients(Api& api, MetricsPage& page) {
+  for (const grpc::Method* method : api.server().methods()) {
+    const bool range = method->service == "etcdserverpb.KV" && method->name == "Range";
+    // Reads leave no trace in the state: those answered by this member.
+    if (range) page.counter("etcd_mvcc_range_total", "Ranges read.", method->handled.at(0));
   }
   const auto& metrics = api.server().metrics();
   page.counter("etcd_network_client_grpc_received_bytes_total", "Bytes from clients.",
@@ -194,7 +215,7 @@ void render_calls(Api& api, Page& page) {
                metrics.connections_refused);
 }
 
-void render_watches(const WatchCounts& watches, Page& page) {
+void render_watches(const WatchCounts& watches, MetricsPage& page) {
   page.gauge("etcd_debugging_mvcc_watch_stream_total", "Watch streams.", watches.streams);
   page.gauge("etcd_debugging_mvcc_watcher_total", "Watchers.", watches.watchers);
   page.gauge("etcd_debugging_mvcc_slow_watcher_total",
@@ -202,33 +223,19 @@ void render_watches(const WatchCounts& watches, Page& page) {
   page.counter("etcd_debugging_mvcc_events_total", "Events sent to watchers.", watches.events);
 }
 
-void render_process(Page& page) {
-  page.gauge("process_resident_memory_bytes", "Resident memory.", resident_bytes());
-  page.family("process_cpu_seconds_total", "CPU time, user and system.", "counter");
-  page.sample("process_cpu_seconds_total", {}, seconds(cpu_seconds()));
-  page.gauge("process_open_fds", "Open file descriptors.", open_descriptors());
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  page.gauge("process_max_fds", "Limit of open file descriptors.", limit.rlim_cur);
-  page.family("process_start_time_seconds", "Start of the process since 1970.", "gauge");
-  page.sample("process_start_time_seconds", {}, seconds(start_seconds()));
-}
-
 }  // namespace
 
 std::string render_metrics(Api& api, const WatchCounts& watches) {
-  Page page;
+  MetricsPage page;
   const node::NodeStatus status = api.service().status();
-  page.family("etcd_server_version", "Reported version.", "gauge");
-  page.sample("etcd_server_version", "server_version=\"" + api.options().version + "\"", "1");
-  page.family("etcd_cluster_version", "Reported cluster version.", "gauge");
-  const std::string minor = api.version_minor();
-  page.sample("etcd_cluster_version",
-              "cluster_version=\"" + minor.substr(0, minor.rfind('.')) + "\"", "1");
+  render_identity(api, status, page);
   render_consensus(status, page);
+  render_disk(api, status, page);
+  render_peers(status, page);
   render_store(api, status, page);
   render_watches(watches, page);
   render_calls(api, page);
+  render_clients(api, page);
   render_process(page);
   return page.take();
 }

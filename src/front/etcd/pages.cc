@@ -46,6 +46,7 @@ void Pages::answer_version(CallId call) {
 
 void Pages::answer_health(CallId call, std::string_view reason) {
   const bool healthy = reason.empty();
+  ++(healthy ? api_.counts().health_successes : api_.counts().health_failures);
   std::string body = R"({"health":")";
   body += healthy ? "true" : "false";
   body += R"(","reason":")";

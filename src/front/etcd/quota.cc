@@ -16,8 +16,6 @@ using machine::etcd::TxnRequest;
 namespace {
 
 constexpr uint64_t kPutOverhead = 256;
-// Measuring asks the store for several sums; a write has no time for that.
-constexpr Duration kMeasureInterval = std::chrono::milliseconds(100);
 
 uint64_t cost_of_branch(const std::vector<RequestOp>& operations) {
   uint64_t cost = 0;
@@ -40,18 +38,8 @@ uint64_t cost_of(const TxnRequest& request) {
 
 Quota::Quota(Api& api) : api_(api), self_(api.service().status().self.value) {}
 
-bool Quota::fits(uint64_t cost) {
-  const uint64_t quota = api_.options().quota_backend_bytes;
-  const Time now = api_.executor().now();
-  // What was admitted is reckoned high, so a full store is measured before it is believed.
-  if (now >= measured_until_ || measured_ + admitted_ + cost >= quota) {
-    measured_ = api_.service().machine().store_bytes();
-    admitted_ = 0;
-    measured_until_ = now + kMeasureInterval;
-  }
-  if (measured_ + cost >= quota) return false;
-  admitted_ += cost;
-  return true;
+bool Quota::fits(uint64_t cost) const {
+  return api_.service().machine().space().taken + cost < api_.options().quota_backend_bytes;
 }
 
 bool Quota::admit(CallId call, uint64_t cost) {

@@ -26,7 +26,7 @@ class Quota {
   // More calls than this do not wait for the alarm but are refused at once.
   static constexpr size_t kWaitingMax = 1000;
 
-  bool fits(uint64_t cost);
+  bool fits(uint64_t cost) const;
   void refuse(grpc::CallId call);
   void raise();
   void on_raised();
@@ -34,10 +34,6 @@ class Quota {
   Api& api_;
   const uint64_t self_;
   std::vector<grpc::CallId> waiting_;  // for the alarm
-  // The store is measured now and then; what was admitted since is added in full.
-  uint64_t measured_ = 0;
-  uint64_t admitted_ = 0;
-  Time measured_until_;
 };
 
 }  // namespace quorate::front::etcd

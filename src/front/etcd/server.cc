@@ -2,6 +2,7 @@
 
 #include "front/etcd/alarm_service.h"
 #include "front/etcd/api.h"
+#include "front/etcd/auto_compaction.h"
 #include "front/etcd/cluster_service.h"
 #include "front/etcd/defragment_service.h"
 #include "front/etcd/election_service.h"
@@ -55,6 +56,7 @@ class Server final : public EtcdServer {
                  .gateway = &gateway_,
                  .access = {options.cors, options.host_whitelist}}),
         api_(executor, server_, service, std::move(options)),
+        compaction_(api_),
         quota_(api_),
         kv_(api_, quota_),
         lease_(api_, quota_),
@@ -106,6 +108,7 @@ class Server final : public EtcdServer {
   JsonGateway gateway_;
   grpc::Server server_;
   Api api_;
+  AutoCompaction compaction_;
   Quota quota_;
   KvService kv_;
   LeaseService lease_;

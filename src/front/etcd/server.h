@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "front/etcd/compaction_plan.h"
 #include "node/service.h"
 #include "world/executor.h"
 #include "world/poller.h"
@@ -29,6 +30,7 @@ struct EtcdOptions {
   size_t request_bytes_max = 1572864;                  // 1.5 MiB
   size_t txn_operations_max = 128;
   uint64_t quota_backend_bytes = uint64_t{2} << 30U;
+  CompactionRule compaction;
   // Watchers that asked for it hear this often how far they are, when nothing else is sent.
   Duration watch_progress_interval = std::chrono::minutes(10);
   Duration election_timeout = std::chrono::seconds(1);

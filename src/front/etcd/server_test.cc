@@ -337,6 +337,25 @@ TEST_F(EtcdServerTest, codes_of_the_machine_become_the_words_of_the_api) {
   }
 }
 
+TEST_F(EtcdServerTest, a_physical_compaction_is_answered_when_the_rows_are_gone) {
+  constexpr std::string_view kCompact = "/etcdserverpb.KV/Compact";
+  const std::string physically = "\x08\x05\x10\x01";
+  TestClient client(port_);
+  on_loop([&] { service_.fake_machine().busy = true; });
+  EXPECT_EQ(client.call(kCompact, "\x08\x05").grpc_status(), 0) << "this one does not wait";
+  loop_->post([&] {
+    loop_->at(loop_->now() + milliseconds(100), [&] { service_.fake_machine().busy = false; });
+  });
+  const auto started = std::chrono::steady_clock::now();
+  EXPECT_EQ(client.call(kCompact, physically).grpc_status(), 0);
+  EXPECT_GE(std::chrono::steady_clock::now() - started, milliseconds(90));
+  on_loop([&] {
+    service_.write_reply.code = static_cast<uint16_t>(machine::etcd::Code::compacted);
+    service_.fake_machine().busy = true;
+  });
+  EXPECT_EQ(client.call(kCompact, physically).grpc_status(), 11);
+}
+
 TEST_F(EtcdServerTest, request_headers_are_obeyed) {
   TestClient client(port_);
   const std::string put = put_bytes("k", "v");
@@ -642,7 +661,15 @@ TEST_F(EtcdServerTest, metrics) {
   for (const char* line :
        {"\netcd_server_has_leader 1\n", "\netcd_server_is_leader 1\n",
         "\netcd_debugging_mvcc_current_revision 7\n", "\netcd_debugging_mvcc_keys_total 11\n",
-        "\netcd_mvcc_put_total 1\n", "\netcd_mvcc_db_total_size_in_bytes 4096\n",
+        "\netcd_mvcc_db_total_size_in_bytes 4096\n", "\netcd_server_id{server_id=\"22\"} 1\n",
+        "grpc_server_started_total{grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type="
+        "\"unary\"} 2\n",
+        "grpc_server_msg_sent_total{grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type="
+        "\"unary\"} 1\n",
+        "grpc_server_handling_seconds_count{grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\","
+        "grpc_type=\"unary\"} 2\n",
+        "grpc_server_handling_seconds_bucket{grpc_method=\"Watch\",grpc_service="
+        "\"etcdserverpb.Watch\",grpc_type=\"bidi_stream\",le=\"+Inf\"} 0\n",
         "grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Put\",grpc_service="
         "\"etcdserverpb.KV\",grpc_type=\"unary\"} 1\n",
         "grpc_server_handled_total{grpc_code=\"InvalidArgument\",grpc_method=\"Put\",",

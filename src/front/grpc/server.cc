@@ -219,6 +219,7 @@ void Server::send(CallId id, std::string_view head, const Bytes& body) {
     call->tail = Bytes();
     call->tail_sent = 0;
   }
+  if (call->method != nullptr) ++counts_of(*call).messages_sent;
   append_message_prefix(head.size() + body.size(), call->outbound);
   call->outbound.append(head);
   if (body.size() >= kSharedBodyBytesMin) {
@@ -238,13 +239,18 @@ void Server::finish(CallId id, Status status) {
   if (call != nullptr && !call->finished) finish_call(*call, std::move(status));
 }
 
+Method& Server::counts_of(const Call& call) { return const_cast<Method&>(*call.method); }
+
+void Server::count_handled(const Call& call, Code code) {
+  Method& counts = counts_of(call);
+  ++counts.handled.at(static_cast<size_t>(code));
+  counts.times.add(now() - call.started);
+}
+
 void Server::finish_call(Call& call, Status status) {
   call.finished = true;
   call.status = std::move(status);
-  if (call.method != nullptr) {
-    auto& handled = const_cast<Method*>(call.method)->handled;
-    ++handled.at(static_cast<size_t>(call.status.code));
-  }
+  if (call.method != nullptr) count_handled(call, call.status.code);
   if (call.posted) render_posted(call);
   Connection& connection = *call.connection;
   connection.session()->respond(call);  // HTTP/1.1 lets go of the call in here
@@ -389,6 +395,7 @@ void Server::take_request(Call& call) {
 void Server::dispatch(Call& call) {
   call.connection->count_consumed(call.inbound.size());
   call.dispatched = true;
+  ++counts_of(call).messages_received;
   call.method->unary(call.id, read_message_frame(call.inbound).message);
 }
 
@@ -404,6 +411,7 @@ void Server::on_stream_data(Call& call, std::string_view) {
     }
     if (!frame.complete) break;
     consumed += kMessagePrefixBytes + frame.size;
+    ++counts_of(call).messages_received;
     call.method->stream->on_message(id, frame.message);
     if (calls_.find(id) == nullptr) return;  // HTTP/1.1 has let go of it
   }
@@ -445,9 +453,7 @@ void Server::on_page(Call& call) {
 void Server::forget_call(Call& call) {
   const CallId id = call.id;
   const Method* method = call.method;
-  if (method != nullptr && !call.finished) {
-    ++const_cast<Method*>(method)->handled.at(static_cast<size_t>(Code::canceled));
-  }
+  if (method != nullptr && !call.finished) count_handled(call, Code::canceled);
   call.connection->drop(call);
   calls_.release(call);
   if (method != nullptr && method->stream != nullptr) method->stream->on_closed(id);

@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/histogram.h"
 #include "base/result.h"
 #include "front/grpc/call.h"
 #include "front/grpc/http_access.h"
@@ -48,6 +49,16 @@ struct PageRequest {
 };
 using PageHandler = std::function<void(CallId, const PageRequest&)>;
 
+// From five milliseconds to ten seconds: what dashboards for gRPC servers expect.
+inline constexpr std::array<Duration, 11> kCallBounds = {
+    std::chrono::milliseconds(5),    std::chrono::milliseconds(10),
+    std::chrono::milliseconds(25),   std::chrono::milliseconds(50),
+    std::chrono::milliseconds(100),  std::chrono::milliseconds(250),
+    std::chrono::milliseconds(500),  std::chrono::milliseconds(1000),
+    std::chrono::milliseconds(2500), std::chrono::milliseconds(5000),
+    std::chrono::milliseconds(10000)};
+using CallTimes = Histogram<kCallBounds>;
+
 struct Method {
   std::string service;
   std::string name;
@@ -55,6 +66,9 @@ struct Method {
   StreamHandler* stream = nullptr;  // outlives the server
   std::array<uint64_t, kCodeCount> handled{};
   uint64_t started = 0;
+  uint64_t messages_received = 0;
+  uint64_t messages_sent = 0;
+  CallTimes times;  // of those handled
 };
 
 struct ServerMetrics {
@@ -150,6 +164,8 @@ class Server {
   void arm_sweep();
   Status check_headers(Call& call);
   void arm_deadline(const Call& call);
+  static Method& counts_of(const Call& call);  // of a call with a method
+  void count_handled(const Call& call, Code code);
   void finish_call(Call& call, Status status);
   Status check_frame(const Call& call, const MessageFrame& frame) const;
   void on_stream_data(Call& call, std::string_view data);

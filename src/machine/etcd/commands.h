@@ -16,6 +16,7 @@
 #include "machine/state_machine.h"
 #include "storage/kv/kv_store.h"
 #include "storage/mvcc/recent_changes.h"
+#include "storage/mvcc/totals.h"
 
 namespace quorate::machine::etcd {
 
@@ -84,11 +85,20 @@ using storage::mvcc::ChangeVisitor;
 class Backup;
 struct BackupMember;
 
+// What was applied since the machine was opened.
+struct Activity {
+  storage::mvcc::Totals store;
+  uint64_t transactions = 0;
+  uint64_t leases_granted = 0;
+  uint64_t leases_revoked = 0;
+};
+
 class EtcdMachine : public StateMachine {
  public:
   virtual Revisions revisions() const = 0;
   virtual uint64_t key_count() const = 0;
   virtual uint64_t lease_count() const = 0;
+  virtual Activity activity() const { return {}; }
   virtual void check_invariants() const = 0;  // slow, for tests
   // Every change from revision `first` on, oldest first, while the visitor says so. Complete from
   // changes_complete_from() on. Never from within apply.

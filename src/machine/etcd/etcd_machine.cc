@@ -27,6 +27,8 @@ constexpr char kAttributesTable = 'a';
 // Keys looked at or rows removed for a compaction at the end of each run: well under a
 // millisecond, so that a large compaction is not noticed by the clients.
 constexpr uint64_t kCompactionWorkMax = 1000;
+// A lease's row, as the quota reckons it.
+constexpr uint64_t kLeaseBytes = 64;
 
 std::string attributes_key(uint64_t id) {
   Encoder encoder;
@@ -54,6 +56,12 @@ class Machine final : public EtcdMachine {
     return rows_->verify_next(place);
   }
   Result<void> defragment() override { return rows_->compact(); }
+  void on_defragmented() override { space_taken_ = 0; }
+  bool has_chores() const override { return store_->compacting(); }
+  SpaceUse space() const override {
+    const uint64_t in_use = store_->row_bytes() + leases_.lease_count() * kLeaseBytes;
+    return {std::max(space_taken_, in_use), in_use};
+  }
   uint32_t state_hash() const override { return store_->hash(); }
   uint64_t store_bytes() const override { return rows_->approximate_bytes(); }
 
@@ -62,6 +70,11 @@ class Machine final : public EtcdMachine {
   }
   uint64_t key_count() const override { return store_->key_count(); }
   uint64_t lease_count() const override { return leases_.lease_count(); }
+  Activity activity() const override {
+    Activity activity = activity_;
+    activity.store = store_->totals();
+    return activity;
+  }
   LeaseTable* leases() override { return &leases_; }
   void check_invariants() const override {
     store_->check_invariants();
@@ -95,6 +108,8 @@ class Machine final : public EtcdMachine {
   AlarmBook alarms_;
   AppliedPosition position_;
   bool position_changed_ = false;
+  uint64_t space_taken_ = 0;
+  Activity activity_;
   std::map<uint64_t, MemberAttributes> attributes_;
 };
 
@@ -163,6 +178,7 @@ Code Machine::apply(const OpenedCommand& command, std::string* body) {
     case CommandKind::txn:
       if (const auto request = decode_txn_request(command.request)) {
         code = Transaction(*store_, &keyspace).execute(*request, body);
+        if (code == Code::ok) ++activity_.transactions;
       }
       break;
     case CommandKind::compact:
@@ -184,11 +200,15 @@ Code Machine::apply_lease(const OpenedCommand& command, std::string* body) {
   Keyspace keyspace{*store_, leases_, position_.index};
   if (command.kind == CommandKind::lease_grant) {
     const auto request = decode_lease_grant_request(command.request);
-    return request ? execute_lease_grant(keyspace, *request, body) : Code::malformed;
+    const Code code = request ? execute_lease_grant(keyspace, *request, body) : Code::malformed;
+    if (code == Code::ok) ++activity_.leases_granted;
+    return code;
   }
   if (command.kind == CommandKind::lease_revoke) {
     const auto request = decode_lease_revoke_request(command.request);
-    return request ? execute_lease_revoke(keyspace, *request) : Code::malformed;
+    const Code code = request ? execute_lease_revoke(keyspace, *request) : Code::malformed;
+    if (code == Code::ok) ++activity_.leases_revoked;
+    return code;
   }
   const auto request = decode_lease_checkpoint_request(command.request);
   return request ? execute_lease_checkpoint(keyspace, *request) : Code::malformed;
@@ -229,6 +249,7 @@ void Machine::apply_members(Index index, uint64_t round, const Bytes& encoded) {
 
 Result<void> Machine::commit_batch() {
   if (!position_changed_ && !store_->compacting()) return {};
+  space_taken_ = space().taken;  // before a compaction takes away from it
   store_->compact_step(kCompactionWorkMax);
   storage::WriteBatch& batch = store_->batch();
   if (position_changed_) batch.put(kPositionKey, encode_position(position_));

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "consensus/members.h"
+#include "machine/etcd/lease_messages.h"
 #include "machine/etcd/machine_fixture.h"
 
 namespace quorate::machine::etcd {
@@ -532,6 +533,35 @@ TEST_F(EtcdMachineTest, ACheckpointReportsWhatItHolds) {
   ASSERT_TRUE(copy);
   EXPECT_EQ((*copy)->applied(), Index{2});
   EXPECT_EQ((*copy)->revisions().current, 2);
+}
+
+TEST_F(EtcdMachineTest, WhatItTookShrinksWhenItIsDefragmented) {
+  const SpaceUse empty = machine().space();
+  EXPECT_EQ(empty.taken, empty.in_use);
+  for (int i = 0; i < 10; ++i) put("a", std::string(1000, 'v'));
+  commit();
+  const SpaceUse full = machine().space();
+  EXPECT_GT(full.in_use, 10'000U);
+  EXPECT_LT(full.in_use, 11'000U);
+  EXPECT_EQ(full.taken, full.in_use);
+  const int64_t newest = machine().revisions().current;
+  EXPECT_FALSE(machine().has_chores());
+  compact(newest);
+  EXPECT_TRUE(machine().has_chores());
+  commit();
+  EXPECT_FALSE(machine().has_chores());
+  const SpaceUse compacted = machine().space();
+  EXPECT_EQ(compacted.taken, full.taken);
+  EXPECT_LT(compacted.in_use, 1'200U);
+  ASSERT_TRUE(machine().defragment());
+  machine().on_defragmented();
+  EXPECT_EQ(machine().space().taken, compacted.in_use);
+  EXPECT_EQ(machine().space().in_use, compacted.in_use);
+  apply(CommandKind::lease_grant, wire(LeaseGrantRequest{5, 60}));
+  commit();
+  EXPECT_EQ(machine().space().in_use, compacted.in_use + 64);
+  EXPECT_EQ(machine().activity().store.puts, 10U);
+  EXPECT_EQ(machine().activity().leases_granted, 1U);
 }
 
 using EtcdMachineDeathTest = EtcdMachineTest;

@@ -30,6 +30,9 @@ class ObservedMachine final : public machine::StateMachine {
     return inner_->verify_next(place);
   }
   Result<void> defragment() override { return inner_->defragment(); }
+  void on_defragmented() override { inner_->on_defragmented(); }
+  bool has_chores() const override { return inner_->has_chores(); }
+  machine::SpaceUse space() const override { return inner_->space(); }
   uint32_t state_hash() const override { return inner_->state_hash(); }
   uint64_t store_bytes() const override { return inner_->store_bytes(); }
   machine::LeaseTable* leases() override { return inner_->leases(); }

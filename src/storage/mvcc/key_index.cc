@@ -8,6 +8,12 @@
 
 namespace quorate::storage::mvcc {
 
+namespace {
+
+constexpr size_t kRowSizeBytes = sizeof(uint32_t);
+
+}  // namespace
+
 struct KeyIndex::Node {
   bool leaf;
   uint32_t count = 0;
@@ -71,6 +77,13 @@ void KeyIndex::destroy(Node* node) {
   delete inner;
 }
 
+uint32_t Item::row_bytes() const {
+  if (whole_) return size_;
+  uint32_t stored = 0;
+  std::memcpy(&stored, bytes() + size_, sizeof(stored));
+  return stored;
+}
+
 void KeyIndex::fill_item(Item& item, const NewVersion& version) {
   const auto offset = static_cast<size_t>(version.key.data() - version.record.data());
   CHECK(offset + version.key.size() <= version.record.size() && offset <= UINT8_MAX,
@@ -86,10 +99,13 @@ void KeyIndex::fill_item(Item& item, const NewVersion& version) {
   item.key_size_ = static_cast<uint32_t>(version.key.size());
   item.key_offset_ = static_cast<uint8_t>(offset);
   std::memcpy(item.bytes(), version.record.data(), version.record.size());
+  if (version.whole) return;
+  std::memcpy(item.bytes() + item.size_, &version.version.row_bytes, kRowSizeBytes);
 }
 
 Item* KeyIndex::make_item(const NewVersion& version) {
-  void* memory = std::malloc(sizeof(Item) + version.record.size());
+  const size_t behind = version.whole ? 0 : kRowSizeBytes;
+  void* memory = std::malloc(sizeof(Item) + version.record.size() + behind);
   CHECK(memory != nullptr, "out of memory");
   auto* item = new (memory) Item;
   item->older_ = nullptr;
@@ -226,7 +242,8 @@ void KeyIndex::add(Item* found, const NewVersion& version) {
   found->older_->push_back(found->newest());
   bytes_ += version.record.size();
   bytes_ -= found->size_;
-  if (version.record.size() <= found->size_ && version.record.size() * 2 >= found->size_) {
+  const size_t needed = version.record.size() + (version.whole ? 0 : kRowSizeBytes);
+  if (needed <= found->size_ && needed * 2 >= found->size_) {
     fill_item(*found, version);
     return;
   }

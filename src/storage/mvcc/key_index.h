@@ -19,13 +19,15 @@ namespace quorate::storage::mvcc {
 struct Version {
   Revision revision;
   bool tombstone = false;
+  uint32_t row_bytes = 0;  // its record as it is stored, value included
 };
 
-// One key. Lives in memory the index allocates; the record follows the header.
+// One key. Lives in memory the index allocates; the record follows the header, and behind a record
+// without its value the size it has with it.
 class Item {
  public:
   std::string_view key() const { return {bytes() + key_offset_, key_size_}; }
-  Version newest() const { return {{main_, sub_}, tombstone_}; }
+  Version newest() const { return {{main_, sub_}, tombstone_, row_bytes()}; }
   bool tombstone() const { return tombstone_; }
   // The newest version's record; without its value unless whole().
   std::string_view record() const { return {bytes(), size_}; }
@@ -38,6 +40,7 @@ class Item {
   friend class KeyIndex;
   const char* bytes() const { return reinterpret_cast<const char*>(this + 1); }
   char* bytes() { return reinterpret_cast<char*>(this + 1); }
+  uint32_t row_bytes() const;
 
   int64_t main_;
   std::vector<Version>* older_;  // owned

@@ -30,6 +30,11 @@ void stop_unreadable(const std::string& text) {
   check_failed("the rows can be read", text.c_str(), __FILE__, __LINE__);
 }
 
+uint64_t stored_bytes(const Version& version) {
+  constexpr uint64_t kKeyBytes = 18;  // the table, two numbers, what stands between them
+  return kKeyBytes + (version.tombstone ? 1 : 0) + version.row_bytes;
+}
+
 // The newest version of an item that a reader at `revision` may see; null: none.
 std::optional<Version> version_at(const Item& item, int64_t revision) {
   const Version newest = item.newest();
@@ -110,6 +115,7 @@ int64_t Store::range(const KeyRange& range, const Query& query, const Visitor& v
 void Store::write_row(const Version& version, std::string_view encoded) {
   row_key_.assign(1, kRowTable);
   append_row_key({version.revision, version.tombstone}, row_key_);
+  row_bytes_ += stored_bytes(version);
   pending_.push_back({version.revision, batch_.operations().size()});
   batch_.put(row_key_, encoded);
 }
@@ -118,6 +124,8 @@ void Store::remove_row(const Version& version) {
   row_key_.assign(1, kRowTable);
   append_row_key({version.revision, version.tombstone}, row_key_);
   batch_.remove(row_key_);
+  row_bytes_ -= stored_bytes(version);
+  ++totals_.rows_compacted;
 }
 
 void Store::index_record(Item* found, const Version& version, const Record& record,
@@ -142,7 +150,7 @@ void Store::index_record(Item* found, const Version& version, const Record& reco
 
 int64_t Store::put(std::string_view key, std::string_view value, int64_t lease) {
   Item* found = index_.find(key);
-  const Version version{{current_ + 1, changes_++}, false};
+  Version version{{current_ + 1, changes_++}, false};
   Record record{key, version.revision.main, version.revision.main, 1, value, lease};
   int64_t lease_before = 0;
   if (found != nullptr && !found->tombstone()) {
@@ -155,23 +163,28 @@ int64_t Store::put(std::string_view key, std::string_view value, int64_t lease) 
   encoded_.clear();
   encoded_.reserve(encoded_size(record));
   encode_record(record, encoded_);
+  version.row_bytes = static_cast<uint32_t>(encoded_.size());
   write_row(version, encoded_);
+  ++totals_.puts;
+  totals_.put_bytes += key.size() + value.size();
   index_record(found, version, record, encoded_);
   return lease_before;
 }
 
 int64_t Store::remove(const KeyRange& range) {
   int64_t removed = 0;
+  ++totals_.removals;
   for (KeyIndex::Cursor cursor = index_.lower_bound(range.first); cursor.valid(); cursor.next()) {
     Item& item = cursor.item();
     if (past(range, item.key())) break;
     if (item.tombstone()) continue;
-    const Version version{{current_ + 1, changes_++}, true};
+    Version version{{current_ + 1, changes_++}, true};
     const std::string key(item.key());  // the item may move
     Record record;
     record.key = key;
     encoded_.clear();
     encode_record(record, encoded_);
+    version.row_bytes = static_cast<uint32_t>(encoded_.size());
     write_row(version, encoded_);
     index_record(&item, version, record, encoded_);
     ++removed;
@@ -276,9 +289,17 @@ uint32_t Store::hash() const {
 void Store::check_invariants() const {
   index_.check_invariants();
   uint64_t live = 0;
+  uint64_t rows = 0;
   for (KeyIndex::Cursor cursor = index_.lower_bound({}); cursor.valid(); cursor.next()) {
     const Item& item = cursor.item();
     if (!item.tombstone()) ++live;
+    rows += stored_bytes(item.newest());
+    if (item.older() == nullptr) continue;
+    for (const Version& version : *item.older()) rows += stored_bytes(version);
+  }
+  CHECK(rows == row_bytes_, "the store counts the bytes of its rows");
+  for (KeyIndex::Cursor cursor = index_.lower_bound({}); cursor.valid(); cursor.next()) {
+    const Item& item = cursor.item();
     CHECK(item.newest().revision.main <= view(), "no version is newer than the store");
     const std::optional<Record> record = decode_record(item.record());
     CHECK(record && record->key == item.key(), "an item holds a record of its key");

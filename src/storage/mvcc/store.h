@@ -25,6 +25,7 @@
 #include "storage/mvcc/key_index.h"
 #include "storage/mvcc/recent_changes.h"
 #include "storage/mvcc/record.h"
+#include "storage/mvcc/totals.h"
 
 namespace quorate::storage::mvcc {
 
@@ -68,6 +69,8 @@ class Store {
   int64_t view() const { return current_ + (changes_ > 0 ? 1 : 0); }
   uint64_t key_count() const { return live_keys_; }
   uint64_t inline_bytes() const { return index_.record_bytes(); }
+  uint64_t row_bytes() const { return row_bytes_; }  // of all rows that are there, keys included
+  const Totals& totals() const { return totals_; }
   Readable readable(int64_t revision) const;
 
   // The newest record of a live key, whole. The view is valid until the next write or use of
@@ -140,6 +143,8 @@ class Store {
   int64_t compacted_ = -1;
   int64_t changes_ = 0;  // of the open transaction
   uint64_t live_keys_ = 0;
+  uint64_t row_bytes_ = 0;
+  Totals totals_;
   bool compacting_ = false;      // rows at or below compacted_ may still be there
   std::string compaction_next_;  // the key to go on from
   bool meta_changed_ = false;
@@ -151,6 +156,7 @@ class Store {
 };
 
 // Shared by the files of Store.
+uint64_t stored_bytes(const Version& version);
 std::optional<Version> version_at(const Item& item, int64_t revision);
 [[noreturn]] void stop_unreadable(const std::string& text);
 

@@ -61,8 +61,10 @@ std::optional<Error> Store::load_row(std::string_view key, std::string_view valu
   // Rows this store wrote begin with the key; others are put into that form.
   encoded_.clear();
   encode_record(*record, encoded_);
-  index_record(index_.find(record->key), {decoded->revision, decoded->tombstone}, *record,
-               encoded_);
+  const Version version{decoded->revision, decoded->tombstone,
+                        static_cast<uint32_t>(encoded_.size())};
+  row_bytes_ += stored_bytes(version);
+  index_record(index_.find(record->key), version, *record, encoded_);
   return std::nullopt;
 }
 

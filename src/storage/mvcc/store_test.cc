@@ -62,6 +62,14 @@ class StoreTest : public ::testing::Test {
     }));
     return count;
   }
+  uint64_t bytes_in_rows() const {
+    uint64_t bytes = 0;
+    EXPECT_TRUE(rows_->scan("k", "l", [&](std::string_view key, std::string_view value) {
+      bytes += key.size() + value.size();
+      return true;
+    }));
+    return bytes;
+  }
   void finish_compaction() {
     while (store_->compacting()) {
       store_->compact_step(3);
@@ -323,6 +331,41 @@ void differential(uint64_t seed, uint64_t inline_bytes_max) {
     ASSERT_EQ(store->current(), naive.current);
     if (step % 50 == 0) store->check_invariants();
   }
+}
+
+TEST_F(StoreTest, CountsTheBytesOfItsRows) {
+  inline_bytes_max_ = 100;  // most values are not held in memory
+  open();
+  const auto compare = [this] {
+    commit();
+    store_->check_invariants();
+    EXPECT_EQ(store_->row_bytes(), bytes_in_rows());
+  };
+  for (int round = 0; round < 30; ++round) {
+    put("k" + std::to_string(round % 7), std::string(static_cast<size_t>(round * 37), 'v'));
+    if (round % 5 == 4) remove("k" + std::to_string(round % 7));
+    compare();
+  }
+  const uint64_t before = store_->row_bytes();
+  EXPECT_GT(before, 15'000U);
+  const Totals totals = store_->totals();
+  EXPECT_EQ(totals.puts, 30U);
+  EXPECT_EQ(totals.removals, 6U);
+  ASSERT_EQ(store_->compact(store_->current()), Readable::yes);
+  finish_compaction();
+  compare();
+  EXPECT_LT(store_->row_bytes(), before / 2);
+  EXPECT_EQ(store_->totals().rows_compacted, 36 - row_count());
+  const uint64_t after = store_->row_bytes();
+  reopen();
+  EXPECT_EQ(store_->row_bytes(), after);
+  remove("k", "l");
+  ASSERT_EQ(store_->compact(store_->current()), Readable::yes);
+  finish_compaction();
+  put("k", "");
+  ASSERT_EQ(store_->compact(store_->current()), Readable::yes);
+  finish_compaction();
+  compare();
 }
 
 TEST(StoreDifferential, AgreesWithTheNaiveStore) {

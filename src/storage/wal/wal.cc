@@ -404,7 +404,7 @@ void SegmentedWal::on_written(Duration took) {
   }
   ++metrics_.syncs;
   metrics_.bytes_written += batch->bytes_written;
-  metrics_.sync_nanoseconds += static_cast<uint64_t>(took.count());
+  metrics_.sync_times.add(took);
   next_number_ += batch->records;
   position_ = batch->end;
   last_generation_ = batch->segment->generation;

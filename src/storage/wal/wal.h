@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "base/histogram.h"
 #include "base/result.h"
 #include "consensus/recovered.h"
 #include "consensus/replicated_log.h"
@@ -41,7 +42,7 @@ struct WalOptions {
 struct WalMetrics {  // totals since open
   uint64_t syncs = 0;
   uint64_t bytes_written = 0;
-  uint64_t sync_nanoseconds = 0;
+  DiskTimes sync_times;
   uint64_t segments_created = 0;
   uint64_t segments_recycled = 0;
   uint64_t entries_damaged = 0;   // found lost, at open or later
