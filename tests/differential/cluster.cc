@@ -35,7 +35,7 @@ int open_socket(uint16_t port, sockaddr_in& address) {
   return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
-bool takes_connections(uint16_t port) {
+bool can_connect(uint16_t port) {
   sockaddr_in address{};
   const int descriptor = open_socket(port, address);
   const bool good =
@@ -127,12 +127,20 @@ void Cluster::kill(size_t member) {
   process = -1;
 }
 
+bool Cluster::takes_connections(size_t member) const {
+  return can_connect(members_[member].client_port);
+}
+
 bool Cluster::wait_listening(size_t member) {
   const auto end = std::chrono::steady_clock::now() + kListenPatience;
   while (std::chrono::steady_clock::now() < end) {
-    if (takes_connections(members_[member].client_port)) return true;
-    if (::waitpid(members_[member].process, nullptr, WNOHANG) != 0) {
+    if (takes_connections(member)) return true;
+    int status = 0;
+    if (::waitpid(members_[member].process, &status, WNOHANG) != 0) {
       members_[member].process = -1;
+      std::ofstream(log_path(member), std::ios::app)
+          << (WIFSIGNALED(status) ? "killed by signal " : "ended with code ")
+          << (WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)) << "\n";
       return false;
     }
     std::this_thread::sleep_for(kLookInterval);

@@ -22,6 +22,7 @@ class Cluster {
   uint16_t port(size_t member) const { return members_[member].client_port; }
   void start(size_t member);
   void kill(size_t member);
+  bool takes_connections(size_t member) const;
   // True once a connection is taken; false when the program ended, or the time is over.
   bool wait_listening(size_t member);
   // The last lines a member logged, for whoever wants to know why it ended.

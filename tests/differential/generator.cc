@@ -1,5 +1,7 @@
 #include "generator.h"
 
+#include <google/protobuf/unknown_field_set.h>
+
 #include <algorithm>
 #include <array>
 
@@ -21,9 +23,9 @@ const std::array kOddKeys = {
     std::string("\0", 1), std::string("\0\0", 2),  std::string("a\0", 2),    std::string("a\xff"),
     std::string("\xff"),  std::string("\xff\xff"), std::string("\xff\0a", 3)};
 constexpr std::array<std::string_view, 7> kValues = {"", "1", "2", "3", "10", "value", "\xff"};
-// Two that nobody grants, one below zero, the greatest.
-constexpr std::array<int64_t, 10> kLeases = {1, 2, 3, 4, 5, 77, 78, -6, INT64_MAX, INT64_MIN};
+// Which of the long leases are ever granted.
 constexpr size_t kGranted[] = {0, 1, 2, 3, 4, 7, 8};
+constexpr int64_t kShortLeaseFirst = 5'000'000;
 constexpr int64_t kSecondsLong = 100'000;
 constexpr int64_t kSecondsMax = 9'000'000'000;
 constexpr size_t kManyKeys = 30;
@@ -39,6 +41,17 @@ constexpr uint64_t kOperationsBetweenLosses = 700;
 template <class Type>
 Operation call(std::string_view name, Type request) {
   return make_call(name, std::make_shared<Type>(std::move(request)));
+}
+
+// A known field in the form of another type: unknown to protobuf, refused by etcd.
+bool has_foreign_type(const Message& message) {
+  const auto& unknown = message.GetReflection()->GetUnknownFields(message);
+  for (int at = 0; at < unknown.field_count(); ++at) {
+    if (message.GetDescriptor()->FindFieldByNumber(unknown.field(at).number()) != nullptr) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -89,7 +102,7 @@ int64_t Generator::revision(const View& view) {
   return kOdd.at(rng_.below(kOdd.size()));
 }
 
-int64_t Generator::lease() { return kLeases.at(rng_.below(kLeases.size())); }
+int64_t Generator::lease() { return kLongLeases.at(rng_.below(kLongLeases.size())); }
 
 void Generator::fill(const View& view, RangeRequest& request) {
   request.set_key(key());
@@ -168,19 +181,25 @@ void Generator::fill_branch(const View& view, int depth,
       // A transaction that a member of etcd 3.4 refuses for such a revision is done by the others.
       if (options_.lose_leader) operation.mutable_request_range()->clear_revision();
     } else if (chance < 70) {
-      fill(*operation.mutable_request_put());
+      PutRequest& put = *operation.mutable_request_put();
+      fill(put);
+      if (!txn_keeps_) put.set_ignore_value(false);
+      if (!txn_keeps_) put.set_ignore_lease(false);
       // Otherwise nearly no long list is without a key that is there twice.
-      if (count > 4) operation.mutable_request_put()->set_key("txn/" + std::to_string(each));
+      if (count > 4) put.set_key("txn/" + std::to_string(each));
     } else if (chance < 85) {
-      fill(*operation.mutable_request_delete_range());
+      DeleteRangeRequest& deletion = *operation.mutable_request_delete_range();
+      fill(deletion);
+      // etcd 3.4 ends over a put that keeps what such a deletion took.
+      if (txn_keeps_ && deletion.range_end() == std::string("\0", 1)) deletion.clear_range_end();
     } else if (chance < 99 && depth < kNestingMax) {
       fill(view, depth + 1, *operation.mutable_request_txn());
     }  // else an operation that was left out
-    if (chance == 99 && !one_in(4)) fill(*operation.mutable_request_put());
   }
 }
 
 void Generator::fill(const View& view, int depth, TxnRequest& request) {
+  if (depth == 0) txn_keeps_ = one_in(2);
   const uint64_t compares = one_in(200) ? 126 + rng_.below(5) : rng_.below(3);
   for (uint64_t each = 0; each < compares; ++each) fill(view, *request.add_compare());
   fill_branch(view, depth, *request.mutable_success());
@@ -191,7 +210,7 @@ Operation Generator::lease_operation() {
   const uint64_t chance = rng_.below(100);
   if (chance < 35) {
     etcdserverpb::LeaseGrantRequest request;
-    request.set_id(kLeases.at(kGranted[rng_.below(std::size(kGranted))]));
+    request.set_id(kLongLeases.at(kGranted[rng_.below(std::size(kGranted))]));
     request.set_ttl(kSecondsLong + static_cast<int64_t>(rng_.below(1000)));
     if (one_in(15)) request.set_ttl(kSecondsMax + static_cast<int64_t>(rng_.below(2)));
     if (one_in(30)) request.set_ttl(INT64_MAX);
@@ -275,8 +294,69 @@ Operation Generator::raw_operation() {
   return operation;
 }
 
+std::string Generator::garbled(const Message& request) {
+  const std::string original = request.SerializeAsString();
+  std::string wire = original;
+  if (wire.empty()) return wire;
+  const uint64_t chance = rng_.below(3);
+  if (chance == 0) wire.resize(rng_.below(wire.size()));
+  if (chance == 1) wire[rng_.below(wire.size())] = static_cast<char>(rng_.below(256));
+  if (chance == 2) wire.insert(rng_.below(wire.size()), 1, static_cast<char>(rng_.below(256)));
+  const std::unique_ptr<Message> parsed(request.New());
+  return parsed->ParseFromString(wire) && has_foreign_type(*parsed) ? original : wire;
+}
+
+// What a client library would not send: requests that are two in one, which is legal and means
+// that the later fields count, and requests with a byte that is wrong.
+Operation Generator::unusual_bytes(const View& view) {
+  Operation operation;
+  operation.kind = Kind::raw;
+  PutRequest put;
+  fill(put);
+  if (put.value().size() > kLargeValueBytes) put.clear_value();
+  DeleteRangeRequest deletion;
+  fill(deletion);
+  const bool two = one_in(2);
+  const uint64_t chance = rng_.below(4);
+  if (chance == 0) {
+    operation.name = path_of("KV/Put");
+    operation.bytes = two ? put.SerializeAsString() : garbled(put);
+    if (two) fill(put);
+    if (put.value().size() > kLargeValueBytes) put.clear_value();
+    if (two) operation.bytes += put.SerializeAsString();
+  } else if (chance == 1) {
+    operation.name = path_of("KV/DeleteRange");
+    operation.bytes = two ? deletion.SerializeAsString() : garbled(deletion);
+    if (two) fill(deletion);
+    if (two) operation.bytes += deletion.SerializeAsString();
+  } else if (chance == 2) {
+    RangeRequest range;
+    operation.name = path_of("KV/Range");
+    for (int each = 0; each < 2; ++each) {
+      fill(view, range);
+      operation.bytes += range.SerializeAsString();
+    }
+  } else {
+    TxnRequest txn;
+    txn_keeps_ = false;
+    operation.name = path_of("KV/Txn");
+    for (int each = 0; each < 2; ++each) {
+      txn.Clear();
+      fill(view, kNestingMax, txn);
+      if (txn.ByteSizeLong() < kLargeValueBytes) operation.bytes += txn.SerializeAsString();
+    }
+  }
+  return operation;
+}
+
 void Generator::plan_expiry() {
   std::vector<Operation> plan;
+  for (const int64_t seconds : {-7, 0, 1, 2}) {  // too short, so made longer; nothing is put on it
+    etcdserverpb::LeaseGrantRequest grant;
+    grant.set_id(seconds == 2 ? 0 : kShortLeaseFirst + 50 + seconds);
+    grant.set_ttl(seconds);
+    plan.push_back(call("Lease/LeaseGrant", grant));
+  }
   const auto leases = static_cast<int64_t>(1 + rng_.below(4));
   for (int64_t each = 0; each < leases; ++each) {
     etcdserverpb::LeaseGrantRequest grant;
@@ -345,7 +425,8 @@ Operation Generator::next(const View& view) {
   }
   if (chance < 895) return lease_operation();
   if (chance < 925) return hash_operation(view);
-  return chance < 992 ? watch_operation(view) : raw_operation();
+  if (chance < 975) return watch_operation(view);
+  return chance < 982 ? raw_operation() : unusual_bytes(view);
 }
 
 }  // namespace quorate::differential

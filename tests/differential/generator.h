@@ -53,6 +53,8 @@ class Generator {
   Operation hash_operation(const View& view);
   Operation watch_operation(const View& view);
   Operation raw_operation();
+  std::string garbled(const Message& request);
+  Operation unusual_bytes(const View& view);
   // A few short leases with keys on them, then the wait for their end.
   void plan_expiry();
   std::unique_ptr<etcdserverpb::WatchRequest> watch_creation(const View& view);
@@ -61,6 +63,7 @@ class Generator {
   GeneratorOptions options_;
   std::vector<Operation> planned_;  // the last one comes next
   uint64_t made_ = 0;
+  bool txn_keeps_ = false;  // its puts may keep values and leases
 };
 
 }  // namespace quorate::differential

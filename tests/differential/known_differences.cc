@@ -105,9 +105,8 @@ void normalize_txn(const TxnRequest& request, TxnResponse& response) {
 
 }  // namespace
 
-void normalize(const Operation& operation, Message& response) {
+void normalize(const Message& request, Message& response) {
   clear_identity(response);
-  const Message& request = *operation.request;
   if (auto* range = as<RangeResponse>(response)) {
     normalize_range(*as<RangeRequest>(request), *range);
   } else if (auto* txn = as<TxnResponse>(response)) {

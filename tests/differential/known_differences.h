@@ -11,7 +11,7 @@
 namespace quorate::differential {
 
 // Takes out of an answer what may differ in it, whatever the other one is.
-void normalize(const Operation& operation, Message& response);
+void normalize(const Message& request, Message& response);
 std::string normalize_error(std::string text);
 
 // An answer that is one of another kind on purpose, in this state of the store.

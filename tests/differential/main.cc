@@ -33,6 +33,7 @@ struct Options {
   uint64_t operations = 4000;
   size_t members = 1;
   bool expire = false;
+  bool follower = false;
   int64_t shrink_seconds = 60;
   std::string plant = "none";
   std::string record;
@@ -45,9 +46,13 @@ struct Session {
   Session(const Options& options, Plant plant, const std::string& directory)
       : their_cluster({options.reference}, options.members, directory + "/reference"),
         our_cluster({options.binary, "serve"}, options.members, directory + "/quorate"),
-        theirs(their_cluster, Plant::none),
-        ours(our_cluster, plant),
+        theirs(their_cluster, role(options), Plant::none),
+        ours(our_cluster, role(options), plant),
         runner(theirs, ours) {}
+
+  static Side::Role role(const Options& options) {
+    return options.follower ? Side::Role::follower : Side::Role::leader;
+  }
 
   Cluster their_cluster;
   Cluster our_cluster;
@@ -243,6 +248,7 @@ int main_with(int count, char** words) {
   app.add_option("--operations", options.operations, "of each run");
   app.add_option("--members", options.members, "with more than one, leaders are killed")
       ->check(CLI::Range(1, 3));
+  app.add_flag("--follower", options.follower, "ask one that does not lead; needs --members 3");
   app.add_flag("--expire", options.expire, "also leases of a few seconds that end");
   app.add_option("--shrink-seconds", options.shrink_seconds, "when there is a difference; 0: none");
   app.add_option("--plant", options.plant, "a difference made on purpose; see plant.h");

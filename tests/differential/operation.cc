@@ -63,6 +63,13 @@ const Method* find_method(std::string_view name) {
   return nullptr;
 }
 
+const Method* method_of_path(std::string_view path) {
+  for (const Method& each : methods()) {
+    if (path_of(each.name) == path) return &each;
+  }
+  return nullptr;
+}
+
 std::string path_of(std::string_view name) { return "/etcdserverpb." + std::string(name); }
 
 Operation make_call(std::string_view name, std::shared_ptr<const Message> request) {

@@ -6,6 +6,8 @@
 
 #include <google/protobuf/message.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -26,6 +28,7 @@ struct Method {
 };
 std::span<const Method> methods();
 const Method* find_method(std::string_view name);
+const Method* method_of_path(std::string_view path);
 std::string path_of(std::string_view name);
 
 enum class Kind : uint8_t {
@@ -54,8 +57,12 @@ std::optional<Operation> read_operation(std::string_view line);
 // A message on one line, long strings cut.
 std::string to_text(const Message& message, size_t bytes_max);
 
-// Leases from here on are granted for a few seconds only; see Kind::expire.
-inline constexpr int64_t kShortLeaseFirst = 5'000'000;
-inline constexpr int64_t kShortLeaseLast = kShortLeaseFirst + 99;
+// Leases with these ids are granted for a day or more; all others end within seconds, and
+// Kind::expire waits for that.
+inline constexpr std::array<int64_t, 10> kLongLeases = {1,  2,  3,  4,         5,
+                                                        77, 78, -6, INT64_MAX, INT64_MIN};
+inline bool is_long_lease(int64_t id) {
+  return std::ranges::find(kLongLeases, id) != kLongLeases.end();
+}
 
 }  // namespace quorate::differential

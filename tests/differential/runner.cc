@@ -23,6 +23,14 @@ constexpr auto kExpiryLookInterval = std::chrono::milliseconds(50);
 constexpr auto kShortLeaseUse = std::chrono::seconds(2);
 constexpr std::string_view kMarkerKey = "zz-marker";
 
+// Bytes that can be read are a request like any other.
+std::shared_ptr<const Message> request_of(const Operation& operation) {
+  if (operation.request) return operation.request;
+  std::shared_ptr<Message> request(method_of_path(operation.name)->request->New());
+  request->ParsePartialFromString(operation.bytes);
+  return request;
+}
+
 std::string shown(const Answer& answer) {
   if (!answer.answered) return "no answer";
   std::string text = "status " + std::to_string(answer.status);
@@ -66,8 +74,7 @@ std::optional<Mismatch> Runner::run_call(const Operation& operation) {
     if (auto mismatch = settle()) return mismatch;
   }
   const auto* grant = dynamic_cast<const etcdserverpb::LeaseGrantRequest*>(operation.request.get());
-  if (grant != nullptr && grant->id() >= kShortLeaseFirst && grant->id() <= kShortLeaseLast &&
-      !short_since_) {
+  if (grant != nullptr && !is_long_lease(grant->id()) && !short_since_) {
     short_since_ = std::chrono::steady_clock::now();
   }
   Answer theirs = theirs_.call(operation);
@@ -83,8 +90,9 @@ std::optional<Mismatch> Runner::compare(const Operation& operation, Answer their
   bool same = theirs.answered && ours.answered && theirs.status == ours.status &&
               theirs.text == ours.text && !theirs.response == !ours.response;
   if (same && theirs.response) {
-    normalize(operation, *theirs.response);
-    normalize(operation, *ours.response);
+    const std::shared_ptr<const Message> request = request_of(operation);
+    normalize(*request, *theirs.response);
+    normalize(*request, *ours.response);
     align_times(*theirs.response, *ours.response);
     same = MessageDifferencer::Equals(*theirs.response, *ours.response);
   }
@@ -138,9 +146,8 @@ bool Runner::short_leases_left(Side& side) {
   const Answer answer = side.call("Lease/LeaseLeases", etcdserverpb::LeaseLeasesRequest());
   if (!answer.response) return true;
   const auto& response = static_cast<const etcdserverpb::LeaseLeasesResponse&>(*answer.response);
-  return std::ranges::any_of(response.leases(), [](const auto& lease) {
-    return lease.id() >= kShortLeaseFirst && lease.id() <= kShortLeaseLast;
-  });
+  return !std::ranges::all_of(response.leases(),
+                              [](const auto& lease) { return is_long_lease(lease.id()); });
 }
 
 // Two leases may end in either order, which decides the order of events and which revision is
@@ -172,13 +179,15 @@ std::optional<Mismatch> Runner::wait_expired() {
 // ---- Leaders that die.
 
 std::string Runner::lose_leader_of(Side& side, const PutRequest& marker) {
-  const size_t lost = side.member();
-  side.begin("KV/Put", marker);
+  const std::optional<size_t> lost = side.leader();
+  if (!lost) return "nobody leads";
+  const int32_t put = side.begin("KV/Put", marker);
   // Some puts are in the log by now, some are not.
   std::this_thread::sleep_for(std::chrono::microseconds(counts_.leaders_lost % 5 * 400));
-  side.cluster().kill(lost);
-  const std::string trouble = side.connect_to_leader(lost);
-  side.cluster().start(lost);
+  side.cluster().kill(*lost);
+  side.wait_end(put);  // a follower may still make it
+  const std::string trouble = side.connect(*lost);
+  side.cluster().start(*lost);
   if (!trouble.empty()) return trouble;
   etcdserverpb::RangeRequest read;
   read.set_key(marker.key());

@@ -28,29 +28,42 @@ std::string Side::open() {
       return "a member does not listen: " + cluster_.last_words(member);
     }
   }
-  return connect_to_leader(SIZE_MAX);
+  return connect(SIZE_MAX);
 }
 
-bool Side::leads(size_t member) {
+std::optional<size_t> Side::leader() {
+  for (size_t member = 0; member < cluster_.size(); ++member) {
+    if (!cluster_.takes_connections(member)) continue;
+    TestClient client(cluster_.port(member));
+    etcdserverpb::StatusResponse status;
+    const TestAnswer answer = client.call(path_of("Maintenance/Status"), "");
+    if (answer.grpc_status() != 0 || !status.ParseFromString(answer.first_message())) continue;
+    if (status.leader() != 0 && status.leader() == status.header().member_id()) return member;
+  }
+  return std::nullopt;
+}
+
+bool Side::has_role(size_t member) {
   if (!cluster_.wait_listening(member)) return false;
   member_ = member;
   client_ = std::make_unique<TestClient>(cluster_.port(member));
   const Answer answer = call("Maintenance/Status", etcdserverpb::StatusRequest());
   if (answer.status != 0) return false;
   const auto& status = static_cast<const etcdserverpb::StatusResponse&>(*answer.response);
-  if (status.leader() == 0 || status.leader() != status.header().member_id()) return false;
+  const bool leads = status.leader() == status.header().member_id();
+  if (status.leader() == 0 || leads != (role_ == Role::leader)) return false;
   // A leader that has not committed in its term answers no reads yet.
   etcdserverpb::RangeRequest read;
   read.set_key("nothing");
   return call("KV/Range", read).status == 0;
 }
 
-std::string Side::connect_to_leader(size_t without) {
+std::string Side::connect(size_t without) {
   const auto end = std::chrono::steady_clock::now() + kLeaderPatience;
   streams_.clear();
   while (std::chrono::steady_clock::now() < end) {
     for (size_t member = 0; member < cluster_.size(); ++member) {
-      if (member != without && leads(member)) return "";
+      if (member != without && has_role(member)) return "";
     }
     std::this_thread::sleep_for(kPumpInterval);
   }
@@ -62,14 +75,18 @@ void Side::pump(std::chrono::milliseconds patience) {
   for (auto& [number, stream] : streams_) read_stream(stream);
 }
 
-Answer Side::call_bytes(const std::string& path, const std::string& bytes,
-                        const Message* response) {
-  const int32_t stream = client_->start(TestClient::grpc_headers(path), TestClient::frame(bytes));
+void Side::wait_end(int32_t call) {
   const auto end = std::chrono::steady_clock::now() + kCallPatience;
-  while (!client_->answer(stream).ended && !client_->connection_closed() &&
+  while (!client_->answer(call).ended && !client_->connection_closed() &&
          std::chrono::steady_clock::now() < end) {
     pump(kPumpInterval);
   }
+}
+
+Answer Side::call_bytes(const std::string& path, const std::string& bytes,
+                        const Message* response) {
+  const int32_t stream = client_->start(TestClient::grpc_headers(path), TestClient::frame(bytes));
+  wait_end(stream);
   const TestAnswer answer = client_->take(stream);
   Answer result;
   result.answered = answer.ended && !client_->connection_closed();
@@ -84,10 +101,11 @@ Answer Side::call_bytes(const std::string& path, const std::string& bytes,
   return result;
 }
 
-void Side::begin(std::string_view name, const Message& request) {
-  client_->start(TestClient::grpc_headers(path_of(name)),
-                 TestClient::frame(request.SerializeAsString()));
+int32_t Side::begin(std::string_view name, const Message& request) {
+  const int32_t stream = client_->start(TestClient::grpc_headers(path_of(name)),
+                                        TestClient::frame(request.SerializeAsString()));
   client_->flush();
+  return stream;
 }
 
 Answer Side::call(std::string_view name, const Message& request) {
@@ -95,7 +113,10 @@ Answer Side::call(std::string_view name, const Message& request) {
 }
 
 Answer Side::call(const Operation& operation) {
-  if (operation.kind == Kind::raw) return call_bytes(operation.name, operation.bytes, nullptr);
+  if (operation.kind == Kind::raw) {
+    const Method* method = method_of_path(operation.name);
+    return call_bytes(operation.name, operation.bytes, method ? method->response : nullptr);
+  }
   const std::unique_ptr<Message> request(operation.request->New());
   request->CopyFrom(*operation.request);
   planter_.change_request(*request);

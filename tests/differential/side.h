@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,16 +43,22 @@ inline constexpr std::string_view kSentinelKey = "zz-sentinel";
 
 class Side {
  public:
-  Side(Cluster& cluster, Plant plant) : cluster_(cluster), planter_(plant) {}
+  enum class Role : uint8_t { leader, follower };
+  // role: of the member to talk to.
+  Side(Cluster& cluster, Role role, Plant plant)
+      : cluster_(cluster), role_(role), planter_(plant) {}
 
-  // Starts every member, connects to the leader. Empty: good; else why not.
+  // Starts every member and connects to one. Empty: good; else why not.
   std::string open();
-  // Connects to the leader among the members other than `without`; streams begin anew.
-  std::string connect_to_leader(size_t without);
+  // Connects to another member than `without`; streams begin anew.
+  std::string connect(size_t without);
+  // The member that leads, or none.
+  std::optional<size_t> leader();
   Answer call(const Operation& operation);
   Answer call(std::string_view name, const Message& request);
-  // Sends a call and does not wait.
-  void begin(std::string_view name, const Message& request);
+  // Sends a call and does not wait; the other one waits for it to end, however.
+  int32_t begin(std::string_view name, const Message& request);
+  void wait_end(int32_t call);
 
   WatchStream& stream(size_t number);
   bool has_stream(size_t number) const { return streams_.contains(number); }
@@ -61,15 +68,15 @@ class Side {
 
   Cluster& cluster() { return cluster_; }
   size_t member() const { return member_; }
-  bool connected() const { return client_ != nullptr && !client_->connection_closed(); }
 
  private:
   Answer call_bytes(const std::string& path, const std::string& bytes, const Message* response);
-  bool leads(size_t member);
+  bool has_role(size_t member);
   void read_stream(WatchStream& stream);
   void take(WatchStream& stream, const etcdserverpb::WatchResponse& response);
 
   Cluster& cluster_;
+  Role role_;
   Planter planter_;
   size_t member_ = 0;
   std::unique_ptr<front::grpc::TestClient> client_;

@@ -391,6 +391,30 @@ TEST_F(EtcdMachineTest, OfSeveralFaultsATransactionNamesTheOneThatEtcdNames) {
   EXPECT_EQ(machine().revisions().current, 2);
 }
 
+// etcd lets this through its checks and ends over it, on every member and after every start.
+TEST_F(EtcdMachineTest, APutThatKeepsWhatTheTransactionDeletedRefusesItWhole) {
+  put("a", "1");
+  put("c", "1");
+  PutRequest keeps;
+  keeps.key = "c";
+  keeps.ignore_lease = true;
+  keeps.value = "2";
+  const std::string_view from_here("\0", 1);
+  TxnRequest request;
+  request.success = {put_op("b", "1"), delete_op("b", from_here), {keeps}};
+  EXPECT_EQ(txn(request).code, Code::key_not_found);
+  TxnRequest inner;
+  inner.success = {delete_op("a", from_here)};
+  request.success = {{inner}, {keeps}};
+  EXPECT_EQ(txn(request).code, Code::key_not_found);
+  EXPECT_EQ(machine().revisions().current, 3);
+  request.success = {{keeps}, delete_op("d", from_here)};
+  EXPECT_EQ(txn(request).code, Code::ok);
+  request.success = {{keeps}, delete_op("a", from_here)};  // it is there when it is put
+  EXPECT_EQ(txn(request).code, Code::ok);
+  EXPECT_EQ(range("a", from_here)->count, 0);
+}
+
 TEST_F(EtcdMachineTest, ReadOnlyTransactionsAreQueries) {
   put("a", "1");
   TxnRequest request;

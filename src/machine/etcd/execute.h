@@ -5,6 +5,7 @@
 // it. A null body: nobody waits, so nothing is encoded; the effects are the same.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,7 +61,7 @@ class Transaction {
   enum class Look : uint8_t { writes, ranges };
   Code check(const TxnRequest& request, Look look);
   Code check_range(const RangeRequest& range) const;
-  Code check_write(const RequestOp& operation) const;
+  Code check_write(const RequestOp& operation);
   void run(const TxnRequest& request, Place place, std::string* body);
   void run_operation(const RequestOp& operation, std::string* body);
 
@@ -68,6 +69,8 @@ class Transaction {
   Keyspace* const writable_;
   std::vector<bool> branches_;  // taken, in the order of the transactions on the taken path
   size_t next_branch_ = 0;
+  // While writes are checked: every key from here on is deleted by what comes before.
+  std::optional<std::string_view> deleted_from_;
 };
 
 }  // namespace quorate::machine::etcd

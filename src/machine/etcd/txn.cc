@@ -93,18 +93,26 @@ Code Transaction::check_range(const RangeRequest& range) const {
   return execute_range(store_, range, Place::nested, nullptr);
 }
 
-Code Transaction::check_write(const RequestOp& operation) const {
+// A put that keeps what its key has fails when the key is gone, and by then the transaction would
+// be half done. The front lets no put and no deletion of one key pass together, but for deletions
+// of everything from a key on, which etcd lets pass as well (and ends over such a put).
+Code Transaction::check_write(const RequestOp& operation) {
   if (const auto* put = std::get_if<PutRequest>(&operation.request)) {
     if (writable_ == nullptr || put->key.empty()) return Code::malformed;
     std::string scratch;
     // In a put alone it is the other way round.
-    if ((put->ignore_value || put->ignore_lease) && !store_.get(put->key, scratch)) {
+    const bool deleted = deleted_from_ && put->key >= *deleted_from_;
+    if ((put->ignore_value || put->ignore_lease) && (deleted || !store_.get(put->key, scratch))) {
       return Code::key_not_found;
     }
     if (put->lease != 0 && !writable_->leases.contains(put->lease)) return Code::lease_not_found;
   }
   if (const auto* remove = std::get_if<DeleteRangeRequest>(&operation.request)) {
     if (writable_ == nullptr || remove->key.empty()) return Code::malformed;
+    const bool all_from_here = remove->range_end == std::string_view("\0", 1);
+    if (all_from_here && (!deleted_from_ || remove->key < *deleted_from_)) {
+      deleted_from_ = remove->key;
+    }
   }
   return Code::ok;
 }
