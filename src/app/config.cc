@@ -217,9 +217,9 @@ void check_cluster(Reader& reader, const ServeConfig& config) {
                          ", or --name must be one of its names");
   }
   std::set<std::string> in_cluster;
-  for (const Url& url : self->peer_urls) in_cluster.insert(url.address());
+  for (const Url& url : self->peer_urls) in_cluster.insert(url.dial_address());
   std::set<std::string> advertised;
-  for (const Url& url : config.advertise_peer) advertised.insert(url.address());
+  for (const Url& url : config.advertise_peer) advertised.insert(url.dial_address());
   if (in_cluster != advertised) {
     return reader.reject(
         "--initial-cluster gives " + quoted(config.name) + " as " +
@@ -315,13 +315,6 @@ void read_security(Reader& reader, ServeConfig& config) {
   reader.number("self-signed-cert-validity", 1, 100, config.self_signed_years);
   check_transport(reader, false, config.listen_client, config.client_transport, config.warnings);
   check_transport(reader, true, config.listen_peer, config.peer_transport, config.warnings);
-  for (const auto& urls : {config.listen_peer, config.advertise_peer}) {
-    for (const Url& url : urls) {
-      if (!url.secure) continue;
-      reader.reject(quoted(url.text) +
-                    " asks for TLS between members, which quorate does not speak yet");
-    }
-  }
 }
 
 void read_membership(Reader& reader, ServeConfig& config) {

@@ -22,12 +22,13 @@ std::string joined(const std::vector<std::string>& list) {
 
 }  // namespace
 
-Joining::Joining(world::EventLoop& loop, Self self, std::vector<std::string> contacts, Done done)
+Joining::Joining(world::EventLoop& loop, world::Security* security, Self self,
+                 std::vector<std::string> contacts, Done done)
     : loop_(loop),
       self_(std::move(self)),
       contacts_(std::move(contacts)),
       done_(std::move(done)),
-      inquirer_(loop) {}
+      inquirer_(loop, security) {}
 
 void Joining::start() {
   started_ = reported_ = loop_.now();

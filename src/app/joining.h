@@ -31,7 +31,9 @@ class Joining {
   using Done = std::function<void(Result<Joined>)>;
 
   // `contacts`: host:port of other members. `done` is called once, unless this is destroyed.
-  Joining(world::EventLoop& loop, Self self, std::vector<std::string> contacts, Done done);
+  // `security`: for contacts behind https://; may be null, else it outlives this.
+  Joining(world::EventLoop& loop, world::Security* security, Self self,
+          std::vector<std::string> contacts, Done done);
   Joining(const Joining&) = delete;
   Joining& operator=(const Joining&) = delete;
   ~Joining() { loop_.cancel(timer_); }

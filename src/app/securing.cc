@@ -31,7 +31,8 @@ Result<world::TlsOptions> options_of(const ServeConfig& config, const TransportC
     if (std::ranges::find(hosts, url.host) == hosts.end()) hosts.push_back(url.host);
   }
   // Where etcd keeps such ones.
-  auto made = world::own_certificate(config.data_directory + "/fixtures/" + subject, hosts,
+  const std::string place = subject == "peers" ? "/fixtures/peer" : "/fixtures/client";
+  auto made = world::own_certificate(config.data_directory + place, hosts,
                                      static_cast<int64_t>(config.self_signed_years));
   if (!made) return std::unexpected(made.error());
   options.certificate_file = made->certificate;
@@ -49,6 +50,29 @@ Result<std::unique_ptr<world::Security>> client_security(const ServeConfig& conf
   if (!options) return std::unexpected(options.error());
   options->identifying = config.client_transport.certificate_authentication;
   options->protocols = {"h2", "http/1.1"};
+  return world::make_tls(std::move(*options));
+}
+
+Result<std::unique_ptr<world::Security>> peer_security(const ServeConfig& config) {
+  const TransportConfig& transport = config.peer_transport;
+  bool wanted = any_secure(config.listen_peer) || any_secure(config.advertise_peer) ||
+                transport.has_certificate() || transport.demands_certificate();
+  for (const FoundingMember& member : config.cluster) {
+    wanted = wanted || any_secure(member.peer_urls);
+  }
+  if (!wanted) return nullptr;
+  std::vector<Url> urls = config.listen_peer;
+  urls.insert(urls.end(), config.advertise_peer.begin(), config.advertise_peer.end());
+  auto options = options_of(config, transport, "peers", urls);
+  if (!options) return std::unexpected(options.error());
+  // Certificates of one's own making keep listeners out; nobody can tell whose they are.
+  options->trusts_anyone = transport.automatic && transport.certificate_file.empty();
+  if (options->trusts_anyone) {
+    log(LogLevel::warn,
+        "--peer-auto-tls: what members say to each other is sealed, but whoever reaches their "
+        "peer URLs is believed to be a member; give --peer-cert-file and --peer-trusted-ca-file "
+        "to have them checked");
+  }
   return world::make_tls(std::move(*options));
 }
 

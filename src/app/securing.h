@@ -12,6 +12,9 @@ namespace quorate::app {
 // Of connections that clients make; null when every URL for them is plain.
 Result<std::unique_ptr<world::Security>> client_security(const ServeConfig& config);
 
+// Of connections between members; null when nothing asks for any.
+Result<std::unique_ptr<world::Security>> peer_security(const ServeConfig& config);
+
 // What the command line says about reaching servers.
 struct Credentials {
   std::string authorities_file;

@@ -56,7 +56,7 @@ node::NodeConfig node_config(const ServeConfig& config) {
     node::PeerConfig peer;
     peer.name = member.name;
     peer.urls = texts(member.peer_urls);
-    for (const Url& url : member.peer_urls) peer.addresses.push_back(url.address());
+    for (const Url& url : member.peer_urls) peer.addresses.push_back(url.dial_address());
     peer.id = NodeId{founding_member_id(peer.urls, config.token)};
     if (member.name == config.name) {
       made.self = peer.id;
@@ -136,6 +136,7 @@ class Member {
   std::unique_ptr<world::EventLoop> loop_;
   std::unique_ptr<world::Disk> disk_;
   std::unique_ptr<world::Security> client_security_;
+  std::unique_ptr<world::Security> peer_security_;
   std::unique_ptr<Joining> joining_;
   std::unique_ptr<world::TcpNetwork> network_;
   std::unique_ptr<node::Node> node_;
@@ -177,7 +178,7 @@ Result<void> Member::begin() {
 
 void Member::join(node::NodeConfig config) {
   const Joining::Self self{config_.name, texts(config_.advertise_peer), config.group};
-  joining_ = std::make_unique<Joining>(*loop_, self, config.contacts,
+  joining_ = std::make_unique<Joining>(*loop_, peer_security_.get(), self, config.contacts,
                                        [this, config](Result<Joined> joined) mutable {
                                          if (!joined) return refuse(joined.error());
                                          config.self = joined->member;
@@ -193,8 +194,10 @@ void Member::join(node::NodeConfig config) {
 Result<void> Member::open(node::NodeConfig config) {
   log(LogLevel::info,
       "this is member " + hex(config.self.value) + " of cluster " + hex(config.cluster_id));
-  world::TcpOptions options{config.self, config.cluster_id, {}};
-  for (const Url& url : config_.listen_peer) options.listen.push_back(listen_address(url));
+  world::TcpOptions options{config.self, config.cluster_id, {}, peer_security_.get()};
+  for (const Url& url : config_.listen_peer) {
+    options.listen.push_back((url.secure ? "https://" : "") + listen_address(url));
+  }
   auto network = world::make_tcp_network(*loop_, options);
   if (!network) return std::unexpected(network.error());
   network_ = std::move(*network);
@@ -219,6 +222,9 @@ Result<void> Member::prepare_security() {
   auto made = client_security(config_);
   if (!made) return std::unexpected(made.error());
   client_security_ = std::move(*made);
+  auto made_for_peers = peer_security(config_);
+  if (!made_for_peers) return std::unexpected(made_for_peers.error());
+  peer_security_ = std::move(*made_for_peers);
   return {};
 }
 

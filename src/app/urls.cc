@@ -65,6 +65,8 @@ std::string Url::address() const {
   return (brackets ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
+std::string Url::dial_address() const { return (secure ? "https://" : "") + address(); }
+
 std::vector<std::string> split(std::string_view text, char separator) {
   std::vector<std::string> parts;
   while (!text.empty()) {

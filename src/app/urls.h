@@ -14,8 +14,9 @@ struct Url {
   std::string text;  // as configured
   std::string host;  // without the brackets of an IPv6 address
   uint16_t port = 0;
-  bool secure = false;          // https
-  std::string address() const;  // host:port, with brackets where needed
+  bool secure = false;               // https
+  std::string address() const;       // host:port, with brackets where needed
+  std::string dial_address() const;  // the same, behind https:// if that is its scheme
   bool operator==(const Url&) const = default;
 };
 

@@ -37,9 +37,8 @@ std::optional<MemberAbout> decode_member_about(const Bytes& encoded) {
 }
 
 std::string address_of(std::string_view url) {
-  if (const size_t mark = url.find("://"); mark != std::string_view::npos) {
-    url.remove_prefix(mark + 3);
-  }
+  constexpr std::string_view kPlain = "http://";
+  if (url.starts_with(kPlain)) url.remove_prefix(kPlain.size());
   if (url.ends_with('/')) url.remove_suffix(1);
   return std::string(url);
 }

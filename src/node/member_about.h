@@ -23,7 +23,8 @@ struct MemberAbout {
 Bytes encode_member_about(const MemberAbout& about);
 std::optional<MemberAbout> decode_member_about(const Bytes& encoded);  // empty: malformed
 
-// Where the network reaches a peer URL: host:port, without the scheme and a closing slash.
+// Where the network reaches a peer URL: host:port, without a closing slash, and without a scheme
+// unless that is https://, which asks for TLS.
 std::string address_of(std::string_view url);
 std::vector<std::string> addresses_of(const std::vector<std::string>& urls);
 

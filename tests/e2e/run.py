@@ -31,6 +31,7 @@ import maintenance  # noqa: E402
 import members  # noqa: E402
 import snapshot  # noqa: E402
 import streams  # noqa: E402
+import tls  # noqa: E402
 import watch  # noqa: E402
 from cluster import Failure, Skip  # noqa: E402
 
@@ -39,7 +40,7 @@ LONG = [differential_long]  # only when named
 
 
 def tests(names):
-    for module in (basics, compat, control, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, histories, main_job, snapshot, differential, *(LONG if names else [])):
+    for module in (basics, compat, control, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, histories, main_job, snapshot, differential, *(LONG if names else []), tls):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

@@ -29,11 +29,10 @@ bool valid_port(std::string_view port) {
   return error == std::errc() && end == port.data() + port.size() && number != 0;
 }
 
-// Peers are reached over plain TCP only.
 bool valid_url(std::string_view url) {
-  constexpr std::string_view kScheme = "http://";
-  if (!url.starts_with(kScheme) || url.size() > node::kMemberUrlBytesMax) return false;
-  url.remove_prefix(kScheme.size());
+  if (!url.starts_with("http://") && !url.starts_with("https://")) return false;
+  if (url.size() > node::kMemberUrlBytesMax) return false;
+  url.remove_prefix(url.find("://") + 3);
   if (url.find_first_of("/?#@ \t") != std::string_view::npos) return false;
   const size_t colon = url.rfind(':');
   if (colon == std::string_view::npos || !valid_port(url.substr(colon + 1))) return false;

@@ -37,7 +37,7 @@ TEST(PeerUrlsTest, AreTrimmedSortedAndNothingElse) {
   EXPECT_EQ(peer_urls({"http://[::1]:2380"}), Urls{"http://[::1]:2380"});
   const char* const bad[] = {"",           "a:1",          "http://a",       "http://a:x",
                              "http://a:0", "http://a:1/",  "http://a:1/x",   "http://a:70000",
-                             "ftp://a:1",  "https://a:1",  "http://:2380",   "http://a b:1",
+                             "ftp://a:1",  "httpss://a:1", "http://:2380",   "http://a b:1",
                              "http://a:",  "http://::1:2", "http://u@a:2380"};
   for (const char* url : bad) EXPECT_EQ(peer_urls({url}), std::nullopt) << url;
   EXPECT_EQ(peer_urls({}), std::nullopt);

@@ -67,6 +67,7 @@ std::string SocketAddress::text() const {
 }
 
 Result<HostPort> parse_host_port(const std::string& text) {
+  if (is_secure(text)) return parse_host_port(text.substr(kSecureScheme.size()));
   const size_t colon = text.rfind(':');
   const std::string advice = "; write host:port, with an IPv6 host in brackets";
   if (colon == std::string::npos) {

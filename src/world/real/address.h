@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -22,7 +23,11 @@ struct HostPort {
   std::string port;
 };
 
-// "127.0.0.1:2380", "[::1]:2380", "localhost:2380", ":2380".
+// What stands in front of an address that is to be reached by TLS; no part of its host.
+inline constexpr std::string_view kSecureScheme = "https://";
+inline bool is_secure(std::string_view text) { return text.starts_with(kSecureScheme); }
+
+// "127.0.0.1:2380", "[::1]:2380", "localhost:2380", ":2380", "https://localhost:2380".
 Result<HostPort> parse_host_port(const std::string& text);
 // A number needs no name service and is answered at once.
 bool is_numeric_host(const std::string& host);

@@ -31,6 +31,11 @@ constexpr int kUnsentBytesMax = kPieceBytesMax;
 constexpr Duration kBulkRetry = std::chrono::milliseconds(1);
 // Reads of one connection in one turn; the others get their share before it goes on.
 constexpr int kReadsPerTurnMax = 8;
+// Bytes sealed at once, and read at once to be opened. What is sealed cannot be overtaken any more,
+// so it is no more than a piece.
+constexpr size_t kSealedBytesMax = kPieceBytesMax;
+// The first byte of every TLS connection (RFC 8446, section 5.1).
+constexpr uint8_t kTlsHandshake = 0x16;
 // Pieces of one write: two for each frame. Far below the kernel's limit of 1024, and on the stack.
 constexpr size_t kPiecesMax = 128;
 // A peer that answers nothing for this long is given up (TCP_USER_TIMEOUT, keep-alive).
@@ -72,8 +77,10 @@ uint64_t bulk_window(int descriptor) {
 
 }  // namespace
 
-void Connection::dial(const SocketAddress& address, NodeId peer, const Hello& hello) {
+void Connection::dial(const SocketAddress& address, NodeId peer, const Hello& hello,
+                      std::unique_ptr<SecureChannel> channel) {
   address_ = address.text();
+  channel_ = std::move(channel);
   peer_ = peer;
   dialled_ = true;
   greeting_ = encode_hello(hello);
@@ -88,8 +95,10 @@ void Connection::dial(const SocketAddress& address, NodeId peer, const Hello& he
   begin(descriptor, State::connecting);
 }
 
-void Connection::accept(int descriptor, const SocketAddress& address) {
+void Connection::accept(int descriptor, const SocketAddress& address,
+                        std::unique_ptr<SecureChannel> channel) {
   address_ = address.text();
+  channel_ = std::move(channel);
   begin(descriptor, State::greeting);
 }
 
@@ -165,24 +174,64 @@ void Connection::finish_connecting() {
   if (code != 0) return end(std::strerror(code));
   state_ = State::greeting;
   queue_.add_raw(std::move(greeting_));
+  if (channel_ != nullptr) channel_->read({}, sealed_);  // the handshake begins
   flush();
 }
 
 void Connection::read() {
   for (int round = 0; round < kReadsPerTurnMax; ++round) {
-    const std::span<uint8_t> space = received_.space();
-    const ssize_t count = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
-    if (count == 0) return end("the peer closed the connection");
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN && errno != EWOULDBLOCK) end(std::strerror(errno));
-      return;
-    }
-    const auto size = static_cast<size_t>(count);
-    metrics_.bytes_received += size;
-    received_.received(size);
-    if (!parse() || size < space.size()) return;
+    if (!(channel_ == nullptr ? read_plain() : read_sealed())) return;
   }
+}
+
+// False: nothing has come, or the connection is over.
+bool Connection::receive(std::span<uint8_t> space, size_t& size) {
+  ssize_t count = 0;
+  do {
+    count = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
+  } while (count < 0 && errno == EINTR);
+  if (count == 0) end("the peer closed the connection");
+  if (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK) end(std::strerror(errno));
+  if (count <= 0) return false;
+  size = static_cast<size_t>(count);
+  metrics_.bytes_received += size;
+  return true;
+}
+
+// Both return whether more may wait.
+bool Connection::read_plain() {
+  const std::span<uint8_t> space = received_.space();
+  size_t size = 0;
+  if (!receive(space, size)) return false;
+  received_.received(size);
+  return parse() && size == space.size();
+}
+
+bool Connection::read_sealed() {
+  std::array<uint8_t, kSealedBytesMax> block;
+  size_t size = 0;
+  if (!receive(block, size)) return false;
+  channel_->feed({reinterpret_cast<const char*>(block.data()), size});
+  bool wanted = true;
+  while (wanted) {
+    const size_t opened = channel_->read(received_.space(), sealed_);
+    if (opened == 0) break;
+    received_.received(opened);
+    wanted = parse();
+  }
+  channel_->feed({});
+  if (wanted) end_sealed();
+  flush();
+  return wanted && state_ != State::closed && size == block.size();
+}
+
+void Connection::end_sealed() {
+  const std::string& problem = channel_->problem();
+  if (problem.empty() && !channel_->ended()) return;
+  // The other side is told, if the socket takes it at once: it is over in any case.
+  ::send(descriptor_, sealed_.data() + sealed_sent_, sealed_.size() - sealed_sent_,
+         MSG_NOSIGNAL | MSG_DONTWAIT);
+  end(problem.empty() ? "the peer closed the connection" : "TLS: " + problem);
 }
 
 bool Connection::parse_hello() {
@@ -195,7 +244,9 @@ bool Connection::parse_hello() {
   }
   const auto hello = decode_hello(*bytes);
   if (!hello.has_value()) {
-    end(std::string(describe(hello.error())));
+    const bool secured = channel_ == nullptr && (*bytes)[0] == kTlsHandshake;
+    end(secured ? "it speaks TLS, and this peer URL is plain (http://)"
+                : std::string(describe(hello.error())));
     return false;
   }
   owner_.on_hello(*this, *hello);
@@ -259,11 +310,57 @@ ssize_t Connection::write_some(bool with_bulk, size_t& offered) {
   return taken < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : taken;
 }
 
+// What waits first, sealed, as far as it may be sent now; how many bulk frames are complete with
+// it.
+size_t Connection::seal_some() {
+  if (!channel_->open() || queue_.empty()) return 0;
+  std::array<iovec, kPiecesMax> pieces;
+  const size_t count = queue_.gather(pieces, queue_.has_bulk() && bulk_allowed());
+  if (count == 0) {
+    wait_for_bulk();
+    return 0;
+  }
+  // Small frames share a record, each of which costs some thirty bytes and a call of the cipher.
+  std::array<char, kSealedBytesMax> plain;
+  size_t size = 0;
+  for (size_t piece = 0; piece < count && size < plain.size(); ++piece) {
+    const size_t part = std::min(pieces[piece].iov_len, plain.size() - size);
+    std::memcpy(plain.data() + size, pieces[piece].iov_base, part);
+    size += part;
+  }
+  channel_->write({plain.data(), size}, sealed_);
+  return queue_.sent(size);
+}
+
+void Connection::flush_sealed() {
+  size_t bulk_frames = 0;
+  bool blocked = false;
+  while (!blocked) {
+    if (sealed_.empty()) bulk_frames += seal_some();
+    if (sealed_.empty()) break;
+    const ssize_t taken = ::send(descriptor_, sealed_.data() + sealed_sent_,
+                                 sealed_.size() - sealed_sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (taken < 0 && errno == EINTR) continue;
+    blocked = taken < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    if (taken < 0 && !blocked) return end(std::strerror(errno));
+    if (blocked) break;
+    metrics_.bytes_sent += static_cast<size_t>(taken);
+    sealed_sent_ += static_cast<size_t>(taken);
+    if (sealed_sent_ < sealed_.size()) continue;
+    sealed_.clear();
+    sealed_sent_ = 0;
+  }
+  watch_writes(blocked);
+  if (state_ == State::answering && !blocked && queue_.empty()) return end("it has its answer");
+  if (bulk_frames > 0) owner_.on_bulk_left(*this, bulk_frames);
+}
+
 void Connection::flush() {
   const bool open =
       state_ == State::greeting || state_ == State::answering || state_ == State::established;
   if (!open) return;
   const std::shared_ptr<Connection> alive = shared_from_this();
+  if (channel_ != nullptr) return flush_sealed();
   size_t bulk_frames = 0;
   bool blocked = false;
   while (!blocked && !queue_.empty()) {

@@ -1,7 +1,8 @@
 // world/real/connection.h: one TCP connection to a member, from its first byte to its last.
 //
-// connecting -> greeting -> established -> closed, never back. The owner judges the hello and
-// then either establishes or closes. Who asks instead of greeting gets an answer and is closed.
+// connecting -> greeting -> established -> closed, never back. With a channel of world/secure.h
+// the TLS handshake is the first part of greeting, within the same time. The owner judges the hello
+// and then either establishes or closes. Who asks instead of greeting gets an answer and is closed.
 // Whatever goes wrong ends the connection, once, with a reason; a handshake that takes too long is
 // such a thing. Owners may close from any callback.
 #pragma once
@@ -15,6 +16,7 @@
 #include "world/real/receive_buffer.h"
 #include "world/real/send_queue.h"
 #include "world/real/tcp_network.h"
+#include "world/secure.h"
 
 namespace quorate::world {
 
@@ -41,9 +43,11 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
   ~Connection() override { close(); }
 
   // The connection is to `peer` and greets it as soon as it stands. The address is shown in logs.
-  void dial(const SocketAddress& address, NodeId peer, const Hello& hello);
+  // `channel`: null for a plain one.
+  void dial(const SocketAddress& address, NodeId peer, const Hello& hello,
+            std::unique_ptr<SecureChannel> channel);
   // Takes over an accepted descriptor and waits for the other side's hello.
-  void accept(int descriptor, const SocketAddress& address);
+  void accept(int descriptor, const SocketAddress& address, std::unique_ptr<SecureChannel> channel);
   void answer(const Hello& hello);
   // Sends that and closes.
   void introduce(const Bytes& introduction);
@@ -59,6 +63,8 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
   bool established() const { return state_ == State::established; }
   bool was_established() const { return was_established_; }
   bool was_asked() const { return was_asked_; }
+  // TLS ended it: one side finds fault with what the other one showed.
+  bool was_distrusted() const { return channel_ != nullptr && !channel_->problem().empty(); }
   const std::string& address() const { return address_; }
   // Set by the owner while the connection stands on its list of those to flush.
   bool marked = false;
@@ -70,6 +76,10 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
   void begin(int descriptor, State state);
   void finish_connecting();
   void read();
+  bool receive(std::span<uint8_t> space, size_t& size);
+  bool read_plain();
+  bool read_sealed();
+  void end_sealed();
   bool parse();
   bool parse_hello();
   void end(const std::string& reason);
@@ -77,6 +87,8 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
   void wait_for_bulk();
   void watch_writes(bool wanted);
   ssize_t write_some(bool with_bulk, size_t& offered);
+  size_t seal_some();
+  void flush_sealed();
 
   EventLoop& loop_;
   Owner& owner_;
@@ -92,6 +104,9 @@ class Connection final : public Poller::Handler, public std::enable_shared_from_
   std::string greeting_;  // sent once connected
   TimerId handshake_timer_ = 0;
   TimerId bulk_timer_ = 0;
+  std::unique_ptr<SecureChannel> channel_;
+  std::string sealed_;  // what the channel gave, on its way to the socket
+  size_t sealed_sent_ = 0;
   ReceiveBuffer received_;
   SendQueue queue_;
 };

@@ -72,7 +72,8 @@ void Dialer::dial_next() {
   CHECK(target_ < known->second.size(), "a position past the last target moves to the next name");
   state_ = State::connecting;
   const SocketAddress target = known->second[target_];
-  connect_(target);
+  const std::string name = address;
+  connect_(target, name);
 }
 
 void Dialer::look_up(const std::string& address) {

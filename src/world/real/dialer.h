@@ -19,7 +19,8 @@ namespace quorate::world {
 
 class Dialer {
  public:
-  using Connect = std::function<void(const SocketAddress& address)>;
+  // `name`: the address as it was given, which `address` is one meaning of.
+  using Connect = std::function<void(const SocketAddress& address, const std::string& name)>;
   using Complain = std::function<void(const std::string& text)>;
 
   Dialer(EventLoop& loop, Rng rng, Connect connect, Complain complain);

@@ -16,8 +16,13 @@ namespace quorate::world {
 class Inquirer::Attempt final : public Poller::Handler,
                                 public std::enable_shared_from_this<Attempt> {
  public:
-  Attempt(EventLoop& loop, std::string address, Done done, std::function<void()> over)
-      : loop_(loop), address_(std::move(address)), done_(std::move(done)), over_(std::move(over)) {}
+  Attempt(EventLoop& loop, Security* security, std::string address, Done done,
+          std::function<void()> over)
+      : loop_(loop),
+        security_(security),
+        address_(std::move(address)),
+        done_(std::move(done)),
+        over_(std::move(over)) {}
   Attempt(const Attempt&) = delete;
   Attempt& operator=(const Attempt&) = delete;
   ~Attempt() override { close(); }
@@ -34,7 +39,9 @@ class Inquirer::Attempt final : public Poller::Handler,
   void resolved(const Result<std::vector<SocketAddress>>& found);
   void connect_next();
   void send_question();
+  void flush();
   void read();
+  void take_sealed(std::string_view sealed);
   void parse();
   void end(Result<Bytes> outcome);
   void fail_with(const std::string& why) {
@@ -43,6 +50,10 @@ class Inquirer::Attempt final : public Poller::Handler,
   void close();
 
   EventLoop& loop_;
+  Security* security_;
+  std::unique_ptr<SecureChannel> channel_;  // null: plain
+  std::string output_;                      // on its way to the socket
+  std::string question_ = encode_question();
   std::string address_;
   Done done_;
   std::function<void()> over_;
@@ -60,6 +71,9 @@ void Inquirer::Attempt::begin() {
     timer_ = 0;
     fail_with("no answer in time");
   });
+  if (is_secure(address_) && security_ == nullptr) {
+    return fail_with("it has to be reached by TLS; give --peer-trusted-ca-file");
+  }
   look_up();
 }
 
@@ -107,25 +121,51 @@ void Inquirer::Attempt::on_ready(bool readable, bool writable, bool broken) {
   const std::shared_ptr<Attempt> alive = shared_from_this();
   if (!asked_) {
     if (writable || broken) send_question();
-  } else if (readable || broken) {
-    read();
+    return;
   }
+  if (writable) flush();
+  if (descriptor_ >= 0 && (readable || broken)) read();
+}
+
+void Inquirer::Attempt::flush() {
+  while (!output_.empty()) {
+    const ssize_t sent =
+        ::send(descriptor_, output_.data(), output_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+    if (sent < 0) return fail_with(std::strerror(errno));
+    output_.erase(0, static_cast<size_t>(sent));
+  }
+  loop_.change(descriptor_, true, !output_.empty());
+}
+
+// The question leaves as soon as it is known who would read it.
+void Inquirer::Attempt::take_sealed(std::string_view sealed) {
+  char block[4096];
+  const std::span<uint8_t> space(reinterpret_cast<uint8_t*>(block), sizeof block);
+  channel_->feed(sealed);
+  while (const size_t got = channel_->read(space, output_)) received_.append(block, got);
+  channel_->feed({});
+  if (channel_->open() && !question_.empty()) {
+    channel_->write(std::exchange(question_, {}), output_);
+  }
+  flush();
+  if (descriptor_ >= 0 && !channel_->problem().empty()) fail_with("TLS: " + channel_->problem());
 }
 
 void Inquirer::Attempt::send_question() {
   int code = 0;
   socklen_t size = sizeof code;
   ::getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &code, &size);
-  const std::string question = encode_question();
-  // An empty socket buffer takes the few bytes at once.
-  if (code == 0 && ::send(descriptor_, question.data(), question.size(), MSG_NOSIGNAL) !=
-                       static_cast<ssize_t>(question.size())) {
-    code = errno;
-  }
   if (code == 0) {
     asked_ = true;
-    loop_.change(descriptor_, true, false);
-    return;
+    if (is_secure(address_)) {
+      channel_ = security_->dial(parse_host_port(address_)->host);
+      channel_->read({}, output_);  // the handshake begins
+    } else {
+      output_ = std::exchange(question_, {});
+    }
+    return flush();
   }
   last_error_ = std::strerror(code);
   loop_.forget(descriptor_);
@@ -142,8 +182,13 @@ void Inquirer::Attempt::read() {
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
     if (count < 0) return fail_with(std::strerror(errno));
     if (count == 0) return fail_with("it closed the connection without an answer");
-    received_.append(block, static_cast<size_t>(count));
-    parse();
+    const std::string_view bytes(block, static_cast<size_t>(count));
+    if (channel_ != nullptr) {
+      take_sealed(bytes);
+    } else {
+      received_.append(bytes);
+    }
+    if (descriptor_ >= 0) parse();
   }
 }
 
@@ -187,7 +232,7 @@ Inquirer::~Inquirer() {
 void Inquirer::ask(const std::string& address, Done done) {
   // The attempt names itself when it is over; while it lasts the set keeps it.
   auto place = std::make_shared<std::weak_ptr<Attempt>>();
-  auto attempt = std::make_shared<Attempt>(loop_, address, std::move(done),
+  auto attempt = std::make_shared<Attempt>(loop_, security_, address, std::move(done),
                                            [this, place] { attempts_.erase(place->lock()); });
   *place = attempt;
   attempts_.insert(attempt);

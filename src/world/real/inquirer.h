@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "world/real/event_loop.h"
+#include "world/secure.h"
 
 namespace quorate::world {
 
@@ -22,7 +23,9 @@ class Inquirer {
  public:
   using Done = std::function<void(Result<Bytes>)>;
 
-  explicit Inquirer(EventLoop& loop) : loop_(loop) {}
+  // `security`: for addresses that begin with https://; null: they cannot be asked.
+  explicit Inquirer(EventLoop& loop, Security* security = nullptr)
+      : loop_(loop), security_(security) {}
   Inquirer(const Inquirer&) = delete;
   Inquirer& operator=(const Inquirer&) = delete;
   ~Inquirer();
@@ -34,6 +37,7 @@ class Inquirer {
   class Attempt;
 
   EventLoop& loop_;
+  Security* security_;
   std::set<std::shared_ptr<Attempt>> attempts_;
 };
 

@@ -31,9 +31,14 @@ std::string number(NodeId node) {
   return {text.data(), end.ptr};
 }
 
+struct Listening {
+  int descriptor = -1;
+  bool secure = false;
+};
+
 class FramedTcp final : public TcpNetwork, public Connection::Owner {
  public:
-  FramedTcp(EventLoop& loop, const TcpOptions& options, const std::vector<int>& listening);
+  FramedTcp(EventLoop& loop, const TcpOptions& options, const std::vector<Listening>& listening);
   FramedTcp(const FramedTcp&) = delete;
   FramedTcp& operator=(const FramedTcp&) = delete;
   ~FramedTcp() override = default;
@@ -60,8 +65,8 @@ class FramedTcp final : public TcpNetwork, public Connection::Owner {
   void on_bulk_left(Connection& connection, size_t frames) override;
   void on_closed(Connection& connection, const std::string& reason) override;
 
-  void accepted(int descriptor, const SocketAddress& from);
-  void dial(NodeId peer, const SocketAddress& address);
+  void accepted(int descriptor, const SocketAddress& from, bool secure);
+  void dial(NodeId peer, const SocketAddress& address, const std::string& name);
   void answer_to_dial(Connection& connection, const Hello& hello);
   void judge_caller(Connection& connection, const Hello& hello);
   Verdict verdict_on(const Hello& hello) const;
@@ -84,6 +89,7 @@ class FramedTcp final : public TcpNetwork, public Connection::Owner {
   EventLoop& loop_;
   const NodeId self_;
   const uint64_t cluster_id_;
+  Security* const security_;
   Rng rng_;
   LimitedLog log_;
   NetworkMetrics metrics_;
@@ -101,18 +107,20 @@ class FramedTcp final : public TcpNetwork, public Connection::Owner {
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
-FramedTcp::FramedTcp(EventLoop& loop, const TcpOptions& options, const std::vector<int>& listening)
+FramedTcp::FramedTcp(EventLoop& loop, const TcpOptions& options,
+                     const std::vector<Listening>& listening)
     : loop_(loop),
       self_(options.self),
       cluster_id_(options.cluster_id),
+      security_(options.security),
       // Only the spread of the back-off depends on it.
       rng_(options.self.value ^ static_cast<uint64_t>(loop.now().time_since_epoch().count())),
-      inquirer_(loop) {
-  for (const int descriptor : listening) {
+      inquirer_(loop, options.security) {
+  for (const auto& [descriptor, secure] : listening) {
     listeners_.push_back(std::make_unique<Listener>(
         loop_, descriptor,
-        [this](int accepted_descriptor, const SocketAddress& from) {
-          accepted(accepted_descriptor, from);
+        [this, by_tls = secure](int accepted_descriptor, const SocketAddress& from) {
+          accepted(accepted_descriptor, from, by_tls);
         },
         [this](const std::string& text) { say(LogLevel::warn, LogTopic::limit, text); }));
   }
@@ -139,7 +147,10 @@ void FramedTcp::set_peer(NodeId id, std::vector<std::string> addresses) {
   if (self_ > id) return;  // it dials us
   if (peer.dialer == nullptr) {
     peer.dialer = std::make_unique<Dialer>(
-        loop_, rng_.split(), [this, id](const SocketAddress& address) { dial(id, address); },
+        loop_, rng_.split(),
+        [this, id](const SocketAddress& address, const std::string& name) {
+          dial(id, address, name);
+        },
         [this, id](const std::string& text) {
           say(LogLevel::warn, LogTopic::address, "cannot dial member " + number(id) + ": " + text);
         });
@@ -195,17 +206,28 @@ void FramedTcp::flush_marked() {
   flushing_.clear();
 }
 
-void FramedTcp::dial(NodeId id, const SocketAddress& address) {
+void FramedTcp::dial(NodeId id, const SocketAddress& address, const std::string& name) {
   Peer& peer = peers_.at(id);
+  std::unique_ptr<SecureChannel> channel;
+  if (is_secure(name)) {
+    if (security_ == nullptr) {
+      say(LogLevel::warn, LogTopic::refused_peer,
+          "cannot dial member " + number(id) + " at " + name +
+              ": it has to be reached by TLS; restart this member with --peer-trusted-ca-file");
+      return peer.dialer->failed();
+    }
+    channel = security_->dial(parse_host_port(name)->host);
+  }
   peer.connection = std::make_shared<Connection>(loop_, *this, metrics_);
   const std::shared_ptr<Connection> connection = peer.connection;
-  connection->dial(address, id, {.cluster_id = cluster_id_, .self = self_, .expected = id});
+  connection->dial(address, id, {.cluster_id = cluster_id_, .self = self_, .expected = id},
+                   std::move(channel));
 }
 
-void FramedTcp::accepted(int descriptor, const SocketAddress& from) {
+void FramedTcp::accepted(int descriptor, const SocketAddress& from, bool secure) {
   auto connection = std::make_shared<Connection>(loop_, *this, metrics_);
   pending_.push_back(connection);
-  connection->accept(descriptor, from);
+  connection->accept(descriptor, from, secure ? security_->accept() : nullptr);
   if (pending_.size() <= kPendingConnectionsMax) return;
   connection->close();
   take_pending(*connection);
@@ -331,6 +353,8 @@ void FramedTcp::on_closed(Connection& connection, const std::string& reason) {
   const std::string whom = "member " + number(id) + " at " + connection.address();
   if (was_connected) {
     say(LogLevel::warn, LogTopic::lost, "lost the connection to " + whom + ": " + reason);
+  } else if (connection.was_distrusted()) {
+    say(LogLevel::warn, LogTopic::refused_peer, "cannot trust " + whom + ": " + reason);
   } else {
     say(LogLevel::debug, LogTopic::unreachable, "cannot reach " + whom + ": " + reason);
   }
@@ -342,14 +366,15 @@ void FramedTcp::on_closed(Connection& connection, const std::string& reason) {
 
 Result<std::unique_ptr<TcpNetwork>> make_tcp_network(EventLoop& loop, const TcpOptions& options) {
   CHECK(options.self.value != 0, "a member has an id");
-  std::vector<int> listening;
+  std::vector<Listening> listening;
   for (const std::string& address : options.listen) {
     const Result<std::vector<int>> opened = listen_on(address);
     if (!opened.has_value()) {
-      for (const int descriptor : listening) ::close(descriptor);
+      for (const Listening& each : listening) ::close(each.descriptor);
       return std::unexpected<Error>(opened.error());
     }
-    listening.insert(listening.end(), opened->begin(), opened->end());
+    CHECK(!is_secure(address) || options.security != nullptr, "TLS needs to be told how");
+    for (const int descriptor : *opened) listening.push_back({descriptor, is_secure(address)});
   }
   return std::make_unique<FramedTcp>(loop, options, listening);
 }

@@ -14,13 +14,15 @@
 #include "base/result.h"
 #include "world/network.h"
 #include "world/real/event_loop.h"
+#include "world/secure.h"
 
 namespace quorate::world {
 
 struct TcpOptions {
   NodeId self;
   uint64_t cluster_id = 0;
-  std::vector<std::string> listen;  // host:port
+  std::vector<std::string> listen;  // host:port, or https://host:port for TLS
+  Security* security = nullptr;     // outlives the network; null: no address may be https://
 };
 struct NetworkMetrics {
   uint64_t bytes_sent = 0;
