@@ -107,6 +107,16 @@ TEST(Config, QuotaFollowsEtcd) {
   EXPECT_EQ(make_config({{"quota-backend-bytes", "53248"}}, "quorate")->quota_bytes, 53248u);
 }
 
+TEST(Config, OriginsAndNamesAreLists) {
+  using List = std::vector<std::string>;
+  EXPECT_EQ(make_config({}, "quorate")->cors, List{"*"});
+  EXPECT_EQ(make_config({{"host-whitelist", ""}}, "quorate")->host_whitelist, List{"*"});
+  EXPECT_EQ(make_config({{"cors", "http://a:1,http://b:2"}}, "quorate")->cors,
+            (List{"http://a:1", "http://b:2"}));
+  EXPECT_EQ(make_config({{"host-whitelist", "a,10.0.0.1"}}, "quorate")->host_whitelist,
+            (List{"a", "10.0.0.1"}));
+}
+
 TEST(Config, DurationsAreWrittenAsGoDoes) {
   const auto interval = [](const std::string& text) {
     return make_config({{"watch-progress-notify-interval", text}}, "quorate")

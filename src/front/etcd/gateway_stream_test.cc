@@ -141,6 +141,20 @@ TEST(GatewayStreams, what_is_no_message_is_refused_before_and_behind_the_first_a
   EXPECT_TRUE(answer.ends_with("\r\n0\r\n\r\n")) << answer;
 }
 
+TEST(GatewayStreams, a_body_that_breaks_behind_the_first_answer_ends_the_connection) {
+  LineRig rig;
+  TestSocket socket(rig.port());
+  socket.send(post_head("/v3/watch", "Transfer-Encoding: chunked\r\n") + "\r\n" +
+              chunk(watch_of("a")));
+  socket.receive_until("true}}\n\r\n");
+  socket.send("nonsense\r\n");
+  EXPECT_EQ(socket.receive_until(""), "");
+  EXPECT_TRUE(socket.closed());
+  TestSocket early(rig.port());
+  early.send(post_head("/v3/watch", "Transfer-Encoding: chunked\r\n") + "\r\nnonsense\r\n");
+  EXPECT_TRUE(early.receive_until("").starts_with("HTTP/1.1 400 "));
+}
+
 TEST(GatewayStreams, renewals_are_answered_each_and_end_with_the_body) {
   LineRig rig;
   rig.on_loop([&] { rig.service().lease_life = {.found = true, .granted_seconds = 60}; });

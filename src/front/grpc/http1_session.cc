@@ -296,9 +296,15 @@ bool Http1Session::run_body() {
     server_.on_data(*call, part);  // which may answer it, see respond()
   }
   if (body_.malformed()) {
+    const bool begun = streaming() != nullptr;
     body_.close();
     if (Call* call = server_.calls().find(posted_); call != nullptr) server_.forget_call(*call);
-    refuse(400);
+    if (!begun) {
+      refuse(400);
+    } else {  // another head would be read as part of the answer
+      closing_ = true;
+      input_.clear();
+    }
     return false;
   }
   if (!body_.done()) return taken > 0;
