@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "app/commands.h"
+#include "app/doctor/facts.h"
 #include "app/etcdctl/command_line.h"
 #include "app/etcdctl/go_text.h"
 #include "app/exit_codes.h"
@@ -40,6 +41,7 @@ struct Line {
   bool physical = false;
   std::vector<std::string> command;  // what stands behind `--`
   std::string shell;
+  doctor::DoctorOptions doctor;
   int code = kExitOk;
 };
 
@@ -355,6 +357,21 @@ void add_globals(CLI::App& app, Line& line) {
   app.add_option("--password", line.password, "the user's")->envname("ETCDCTL_PASSWORD");
 }
 
+void add_doctor(CLI::App& app, Line& line) {
+  CLI::App* added = app.add_subcommand(
+      "doctor", "look at the cluster, say what is wrong and what to do; exit 1 if something is");
+  doctor::Scope& scope = line.doctor.scope;
+  added->add_option("--data-dir", scope.directories,
+                    "try the disk of this directory on this machine");
+  added->add_option("--certificate", scope.certificates,
+                    "look at the certificates in this PEM file");
+  added->add_flag("--hashes", scope.hashes, "compare all keys of all members; reads everything");
+  added->callback([&line] {
+    with_endpoints(line,
+                   [&](const Common& common) { return doctor::run_doctor(common, line.doctor); });
+  });
+}
+
 void add_shell(CLI::App& app, Line& line) {
   CLI::App* completion = app.add_subcommand("completion", "a script that completes commands");
   completion->add_option("shell", line.shell, "bash, zsh or fish")
@@ -405,6 +422,7 @@ int command_line(int argument_total, char** arguments) {
   add_sim(app, line);
   add_check(app, line);
   add_explore(app, line);
+  add_doctor(app, line);
   add_shell(app, line);
   const etcdctl::Run run = [&line](const std::function<int(const Common&)>& command) {
     with_endpoints(line, command);

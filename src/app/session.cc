@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <mutex>
 #include <thread>
 
 #include "app/exit_codes.h"
@@ -102,8 +103,13 @@ Session::Session(Access access) : access_(std::move(access)) {}
 
 Result<std::unique_ptr<front::grpc::Client>> Session::connect(const std::string& endpoint,
                                                               Duration patience) {
+  // Sessions of several threads may share what secures connections, and that reads files anew.
+  static std::mutex one_at_a_time;
+  std::unique_lock turn(one_at_a_time, std::defer_lock);
+  if (access_.security != nullptr) turn.lock();
   auto connected =
       front::grpc::connect(endpoint, std::min(access_.dial_timeout, patience), access_.security);
+  if (turn.owns_lock()) turn.unlock();
   if (!connected || access_.user.empty()) return connected;
   if (token_.empty()) {
     if (auto known = authenticate(**connected); !known) return std::unexpected(known.error());
