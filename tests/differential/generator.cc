@@ -35,6 +35,8 @@ constexpr size_t kTooLargeBytes = 1'700'000;
 constexpr size_t kFarTooLargeBytes = 2'300'000;
 constexpr size_t kLongKeyBytes = 2'000;
 constexpr int kNestingMax = 3;
+constexpr size_t kHalfOfRequestBytes = 700'000;
+constexpr uint64_t kOperationsBetweenLarge = 980;
 constexpr uint64_t kOperationsBetweenExpiries = 1500;
 constexpr uint64_t kOperationsBetweenLosses = 700;
 
@@ -383,9 +385,37 @@ void Generator::plan_expiry() {
   planned_.assign(plan.rbegin(), plan.rend());
 }
 
+void Generator::plan_large_events() {
+  std::vector<Operation> plan(1);
+  auto watch = std::make_shared<WatchRequest>();
+  auto& create = *watch->mutable_create_request();
+  create.set_key("large/");
+  create.set_range_end("large0");
+  create.set_prev_kv(true);
+  create.set_fragment(true);
+  plan[0].kind = Kind::watch;
+  plan[0].request = watch;
+  for (int round = 0; round < 2; ++round) {
+    TxnRequest txn;
+    for (const std::string_view each : {"large/1", "large/2"}) {
+      auto& put = *txn.add_success()->mutable_request_put();
+      put.set_key(std::string(each));
+      put.set_value(std::string(kHalfOfRequestBytes, static_cast<char>('0' + round)));
+    }
+    plan.push_back(call("KV/Txn", txn));
+  }
+  DeleteRangeRequest deletion;
+  deletion.set_key("large/");
+  deletion.set_range_end("large0");
+  deletion.set_prev_kv(one_in(2));
+  plan.push_back(call("KV/DeleteRange", deletion));
+  planned_.assign(plan.rbegin(), plan.rend());
+}
+
 Operation Generator::next(const View& view) {
   ++made_;
   if (planned_.empty() && options_.expire && made_ % kOperationsBetweenExpiries == 0) plan_expiry();
+  if (planned_.empty() && made_ % kOperationsBetweenLarge == 0) plan_large_events();
   if (!planned_.empty()) {
     Operation operation = std::move(planned_.back());
     planned_.pop_back();

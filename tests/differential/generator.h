@@ -57,6 +57,8 @@ class Generator {
   Operation unusual_bytes(const View& view);
   // A few short leases with keys on them, then the wait for their end.
   void plan_expiry();
+  // Events that are too large for one message of a watcher that takes fragments.
+  void plan_large_events();
   std::unique_ptr<etcdserverpb::WatchRequest> watch_creation(const View& view);
 
   Rng rng_;

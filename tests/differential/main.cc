@@ -34,6 +34,7 @@ struct Options {
   size_t members = 1;
   bool expire = false;
   bool follower = false;
+  int64_t patience = 10;
   int64_t shrink_seconds = 60;
   std::string plant = "none";
   std::string record;
@@ -48,7 +49,7 @@ struct Session {
         our_cluster({options.binary, "serve"}, options.members, directory + "/quorate"),
         theirs(their_cluster, role(options), Plant::none),
         ours(our_cluster, role(options), plant),
-        runner(theirs, ours) {}
+        runner(theirs, ours, std::chrono::seconds(options.patience)) {}
 
   static Side::Role role(const Options& options) {
     return options.follower ? Side::Role::follower : Side::Role::leader;
@@ -171,10 +172,10 @@ int run_one(const Options& options, Plant plant, const std::string& name, const 
   const Counts& counts = outcome.counts;
   std::printf(
       "%s: %zu operations, %lu accepted, %lu refused, %ld revisions, %lu watchers, %lu events, "
-      "%lu compactions, %lu expiries, %lu leaders lost, %.1f s: %s\n",
+      "%lu fragments, %lu compactions, %lu expiries, %lu leaders lost, %.1f s: %s\n",
       name.c_str(), outcome.operations.size(), counts.accepted, counts.refused, outcome.revisions,
-      counts.watchers, counts.events, counts.compactions, counts.leases_ended, counts.leaders_lost,
-      seconds.count(), outcome.mismatch ? "DIFFERENT" : "no difference");
+      counts.watchers, counts.events, counts.fragments, counts.compactions, counts.leases_ended,
+      counts.leaders_lost, seconds.count(), outcome.mismatch ? "DIFFERENT" : "no difference");
   std::fflush(stdout);
   if (!outcome.mismatch) {
     keep(options.record, outcome.operations);
@@ -251,6 +252,7 @@ int main_with(int count, char** words) {
   app.add_flag("--follower", options.follower, "ask one that does not lead; needs --members 3");
   app.add_flag("--expire", options.expire, "also leases of a few seconds that end");
   app.add_option("--shrink-seconds", options.shrink_seconds, "when there is a difference; 0: none");
+  app.add_option("--patience", options.patience, "seconds until a watch's event counts as missing");
   app.add_option("--plant", options.plant, "a difference made on purpose; see plant.h");
   app.add_option("--record", options.record, "write the operations to this file");
   app.add_option("--replay", options.replay, "do the operations of such a file");

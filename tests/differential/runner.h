@@ -27,6 +27,7 @@ struct Counts {
   uint64_t refused = 0;
   uint64_t watchers = 0;
   uint64_t events = 0;  // lines of watches that were compared
+  uint64_t fragments = 0;
   uint64_t compactions = 0;
   uint64_t leases_ended = 0;
   uint64_t leaders_lost = 0;
@@ -34,7 +35,9 @@ struct Counts {
 
 class Runner {
  public:
-  Runner(Side& theirs, Side& ours) : theirs_(theirs), ours_(ours) {}
+  // patience: how long a watch may take to say what the other side's has said.
+  Runner(Side& theirs, Side& ours, std::chrono::seconds patience)
+      : theirs_(theirs), ours_(ours), patience_(patience) {}
 
   std::optional<Mismatch> run(const Operation& operation);
   // What is still under way, and the whole content.
@@ -65,7 +68,7 @@ class Runner {
   std::optional<Mismatch> compare_lines(size_t number, Order order);
   void forget_lines(size_t number);
   template <class Condition>
-  bool wait_until(std::chrono::seconds patience, Condition condition);
+  bool wait_until(Condition condition);
 
   std::optional<Mismatch> wait_expired();
   std::optional<Mismatch> lose_leader();
@@ -74,6 +77,7 @@ class Runner {
 
   Side& theirs_;
   Side& ours_;
+  std::chrono::seconds patience_;
   View view_;
   Counts counts_;
   bool stalled_ = false;

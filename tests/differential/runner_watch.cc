@@ -13,7 +13,6 @@ namespace {
 
 // Far above what a run asks for or a server chooses.
 constexpr int64_t kSentinelWatch = int64_t{1} << 40U;
-constexpr auto kPatience = std::chrono::seconds(10);
 constexpr auto kPumpInterval = std::chrono::milliseconds(2);
 constexpr size_t kShownLines = 4;
 constexpr size_t kShownBytes = 300;
@@ -60,8 +59,8 @@ Lines to_compare(Lines lines, int64_t compacted, bool any_order) {
 }  // namespace
 
 template <class Condition>
-bool Runner::wait_until(std::chrono::seconds patience, Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + patience;
+bool Runner::wait_until(Condition condition) {
+  const auto end = std::chrono::steady_clock::now() + patience_;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) return false;
     theirs_.pump(kPumpInterval);
@@ -112,7 +111,7 @@ std::optional<Mismatch> Runner::create_watcher(size_t number, const WatchRequest
   const int64_t before = theirs_.stream(number).created;
   theirs_.send(number, request);
   ours_.send(number, request);
-  const bool both = wait_until(kPatience, [&] {
+  const bool both = wait_until([&] {
     return theirs_.stream(number).created > before && ours_.stream(number).created > before;
   });
   if (!both) {
@@ -144,7 +143,7 @@ std::optional<Mismatch> Runner::cancel_watcher(size_t number, int64_t id) {
   theirs_.send(number, request);
   ours_.send(number, request);
   if (!known) return std::nullopt;  // silence on both sides, or what came differs later
-  const bool both = wait_until(kPatience, [&] {
+  const bool both = wait_until([&] {
     return theirs_.stream(number).canceled > before && ours_.stream(number).canceled > before_ours;
   });
   if (!both) return Mismatch{"watch cancellation", "answers or not", "answers or not"};
@@ -165,9 +164,8 @@ std::optional<Mismatch> Runner::ask_progress(size_t number) {
   request.mutable_progress_request();
   theirs_.send(number, request);
   ours_.send(number, request);
-  wait_until(kPatience, [&] {
-    return theirs_.stream(number).progress > 0 && ours_.stream(number).progress > 0;
-  });
+  wait_until(
+      [&] { return theirs_.stream(number).progress > 0 && ours_.stream(number).progress > 0; });
   const int64_t theirs = theirs_.stream(number).progress;
   const int64_t ours = ours_.stream(number).progress;
   if (theirs == ours) return std::nullopt;
@@ -213,7 +211,7 @@ std::optional<Mismatch> Runner::wait_sentinel(size_t number, int64_t revision) {
     return std::ranges::all_of(
         sentinels, [&](int64_t id) { return side.stream(number).sentinel[id] >= revision; });
   };
-  if (!wait_until(kPatience, [&] { return seen(theirs_) && seen(ours_); })) {
+  if (!wait_until([&] { return seen(theirs_) && seen(ours_); })) {
     return Mismatch{"watch stream " + std::to_string(number),
                     seen(theirs_) ? "all events" : "an event does not come",
                     seen(ours_) ? "all events" : "an event does not come"};
@@ -224,7 +222,7 @@ std::optional<Mismatch> Runner::wait_sentinel(size_t number, int64_t revision) {
   cancel.mutable_cancel_request()->set_watch_id(sentinels.back());
   theirs_.send(number, cancel);
   ours_.send(number, cancel);
-  wait_until(kPatience, [&] {
+  wait_until([&] {
     return !theirs_.stream(number).live.contains(sentinels.back()) &&
            !ours_.stream(number).live.contains(sentinels.back());
   });
@@ -236,8 +234,11 @@ std::optional<Mismatch> Runner::compare_lines(size_t number, Order order) {
   const auto lines = [&](Side& side) {
     return to_compare(side.stream(number).lines, view_.compacted, any);
   };
-  if (wait_until(kPatience, [&] { return lines(theirs_) == lines(ours_); })) {
+  if (wait_until([&] { return lines(theirs_) == lines(ours_); })) {
     for (const auto& [id, each] : theirs_.stream(number).lines) counts_.events += each.size();
+    // How often they are made depends on how much is sent at once; that both make them does not.
+    counts_.fragments += std::min(theirs_.stream(number).fragments, ours_.stream(number).fragments);
+    theirs_.stream(number).fragments = ours_.stream(number).fragments = 0;
     forget_lines(number);
     return std::nullopt;
   }

@@ -166,6 +166,7 @@ void Side::read_stream(WatchStream& stream) {
 void Side::take(WatchStream& stream, const WatchResponse& response) {
   const int64_t id = response.watch_id();
   std::vector<std::string>& lines = stream.lines[id];
+  if (response.fragment()) ++stream.fragments;
   if (response.events().empty() && !response.created() && !response.canceled()) {
     stream.progress = response.header().revision();
     return;

@@ -35,7 +35,8 @@ struct WatchStream {
   std::map<int64_t, int64_t> live;      // watch id -> the revision it began at
   int64_t created = 0;                  // answers to create requests
   int64_t canceled = 0;
-  int64_t progress = 0;  // revision of the latest answer to a progress request
+  uint64_t fragments = 0;  // responses that go on in the next one
+  int64_t progress = 0;    // revision of the latest answer to a progress request
 };
 
 // The key that runs put to see that all watches have come so far.

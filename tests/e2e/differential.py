@@ -35,7 +35,7 @@ def agree(binary, *words, least=(), seconds=300):
 def test_same_answers(binary):
     agree(binary, '--seed', '1', '--operations', '4000',
           least=[('accepted', 2000), ('refused', 300), ('revisions', 800), ('watchers', 50),
-                 ('events', 1000), ('compactions', 10)])
+                 ('events', 1000), ('fragments', 1), ('compactions', 10)])
 
 
 def test_same_state_when_leases_end(binary):
@@ -50,6 +50,6 @@ def test_same_answers_over_a_lost_leader(binary):
 def test_finds_what_is_planted(binary):
     for plant in PLANTS:
         done = differential(binary, '--seed', '1', '--operations', '1500', '--plant', plant,
-                            '--shrink-seconds', '0')
+                            '--shrink-seconds', '0', '--patience', '3')
         expect(done.returncode == 1 and 'DIFFERENT' in done.stdout,
                f'{plant} was not found: {done.returncode}\n{done.stdout[-800:]}')
