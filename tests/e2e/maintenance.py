@@ -164,6 +164,27 @@ def test_out_of_space_like_etcd(binary):
     expect(len(wanted) == len(got) and not differences, '\n  '.join(differences))
 
 
+def alarms_of_members(cluster):
+    """How many alarms there are as one member after the other finds no room for itself."""
+    fill(cluster)
+    seen = []
+    for node in cluster.nodes:
+        etcdctl(node.endpoint, 'put', 'more', 'v' * 50_000)
+        seen.append(etcdctl(node.endpoint, 'alarm', 'list').stdout.count('alarm:NOSPACE'))
+    return seen
+
+
+def test_each_full_member_raises_its_own_alarm_like_etcd(binary):
+    flags = [f'--quota-backend-bytes={QUOTA}']
+    with Cluster([binary, 'serve'], extra_flags=flags) as ours:
+        got = alarms_of_members(ours)
+    expect(got == [1, 2, 3], f'one more with each member that was asked: {got}')
+    if shutil.which('etcd'):
+        with Cluster(['etcd'], extra_flags=flags) as reference:
+            wanted = alarms_of_members(reference)
+        expect(wanted == got, f'etcd: {wanted}')
+
+
 def sizes(node):
     status = json.loads(etcdctl(node.endpoint, 'endpoint', 'status', '-w', 'json').stdout)
     return status[0]['Status']['dbSize'], status[0]['Status']['dbSizeInUse']
