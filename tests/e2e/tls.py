@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import time
 
-from cluster import Cluster, Node, Skip, expect, expect_in, run
+from cluster import Cluster, Node, clean_environment, Skip, expect, expect_in, run
 
 PATIENCE_SECONDS = 20
 
@@ -133,6 +133,17 @@ def test_members_and_clients(binary):
                    cluster.authority.certificate, '--cert', cluster.alice[0], '--key',
                    cluster.alice[1], 'status'])
         expect(own.returncode == 0 and 'leader' in own.stdout, f'quorate status: {own}')
+        watcher = subprocess.Popen([binary, '--endpoints', node.endpoint, '--cacert',
+                                    cluster.authority.certificate, '--cert', cluster.alice[0],
+                                    '--key', cluster.alice[1], 'watch', 'news', '--rev', '1'],
+                                   stdout=subprocess.PIPE, text=True, env=clean_environment())
+        try:
+            expect_in('OK', cluster.ctl('put', 'news', 'x' * 100_000 + 'end').stdout, 'large put')
+            lines = (watcher.stdout.readline() for _ in range(10))
+            expect(any('xxxend' in line for line in lines), 'a watch hears of a large value')
+        finally:
+            watcher.kill()
+            watcher.wait()
         leader = cluster.leader()
         leader.kill()
         end = time.monotonic() + PATIENCE_SECONDS
