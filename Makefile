@@ -9,7 +9,7 @@ help:
 	@echo "make failover the part of it that kills, freezes and stops leaders (about 12 min)"
 	@echo "make soak     random seeds, faults and bytes until stopped, or MINUTES=n"
 	@echo "make fuzz     libFuzzer on every decoder until stopped, or MINUTES=n in all"
-	@echo "make compat   etcdctl against quorate and etcd, answers compared; random operations too (about 15 min)"
+	@echo "make compat   etcdctl against quorate and etcd, random operations, etcd's Go client, Patroni (25 min)"
 	@echo "make lint     clang-tidy over all sources (about 10 min); make test takes a third each day"
 	@echo "make format   clang-format over src/"
 
@@ -46,6 +46,7 @@ compat: release
 	@cmake --build --preset release --target differential >/dev/null
 	@python3 tests/e2e/run.py --binary build/release/bin/quorate --repeat 5 compat members
 	@python3 tests/e2e/run.py --binary build/release/bin/quorate differential_long
+	@python3 tests/compat/run.py --binary build/release/bin/quorate
 
 lint: dev
 	@python3 tools/lint.py $$(git ls-files 'src/*.cc' | grep -v '_test\.cc$$')
