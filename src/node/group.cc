@@ -527,7 +527,7 @@ void Group::send_message(const consensus::Message& message) {
 
 void Group::fetch(consensus::IndexRange range) {
   world_.wal.read(options_.group, range, kFetchBytesMax,
-                  lifeline_.guard([this](Result<std::vector<consensus::Entry>> entries) {
+                  lifeline_.guard([this](Result<std::vector<consensus::Entry>>&& entries) {
                     if (!entries) return fail_all(entries.error());
                     step(consensus::Fetched{std::move(*entries)});
                   }));

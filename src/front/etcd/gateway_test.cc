@@ -188,8 +188,25 @@ TEST_F(GatewayTest, bodies_that_lie_or_are_too_large_end_the_connection) {
     large += "8000\r\n" + std::string(0x8000, ' ') + "\r\n";
   }
   EXPECT_EQ(status(chunked + large), "413 ");
-  EXPECT_EQ(raw("GET /version HTTP/1.1\r\nContent-Length: 1\r\n\r\nx").substr(0, 4), "413 ");
+  const std::string page = "GET /version HTTP/1.1\r\n";
+  EXPECT_EQ(raw(page + "Content-Length: 20000\r\n\r\n").substr(0, 4), "413 ");
+  EXPECT_EQ(raw(page + chunked + "5000\r\n" + std::string(0x5000, ' ')).substr(0, 4), "413 ");
+  EXPECT_EQ(raw(page + chunked + "g\r\n").substr(0, 4), "400 ");
   EXPECT_EQ(post("/v3/kv/put", R"({"key":"YQ=="})"), kPutDone);
+}
+
+// Patroni asks for /version with the body of its other calls.
+TEST_F(GatewayTest, a_page_is_served_whatever_body_comes_with_the_request) {
+  const std::string page = "GET /version HTTP/1.1\r\n";
+  const std::string next = page + "Connection: close\r\n\r\n";
+  const std::string plain = raw(next);
+  ASSERT_TRUE(plain.starts_with("200 ")) << plain;
+  for (const std::string body : {"Content-Length: 2\r\n\r\n{}", "Content-Length: 0\r\n\r\n",
+                                 "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"}) {
+    const std::string both = raw(page + body + next);  // what comes behind is a request again
+    EXPECT_TRUE(both.starts_with("200 ")) << both;
+    EXPECT_TRUE(both.ends_with(plain.substr(4))) << body << both;
+  }
 }
 
 TEST_F(GatewayTest, a_client_that_leaves_in_the_middle_leaves_nothing) {

@@ -98,8 +98,8 @@ void check_body(RequestHead& head) {
   if (head.error != 0) return;
   if (head.chunked && head.has_length) {
     head.error = 400;
-  } else if (head.method != HttpMethod::post && (head.chunked || head.length > 0)) {
-    head.error = 413;  // no page takes a body
+  } else if (head.method != HttpMethod::post && head.length > kIgnoredBodyBytesMax) {
+    head.error = 413;
   }
 }
 
@@ -190,7 +190,8 @@ class Http1Session final : public Session {
   bool run_head();
   bool run_body();
   void start_post(const RequestHead& head);
-  void end_post();
+  void expect_body(const RequestHead& head, const Call& call);
+  void end_body();
   void start_request(const RequestHead& head);
   void refuse(int http_status);
   void take_head(const RequestHead& head, Call& call) const;
@@ -209,6 +210,7 @@ class Http1Session final : public Session {
   Time deadline_;
   Http1Body body_;             // of the request that is being read
   CallId posted_;              // which is this call
+  size_t ignored_ = 0;         // bytes of it that no page wants
   CallId stream_;              // whose answer has begun and goes on
   bool chunks_known_ = false;  // by the client of that
   bool last_ = false;          // the connection closes behind it
@@ -265,15 +267,7 @@ void Http1Session::start_post(const RequestHead& head) {
     call.timeout_malformed = !timeout;
     if (timeout) call.deadline = Time(*timeout);
   }
-  posted_ = call.id;
-  last_ = !head.keep_alive;
-  chunks_known_ = head.chunks_known;
-  expect(kRequestDeadline);
-  if (head.chunked) {
-    body_.expect_chunks();
-  } else {
-    body_.expect_length(head.length);
-  }
+  expect_body(head, call);
   if (!server_.on_post(call)) {
     body_.close();
     server_.forget_call(call);
@@ -281,9 +275,22 @@ void Http1Session::start_post(const RequestHead& head) {
   }
   if (server_.calls().find(posted_) == nullptr) return;  // refused already
   if (body_.done()) {
-    end_post();
+    end_body();
   } else if (head.continues && input_.empty()) {
     output_ += "HTTP/1.1 100 Continue\r\n\r\n";
+  }
+}
+
+void Http1Session::expect_body(const RequestHead& head, const Call& call) {
+  posted_ = call.id;
+  ignored_ = 0;
+  last_ = !head.keep_alive;
+  chunks_known_ = head.chunks_known;
+  expect(kRequestDeadline);
+  if (head.chunked) {
+    body_.expect_chunks();
+  } else {
+    body_.expect_length(head.length);
   }
 }
 
@@ -293,14 +300,19 @@ bool Http1Session::run_body() {
   const size_t taken = body_.take(input_, part);
   input_.erase(0, taken);
   if (Call* call = server_.calls().find(posted_); call != nullptr && !part.empty()) {
-    server_.on_data(*call, part);  // which may answer it, see respond()
+    if (call->http_method == HttpMethod::post) {
+      server_.on_data(*call, part);  // which may answer it, see respond()
+    } else {
+      ignored_ += part.size();
+    }
   }
-  if (body_.malformed()) {
+  if (body_.malformed() || ignored_ > kIgnoredBodyBytesMax) {
+    const int status = body_.malformed() ? 400 : 413;
     const bool begun = streaming() != nullptr;
     body_.close();
     if (Call* call = server_.calls().find(posted_); call != nullptr) server_.forget_call(*call);
     if (!begun) {
-      refuse(400);
+      refuse(status);
     } else {  // another head would be read as part of the answer
       closing_ = true;
       input_.clear();
@@ -308,25 +320,34 @@ bool Http1Session::run_body() {
     return false;
   }
   if (!body_.done()) return taken > 0;
-  end_post();
+  end_body();
   return true;
 }
 
-void Http1Session::end_post() {
+void Http1Session::end_body() {
   body_.close();
   busy_ = true;
   if (last_) closing_ = true;
-  if (Call* call = server_.calls().find(posted_); call != nullptr) server_.on_half_close(*call);
+  Call* call = server_.calls().find(posted_);
+  if (call == nullptr) return;
+  if (call->http_method == HttpMethod::post) {
+    server_.on_half_close(*call);
+  } else {
+    call->remote_closed = true;
+    server_.on_page(*call);
+  }
 }
 
 void Http1Session::start_request(const RequestHead& head) {
-  busy_ = true;
-  if (!head.keep_alive) closing_ = true;
   Call& call = server_.calls().acquire(connection_);
   connection_.adopt(call);
   take_head(head, call);
-  call.remote_closed = true;
-  server_.on_page(call);
+  expect_body(head, call);
+  if (body_.done()) {
+    end_body();
+  } else if (head.continues && input_.empty()) {
+    output_ += "HTTP/1.1 100 Continue\r\n\r\n";
+  }
 }
 
 // A client that goes away ends what it waits for: its place in a line, its watch.

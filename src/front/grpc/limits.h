@@ -57,6 +57,8 @@ inline constexpr Duration kKeptAliveDeadline = std::chrono::seconds(120);
 // Between two looks at connections for passed deadlines.
 inline constexpr Duration kSweepInterval = std::chrono::seconds(1);
 inline constexpr size_t kRequestHeadBytesMax = size_t{16} << 10U;
+// Of a request for a page, whose body nobody reads: some clients send an empty JSON object along.
+inline constexpr size_t kIgnoredBodyBytesMax = size_t{16} << 10U;
 // A posted JSON body: base64 makes bytes a third longer, names and white space take the rest.
 inline constexpr size_t kPostedBytesPerMessageByte = 2;
 // A size in hexadecimal, and extensions that nobody sends.
