@@ -11,6 +11,11 @@ namespace {
 constexpr uint64_t kHeartbeatsPerElectionMin = 5;  // fewer, and one lost message elects
 constexpr uint64_t kElectionMillisecondsMax = 50000;
 
+constexpr uint64_t kTokenSecondsMax = uint64_t{10} * 365 * 24 * 3600;
+// bcrypt's own bounds; each step doubles the work, and the largest takes days.
+constexpr uint64_t kBcryptCostMin = 4;
+constexpr uint64_t kBcryptCostMax = 31;
+
 std::string quoted(const std::string& text) { return "\"" + text + "\""; }
 
 struct Unit {
@@ -124,6 +129,17 @@ class Reader {
   std::string error_;
 };
 
+void read_auth(Reader& reader, ServeConfig& config) {
+  reader.text("auth-token", config.auth_token);
+  if (config.auth_token.empty()) config.auth_token = "simple";
+  if (config.auth_token != "simple") {
+    reader.reject("--auth-token: " + quoted(config.auth_token) +
+                  " is not known to this version; it must be simple");
+  }
+  reader.number("auth-token-ttl", 1, kTokenSecondsMax, config.auth_token_seconds);
+  reader.number("bcrypt-cost", kBcryptCostMin, kBcryptCostMax, config.bcrypt_cost);
+}
+
 void read_times_and_limits(Reader& reader, ServeConfig& config) {
   reader.number("heartbeat-interval", 1, 10000, config.heartbeat_milliseconds);
   reader.number("election-timeout", 1, kElectionMillisecondsMax, config.election_milliseconds);
@@ -140,6 +156,7 @@ void read_times_and_limits(Reader& reader, ServeConfig& config) {
   reader.number("max-request-bytes", 1024, uint64_t{64} << 20U, config.request_bytes_max);
   reader.number("max-txn-ops", 1, 100000, config.txn_operations_max);
   reader.number("max-learners", 0, 100, config.learners_max);
+  read_auth(reader, config);
   reader.boolean("strict-reconfig-check", config.strict_reconfig_check);
   reader.boolean("pre-vote", config.pre_vote);
   reader.list("cors", config.cors);

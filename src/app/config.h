@@ -64,6 +64,9 @@ struct ServeConfig {
   uint64_t request_bytes_max = 1572864;
   uint64_t txn_operations_max = 128;
   uint64_t learners_max = 1;
+  std::string auth_token = "simple";
+  uint64_t auth_token_seconds = 300;
+  uint64_t bcrypt_cost = 10;
   bool strict_reconfig_check = true;
   bool pre_vote = true;
   std::vector<std::string> cors = {"*"};

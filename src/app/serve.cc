@@ -100,6 +100,8 @@ front::etcd::EtcdOptions front_options(const ServeConfig& config) {
   options.host_whitelist = config.host_whitelist;
   options.compaction = config.compaction;
   options.strict_reconfig_check = config.strict_reconfig_check;
+  options.auth.token_life = std::chrono::seconds(config.auth_token_seconds);
+  options.auth.bcrypt_cost = static_cast<uint32_t>(config.bcrypt_cost);
   options.new_member_id = added_member_id;
   return options;
 }

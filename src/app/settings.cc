@@ -37,6 +37,9 @@ constexpr Known kKnown[] = {
     {"max-txn-ops", "128", "operations allowed in one transaction"},
     {"watch-progress-notify-interval", "10m", "how often silent watchers hear of progress"},
     {"max-learners", "1", "learners the cluster may have"},
+    {"auth-token", "simple", "how callers prove who they are; simple is all there is yet"},
+    {"auth-token-ttl", "300", "seconds that a simple token lives after its last use"},
+    {"bcrypt-cost", "10", "work to hash a password, as a power of two"},
     {"strict-reconfig-check", "true", "refuse changes of members that endanger the majority"},
     {"pre-vote", "true", "ask before starting an election"},
     {"cors", "*", "origins whose pages may read what plain HTTP answers"},
@@ -96,22 +99,14 @@ constexpr std::string_view kWithoutEffect[] = {"wal-dir",
                                                "warning-unary-request-duration",
                                                "debug",
                                                "compaction-batch-limit",
-                                               "compaction-sleep-interval",
-                                               "bcrypt-cost",
-                                               "auth-token-ttl"};
+                                               "compaction-sleep-interval"};
 
 // Switches that promise protection: starting without it would be a lie, so they are refused.
-constexpr std::string_view kNotYet[] = {"client-cert-file",
-                                        "client-key-file",
-                                        "peer-client-cert-file",
-                                        "peer-client-key-file",
-                                        "auth-token",
-                                        "force-new-cluster",
-                                        "listen-metrics-urls",
-                                        "listen-client-http-urls",
-                                        "discovery",
-                                        "discovery-srv",
-                                        "proxy"};
+constexpr std::string_view kNotYet[] = {"client-cert-file",        "client-key-file",
+                                        "peer-client-cert-file",   "peer-client-key-file",
+                                        "force-new-cluster",       "listen-metrics-urls",
+                                        "listen-client-http-urls", "discovery",
+                                        "discovery-srv",           "proxy"};
 
 bool contains(auto const& list, std::string_view name) {
   return std::ranges::find(list, name) != std::end(list);

@@ -13,6 +13,7 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import auth  # noqa: E402
 import bad_days  # noqa: E402
 import basics  # noqa: E402
 import compat  # noqa: E402
@@ -41,7 +42,7 @@ LONG = [differential_long]  # only when named
 
 
 def tests(names):
-    for module in (basics, compat, control, doctor, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, histories, main_job, snapshot, differential, *(LONG if names else []), tls):
+    for module in (basics, compat, control, doctor, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, main_job, snapshot, differential, *(LONG if names else []), tls):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

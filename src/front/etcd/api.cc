@@ -1,6 +1,7 @@
 #include "front/etcd/api.h"
 
 #include <algorithm>
+#include <typeinfo>
 
 #include "base/check.h"
 
@@ -69,6 +70,38 @@ std::optional<ApiError> error_of_reply(uint16_t code) {
       return ApiError::no_space;
     case machine::etcd::Code::corrupt:
       return ApiError::corrupt;
+    case machine::etcd::Code::user_empty:
+      return ApiError::user_empty;
+    case machine::etcd::Code::role_empty:
+      return ApiError::role_empty;
+    case machine::etcd::Code::user_exists:
+      return ApiError::user_exists;
+    case machine::etcd::Code::user_not_found:
+      return ApiError::user_not_found;
+    case machine::etcd::Code::role_exists:
+      return ApiError::role_exists;
+    case machine::etcd::Code::role_not_found:
+      return ApiError::role_not_found;
+    case machine::etcd::Code::role_not_granted:
+      return ApiError::role_not_granted;
+    case machine::etcd::Code::permission_not_granted:
+      return ApiError::permission_not_granted;
+    case machine::etcd::Code::permission_not_given:
+      return ApiError::permission_not_given;
+    case machine::etcd::Code::invalid_auth_management:
+      return ApiError::invalid_auth_management;
+    case machine::etcd::Code::root_user_missing:
+      return ApiError::root_user_missing;
+    case machine::etcd::Code::root_role_missing:
+      return ApiError::root_role_missing;
+    case machine::etcd::Code::auth_not_enabled:
+      return ApiError::auth_not_enabled;
+    case machine::etcd::Code::auth_failed:
+      return ApiError::auth_failed;
+    case machine::etcd::Code::auth_old_revision:
+      return ApiError::auth_old_revision;
+    case machine::etcd::Code::permission_denied:
+      return ApiError::permission_denied;
     case machine::etcd::Code::malformed:
       return ApiError::malformed_request;
   }
@@ -82,7 +115,8 @@ Api::Api(world::Executor& executor, grpc::Server& server, node::Service& service
       service_(service),
       options_(std::move(options)),
       header_(service.status().cluster_id, service.status().self.value),
-      tether_(*this) {}
+      tether_(*this),
+      callers_(executor, server, options_.auth) {}
 
 bool Api::admit(CallId call, Learners learners) {
   const grpc::Call* found = server_.find(call);
@@ -114,7 +148,9 @@ void Api::propose(CallId call, CommandKind kind, std::string_view request) {
     refuse(call, ApiError::request_too_large);
     return;
   }
-  Bytes command = machine::etcd::make_command(kind, request);
+  auto made = command_of(call, kind, request);
+  if (!made) return refuse(call, made.error());
+  Bytes command = std::move(*made);
   if (command.size() > options_.request_bytes_max) {
     refuse(call, ApiError::request_too_large);
     return;
@@ -169,6 +205,7 @@ void Api::finish_barrier(CallId call, QueryKind kind, std::optional<RefusedWhy> 
 
 void Api::run_query(CallId call, QueryKind kind) {
   if (!server_.alive(call)) return;  // nobody to work for
+  if (const auto error = denied_query(call, kind)) return refuse(call, *error);
   machine::Reply reply;
   service_.query(machine::etcd::make_query(kind, server_.message(call)), reply);
   answer_reply(call, reply);
@@ -241,7 +278,12 @@ ApiError Api::refusal(CallId call, RefusedWhy why) const {
 }
 
 const machine::etcd::EtcdMachine* Api::machine() const {
-  return dynamic_cast<const machine::etcd::EtcdMachine*>(&service_.machine());
+  // A look at the type that was seen last is all it costs for each call.
+  const machine::StateMachine& now = service_.machine();
+  if (&typeid(now) == known_type_) return static_cast<const machine::etcd::EtcdMachine*>(&now);
+  const auto* found = dynamic_cast<const machine::etcd::EtcdMachine*>(&now);
+  if (found != nullptr) known_type_ = &typeid(now);
+  return found;
 }
 
 int64_t Api::revision() const {

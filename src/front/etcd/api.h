@@ -7,11 +7,14 @@
 
 #include <array>
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
+#include <typeinfo>
 #include <utility>
 
 #include "base/histogram.h"
+#include "front/etcd/callers.h"
 #include "front/etcd/errors.h"
 #include "front/etcd/server.h"
 #include "front/etcd/wire.h"
@@ -71,6 +74,9 @@ class Tether {
 
 class Api {
  public:
+  // What a call needs that is about no key; while auth is on.
+  enum class Rights : uint8_t { user, root };
+
   Api(world::Executor& executor, grpc::Server& server, node::Service& service, EtcdOptions options);
   ~Api() { tether_.cut(); }
   Api(const Api&) = delete;
@@ -80,6 +86,24 @@ class Api {
   enum class Learners : uint8_t { refused, served };
   bool admit(grpc::CallId call, Learners learners = Learners::refused);
   void refuse(grpc::CallId call, ApiError error) { server_.finish(call, status_of(error)); }
+
+  // The auth store while auth is on; null: nobody is asked who they are.
+  const machine::etcd::AuthBook* auth() const;
+  std::expected<machine::etcd::Caller, ApiError> identify(grpc::CallId call);
+  // Whether the caller may; false: answered already.
+  bool permit(grpc::CallId call, Rights rights);
+  // The same about a range of keys, and about those on a lease, as an answer.
+  std::optional<ApiError> denied_range(grpc::CallId call, std::string_view key,
+                                       std::string_view range_end, machine::etcd::Access access);
+  std::optional<ApiError> denied_lease(grpc::CallId call, int64_t lease,
+                                       machine::etcd::Access access);
+  // A command in the name of the caller, and one in that of this server.
+  std::expected<Bytes, ApiError> command_of(grpc::CallId call, machine::etcd::CommandKind kind,
+                                            std::string_view request);
+  Bytes own_command(machine::etcd::CommandKind kind, std::string_view request) const;
+  // A call with a token that this member will only hear of waits for that.
+  bool holds(grpc::CallId call);
+  void on_turn_end();
 
   // Into the log; the reply's body is the response without its header.
   void propose(grpc::CallId call, machine::etcd::CommandKind kind, std::string_view request);
@@ -111,6 +135,7 @@ class Api {
   void run_query(grpc::CallId call, machine::etcd::QueryKind kind);
   void answer_reply(grpc::CallId call, const machine::Reply& reply);
   ApiError timed_out(grpc::CallId call) const;
+  std::optional<ApiError> denied_query(grpc::CallId call, machine::etcd::QueryKind kind);
 
   world::Executor& executor_;
   grpc::Server& server_;
@@ -119,6 +144,9 @@ class Api {
   HeaderWriter header_;
   Tether tether_;
   ServiceCounts counts_;
+  Callers callers_;
+  bool auth_was_on_ = false;
+  mutable const std::type_info* known_type_ = nullptr;  // of an etcd machine
   std::string scratch_;  // response heads are built here, then copied out
 };
 

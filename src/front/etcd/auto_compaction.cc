@@ -29,18 +29,18 @@ void AutoCompaction::compact(int64_t revision) {
   std::string wire;
   encode(machine::etcd::CompactionRequest{revision, false}, wire);
   const Time until = api_.executor().now() + api_.options().request_timeout;
-  api_.service().propose(
-      machine::etcd::make_command(machine::etcd::CommandKind::compact, wire), until,
-      [this, tether = api_.tether(), revision](const node::Outcome& outcome) {
-        if (tether.get() == nullptr) return;
-        under_way_ = false;
-        // If not, the next look tries again. An error of the machine says that it is done: somebody
-        // else has compacted further.
-        if (std::get_if<node::Applied>(&outcome) == nullptr) return;
-        plan_.done(api_.executor().now(), revision);
-        log(LogLevel::info, "compacted up to revision " + std::to_string(revision) +
-                                ", as --auto-compaction-retention says");
-      });
+  api_.service().propose(api_.own_command(machine::etcd::CommandKind::compact, wire), until,
+                         [this, tether = api_.tether(), revision](const node::Outcome& outcome) {
+                           if (tether.get() == nullptr) return;
+                           under_way_ = false;
+                           // If not, the next look tries again. An error of the machine says that
+                           // it is done: somebody else has compacted further.
+                           if (std::get_if<node::Applied>(&outcome) == nullptr) return;
+                           plan_.done(api_.executor().now(), revision);
+                           log(LogLevel::info, "compacted up to revision " +
+                                                   std::to_string(revision) +
+                                                   ", as --auto-compaction-retention says");
+                         });
 }
 
 }  // namespace quorate::front::etcd

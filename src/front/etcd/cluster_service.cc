@@ -38,7 +38,7 @@ std::string encode_member(const node::MemberView& member,
 
 ClusterService::ClusterService(Api& api) : api_(api) {
   api_.server().add_unary(kService, "MemberList", [this](CallId call, std::string_view message) {
-    if (api_.admit(call)) on_member_list(call, message);
+    if (api_.admit(call) && api_.permit(call, Api::Rights::user)) on_member_list(call, message);
   });
   add(kService, "MemberAdd", MemberRequestKind::add);
   add(kService, "MemberRemove", MemberRequestKind::remove);
@@ -49,7 +49,7 @@ ClusterService::ClusterService(Api& api) : api_(api) {
 
 void ClusterService::add(std::string_view service, std::string_view name, MemberRequestKind kind) {
   api_.server().add_unary(service, name, [this, kind](CallId call, std::string_view message) {
-    if (api_.admit(call)) on_request(call, kind, message);
+    if (api_.admit(call) && api_.permit(call, Api::Rights::root)) on_request(call, kind, message);
   });
 }
 

@@ -7,7 +7,8 @@ using grpc::CallId;
 DefragmentService::DefragmentService(Api& api) : api_(api) {
   api_.server().add_unary("etcdserverpb.Maintenance", "Defragment",
                           [this](CallId call, std::string_view) {
-                            if (api_.admit(call)) on_defragment(call);
+                            if (!api_.admit(call)) return;
+                            if (api_.permit(call, Api::Rights::root)) on_defragment(call);
                           });
 }
 

@@ -45,6 +45,12 @@ std::optional<LineFront> first_in_line(Api& api, std::string_view name) {
   return front;
 }
 
+std::optional<ApiError> denied_line(Api& api, CallId call, std::string_view name) {
+  const std::string first = std::string(name) + "/";
+  const std::string end = std::string(name) + "0";  // '0' follows '/'
+  return api.denied_range(call, first, end, machine::etcd::Access::read);
+}
+
 ElectionObservers::Observer* ElectionObservers::find(CallId call) const {
   const auto found = observers_.find(key_of(call));
   return found == observers_.end() ? nullptr : found->second.get();
@@ -57,6 +63,7 @@ void ElectionObservers::on_message(CallId call, std::string_view message) {
   if (name->text.size() > api_.options().request_bytes_max) {
     return api_.refuse(call, ApiError::request_too_large);
   }
+  if (const auto error = denied_line(api_, call, name->text)) return api_.refuse(call, *error);
   if (observers_.size() >= kObserversMax || bytes_ + name->text.size() > kObservedBytesMax) {
     return api_.refuse(call, ApiError::too_many_requests);
   }

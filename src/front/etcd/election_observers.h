@@ -36,6 +36,8 @@ struct LineFront {
   int64_t revision = 0;  // of the state
 };
 std::optional<LineFront> first_in_line(Api& api, std::string_view name);
+// Why the caller may not know who is in that line; nullopt: it may.
+std::optional<ApiError> denied_line(Api& api, grpc::CallId call, std::string_view name);
 
 class ElectionObservers final : public grpc::StreamHandler {
  public:

@@ -134,8 +134,10 @@ void ElectionService::propose(CallId call, std::string_view wire, Unmet unmet) {
   if (wire.size() > api_.options().request_bytes_max) {
     return api_.refuse(call, ApiError::request_too_large);
   }
+  auto command = api_.command_of(call, CommandKind::txn, wire);
+  if (!command) return api_.refuse(call, command.error());
   api_.server().set_tag(call, api_.service().round());
-  api_.service().propose(machine::etcd::make_command(CommandKind::txn, wire), api_.deadline(call),
+  api_.service().propose(std::move(*command), api_.deadline(call),
                          [this, tether = api_.tether(), call, unmet](const node::Outcome& outcome) {
                            if (tether.get() == nullptr) return;
                            if (const auto error = api_.failure(call, outcome))
@@ -165,6 +167,7 @@ void ElectionService::on_leader(CallId call, std::string_view message) {
 void ElectionService::answer_leader(CallId call) {
   const auto name = read_field(api_.server().message(call), 1);
   if (!name) return api_.refuse(call, ApiError::malformed_request);
+  if (const auto error = denied_line(api_, call, name->text)) return api_.refuse(call, *error);
   const auto front = first_in_line(api_, name->text);
   if (!front) return api_.refuse(call, ApiError::unhealthy);
   if (front->key.empty()) return api_.refuse(call, ApiError::election_no_leader);

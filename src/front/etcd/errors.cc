@@ -62,6 +62,36 @@ constexpr ErrorText kErrors[] = {
      "this watch stream asks on while its answers are not read; read them, and open another one"},
     {ApiError::lease_exists, Code::failed_precondition, "etcdserver: lease already exists"},
     {ApiError::lease_too_long, Code::out_of_range, "etcdserver: too large lease TTL"},
+    {ApiError::user_empty, Code::invalid_argument, "etcdserver: user name is empty"},
+    {ApiError::role_empty, Code::invalid_argument, "etcdserver: role name is empty"},
+    {ApiError::user_exists, Code::failed_precondition, "etcdserver: user name already exists"},
+    {ApiError::user_not_found, Code::failed_precondition, "etcdserver: user name not found"},
+    {ApiError::role_exists, Code::failed_precondition, "etcdserver: role name already exists"},
+    {ApiError::role_not_found, Code::failed_precondition, "etcdserver: role name not found"},
+    {ApiError::role_not_granted, Code::failed_precondition,
+     "etcdserver: role is not granted to the user"},
+    {ApiError::permission_not_granted, Code::failed_precondition,
+     "etcdserver: permission is not granted to the role"},
+    {ApiError::permission_not_given, Code::invalid_argument, "etcdserver: permission not given"},
+    {ApiError::invalid_auth_management, Code::invalid_argument,
+     "etcdserver: invalid auth management"},
+    {ApiError::root_user_missing, Code::failed_precondition,
+     "etcdserver: root user does not exist"},
+    {ApiError::root_role_missing, Code::failed_precondition,
+     "etcdserver: root user does not have root role"},
+    {ApiError::auth_not_enabled, Code::failed_precondition,
+     "etcdserver: authentication is not enabled"},
+    {ApiError::auth_failed, Code::invalid_argument,
+     "etcdserver: authentication failed, invalid user ID or password"},
+    {ApiError::auth_old_revision, Code::invalid_argument,
+     "etcdserver: revision of auth store is old"},
+    {ApiError::permission_denied, Code::permission_denied, "etcdserver: permission denied"},
+    {ApiError::invalid_auth_token, Code::unauthenticated, "etcdserver: invalid auth token"},
+    {ApiError::password_for_none, Code::unknown,
+     "auth: authentication failed, password was given for no password user"},
+    {ApiError::bad_password, Code::invalid_argument,
+     "a password has at most 72 bytes and none of them is zero; choose another one"},
+    {ApiError::cannot_sign, Code::unknown, "auth: token signing attempted with verify-only key"},
     {ApiError::unknown_health_service, Code::not_found, "unknown service"},
     {ApiError::key_not_found, Code::invalid_argument, "etcdserver: key not found"},
     {ApiError::value_provided, Code::invalid_argument, "etcdserver: value is provided"},
@@ -114,6 +144,12 @@ std::string_view cancel_reason(WatchRefusal refusal) {
              "stream";
   }
   CHECK(false, "every refusal has a reason");
+}
+
+std::string cancel_reason(ApiError error) {
+  const grpc::Status status = status_of(error);
+  return "rpc error: code = " + std::string(grpc::code_name(status.code)) +
+         " desc = " + status.text;
 }
 
 }  // namespace quorate::front::etcd

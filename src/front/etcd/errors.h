@@ -4,6 +4,9 @@
 // file of this room spells such a text.
 #pragma once
 
+#include <string>
+#include <string_view>
+
 #include "front/grpc/status.h"
 
 namespace quorate::front::etcd {
@@ -25,6 +28,26 @@ enum class ApiError : uint8_t {
   lease_not_found,
   lease_exists,
   lease_too_long,
+  user_empty,
+  role_empty,
+  user_exists,
+  user_not_found,
+  role_exists,
+  role_not_found,
+  role_not_granted,
+  permission_not_granted,
+  permission_not_given,
+  invalid_auth_management,
+  root_user_missing,
+  root_role_missing,
+  auth_not_enabled,
+  auth_failed,
+  auth_old_revision,
+  permission_denied,
+  invalid_auth_token,
+  password_for_none,
+  bad_password,
+  cannot_sign,
   no_leader,
   leader_changed,
   stopped,
@@ -60,5 +83,7 @@ grpc::Status status_of(ApiError error);
 // Why a watcher is not made; its client is told in a response, and the stream goes on.
 enum class WatchRefusal : uint8_t { empty_range, duplicate_id, compacted, too_many };
 std::string_view cancel_reason(WatchRefusal refusal);
+// The same for an error of who asks: etcd gives it with its code, as Go prints it.
+std::string cancel_reason(ApiError error);
 
 }  // namespace quorate::front::etcd

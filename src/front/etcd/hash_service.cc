@@ -15,10 +15,10 @@ constexpr Duration kPause = std::chrono::milliseconds(1);
 
 HashService::HashService(Api& api) : api_(api) {
   api_.server().add_unary(kService, "Hash", [this](CallId call, std::string_view) {
-    if (api_.admit(call)) begin(call, 0, true);
+    if (api_.admit(call) && api_.permit(call, Api::Rights::root)) begin(call, 0, true);
   });
   api_.server().add_unary(kService, "HashKV", [this](CallId call, std::string_view message) {
-    if (!api_.admit(call)) return;
+    if (!api_.admit(call) || !api_.permit(call, Api::Rights::root)) return;
     const auto revision = read_field(message, 1);
     if (!revision) return api_.refuse(call, ApiError::malformed_request);
     begin(call, static_cast<int64_t>(revision->number), false);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 
+#include "auth.pb.h"
 #include "election.pb.h"
 #include "etcd.pb.h"
 #include "lock.pb.h"
@@ -47,7 +48,8 @@ void compare_field(const JsonField& ours, const auto& field) {
   }
 }
 
-constexpr const char* kPackages[] = {"etcdserverpb.", "mvccpb.", "v3lockpb.", "v3electionpb."};
+constexpr const char* kPackages[] = {"etcdserverpb.", "mvccpb.", "v3lockpb.", "v3electionpb.",
+                                     "authpb."};
 
 // All files that are linked in: naming one message of each sees to that.
 const auto* pool() {

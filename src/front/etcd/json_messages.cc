@@ -182,6 +182,30 @@ constexpr JsonField kAlarmRequest[] = {choice("action", 1, kAlarmActions), uint6
 constexpr JsonField kAlarmMember[] = {uint64("memberID", 1), choice("alarm", 2, kAlarms)};
 constexpr JsonField kAlarmResponse[] = {kHeader, list(inner("alarms", 2, alarm_member))};
 
+constexpr JsonField kAuthenticateRequest[] = {text("name", 1), text("password", 2)};
+constexpr JsonField kAuthenticateResponse[] = {kHeader, text("token", 2)};
+constexpr JsonField kAuthStatusResponse[] = {kHeader, flag("enabled", 2),
+                                             uint64("authRevision", 3)};
+constexpr JsonField kUserAddOptions[] = {flag("no_password", 1)};
+constexpr JsonField kUserAddRequest[] = {text("name", 1), text("password", 2),
+                                         inner("options", 3, user_add_options),
+                                         text("hashedPassword", 4)};
+constexpr JsonField kNamedRequest[] = {text("name", 1)};
+constexpr JsonField kRolesResponse[] = {kHeader, list(text("roles", 2))};
+constexpr JsonField kUsersResponse[] = {kHeader, list(text("users", 2))};
+constexpr JsonField kChangePasswordRequest[] = {text("name", 1), text("password", 2),
+                                                text("hashedPassword", 3)};
+constexpr JsonField kGrantRoleRequest[] = {text("user", 1), text("role", 2)};
+constexpr JsonField kRevokeRoleRequest[] = {text("name", 1), text("role", 2)};
+constexpr JsonField kRoleRequest[] = {text("role", 1)};
+constexpr std::string_view kPermissionTypes[] = {"READ", "WRITE", "READWRITE"};
+constexpr JsonField kPermission[] = {choice("permType", 1, kPermissionTypes), bytes("key", 2),
+                                     bytes("range_end", 3)};
+constexpr JsonField kRoleResponse[] = {kHeader, list(inner("perm", 2, permission))};
+constexpr JsonField kGrantPermissionRequest[] = {text("name", 1), inner("perm", 2, permission)};
+constexpr JsonField kRevokePermissionRequest[] = {text("role", 1), bytes("key", 2),
+                                                  bytes("range_end", 3)};
+
 struct Message {
   MessageId id;
   std::string_view name;
@@ -248,6 +272,22 @@ constexpr Message kMessages[] = {
     {alarm_request, "AlarmRequest", kAlarmRequest},
     {alarm_member, "AlarmMember", kAlarmMember},
     {alarm_response, "AlarmResponse", kAlarmResponse},
+    {authenticate_request, "AuthenticateRequest", kAuthenticateRequest},
+    {authenticate_response, "AuthenticateResponse", kAuthenticateResponse},
+    {auth_status_response, "AuthStatusResponse", kAuthStatusResponse},
+    {user_add_options, "UserAddOptions", kUserAddOptions},
+    {user_add_request, "AuthUserAddRequest", kUserAddRequest},
+    {named_request, "AuthUserGetRequest", kNamedRequest},
+    {roles_response, "AuthUserGetResponse", kRolesResponse},
+    {users_response, "AuthUserListResponse", kUsersResponse},
+    {change_password_request, "AuthUserChangePasswordRequest", kChangePasswordRequest},
+    {grant_role_request, "AuthUserGrantRoleRequest", kGrantRoleRequest},
+    {revoke_role_request, "AuthUserRevokeRoleRequest", kRevokeRoleRequest},
+    {role_request, "AuthRoleGetRequest", kRoleRequest},
+    {permission, "Permission", kPermission},
+    {role_response, "AuthRoleGetResponse", kRoleResponse},
+    {grant_permission_request, "AuthRoleGrantPermissionRequest", kGrantPermissionRequest},
+    {revoke_permission_request, "AuthRoleRevokePermissionRequest", kRevokePermissionRequest},
 };
 
 consteval bool in_order() {
@@ -299,6 +339,23 @@ constexpr JsonRoute kRoutes[] = {
      JsonStream::answers},
     {"/v3/maintenance/alarm", "Maintenance/Alarm", alarm_request, alarm_response},
     {"/v3/maintenance/defragment", "Maintenance/Defragment", empty, only_header},
+    {"/v3/auth/enable", "Auth/AuthEnable", empty, only_header},
+    {"/v3/auth/disable", "Auth/AuthDisable", empty, only_header},
+    {"/v3/auth/status", "Auth/AuthStatus", empty, auth_status_response},
+    {"/v3/auth/authenticate", "Auth/Authenticate", authenticate_request, authenticate_response},
+    {"/v3/auth/user/add", "Auth/UserAdd", user_add_request, only_header},
+    {"/v3/auth/user/get", "Auth/UserGet", named_request, roles_response},
+    {"/v3/auth/user/list", "Auth/UserList", empty, users_response},
+    {"/v3/auth/user/delete", "Auth/UserDelete", named_request, only_header},
+    {"/v3/auth/user/changepw", "Auth/UserChangePassword", change_password_request, only_header},
+    {"/v3/auth/user/grant", "Auth/UserGrantRole", grant_role_request, only_header},
+    {"/v3/auth/user/revoke", "Auth/UserRevokeRole", revoke_role_request, only_header},
+    {"/v3/auth/role/add", "Auth/RoleAdd", named_request, only_header},
+    {"/v3/auth/role/get", "Auth/RoleGet", role_request, role_response},
+    {"/v3/auth/role/list", "Auth/RoleList", empty, roles_response},
+    {"/v3/auth/role/delete", "Auth/RoleDelete", role_request, only_header},
+    {"/v3/auth/role/grant", "Auth/RoleGrantPermission", grant_permission_request, only_header},
+    {"/v3/auth/role/revoke", "Auth/RoleRevokePermission", revoke_permission_request, only_header},
 };
 
 }  // namespace

@@ -68,7 +68,23 @@ enum class MessageId : uint8_t {
   move_leader_request,
   alarm_request,
   alarm_member,
-  alarm_response
+  alarm_response,
+  authenticate_request,
+  authenticate_response,
+  auth_status_response,
+  user_add_options,
+  user_add_request,
+  named_request,
+  roles_response,
+  users_response,
+  change_password_request,
+  grant_role_request,
+  revoke_role_request,
+  role_request,
+  permission,
+  role_response,
+  grant_permission_request,
+  revoke_permission_request
 };
 
 enum class FieldKind : uint8_t { flag, uint32, int64, uint64, text, bytes, enumeration, message };

@@ -94,9 +94,10 @@ void KvService::on_compact(CallId call, std::string_view message) {
 void KvService::compact_physically(CallId call, const machine::etcd::CompactionRequest& request) {
   std::string wire;
   encode(request, wire);
+  auto command = api_.command_of(call, CommandKind::compact, wire);
+  if (!command) return api_.refuse(call, command.error());
   api_.server().set_tag(call, api_.service().round());
-  api_.service().propose(machine::etcd::make_command(CommandKind::compact, wire),
-                         api_.deadline(call),
+  api_.service().propose(std::move(*command), api_.deadline(call),
                          [this, tether = api_.tether(), call](const node::Outcome& outcome) {
                            if (tether.get() == nullptr) return;  // this lives as long as the Api
                            if (const auto error = api_.failure(call, outcome)) {

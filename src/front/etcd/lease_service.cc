@@ -35,7 +35,7 @@ LeaseService::LeaseService(Api& api, Quota& quota)
   add("LeaseRevoke", &LeaseService::on_revoke);
   add("LeaseTimeToLive", &LeaseService::on_time_to_live);
   api_.server().add_unary(kService, "LeaseLeases", [this](CallId call, std::string_view) {
-    if (api_.admit(call)) on_leases(call);
+    if (api_.admit(call) && api_.permit(call, Api::Rights::user)) on_leases(call);
   });
   api_.server().add_stream(kService, "LeaseKeepAlive", *this);
 }
@@ -71,6 +71,7 @@ void LeaseService::on_revoke(CallId call, std::string_view message) {
 void LeaseService::on_time_to_live(CallId call, std::string_view message) {
   const auto request = machine::etcd::decode_lease_time_to_live_request(message);
   if (!request) return api_.refuse(call, ApiError::malformed_request);
+  if (!api_.permit(call, Api::Rights::user)) return;
   api_.service().ask_lease(LeaseWish::look, request->id, api_.deadline(call),
                            [this, tether = api_.tether(), call](const LeaseOutcome& outcome) {
                              Api* api = tether.get();
@@ -89,6 +90,9 @@ void LeaseService::answer_time_to_live(CallId call, const LeaseLife& life) {
   if (!request) return api_.refuse(call, ApiError::malformed_request);
   machine::Reply keys;
   if (request->keys && life.found) {
+    if (const auto error = api_.denied_lease(call, request->id, machine::etcd::Access::read)) {
+      return api_.refuse(call, *error);
+    }
     std::string wire;
     encode(*request, wire);
     api_.service().query(machine::etcd::make_query(QueryKind::lease_keys, wire), keys);
@@ -118,6 +122,9 @@ void LeaseService::on_message(CallId call, std::string_view message) {
   if (!request) return api_.refuse(call, ApiError::malformed_request);
   if (stream.unanswered >= kUnansweredMax || api_.server().unsent_bytes(call) > kUnsentBytesMax) {
     return api_.refuse(call, ApiError::too_many_requests);
+  }
+  if (const auto error = api_.denied_lease(call, request->id, machine::etcd::Access::write)) {
+    return api_.refuse(call, *error);
   }
   ++stream.unanswered;
   // From before the renewal: whoever compares revisions must not find the lease alive at one that

@@ -46,9 +46,10 @@ void LockService::on_unlock(CallId call, std::string_view message) {
   request.key = key->text;
   std::string wire;
   encode(request, wire);
+  auto command = api_.command_of(call, CommandKind::delete_range, wire);
+  if (!command) return api_.refuse(call, command.error());
   api_.server().set_tag(call, api_.service().round());
-  api_.service().propose(machine::etcd::make_command(CommandKind::delete_range, wire),
-                         api_.deadline(call),
+  api_.service().propose(std::move(*command), api_.deadline(call),
                          [this, tether = api_.tether(), call](const node::Outcome& outcome) {
                            if (tether.get() == nullptr) return;
                            if (const auto error = api_.failure(call, outcome)) {

@@ -21,10 +21,11 @@ constexpr Duration kAskInterval = std::chrono::milliseconds(200);
 
 MaintenanceService::MaintenanceService(Api& api) : api_(api) {
   api_.server().add_unary(kService, "Status", [this](CallId call, std::string_view message) {
-    if (api_.admit(call, Api::Learners::served)) on_status(call, message);
+    if (!api_.admit(call, Api::Learners::served)) return;
+    if (api_.permit(call, Api::Rights::user)) on_status(call, message);
   });
   api_.server().add_unary(kService, "MoveLeader", [this](CallId call, std::string_view message) {
-    if (api_.admit(call)) on_move_leader(call, message);
+    if (api_.admit(call) && api_.permit(call, Api::Rights::root)) on_move_leader(call, message);
   });
 }
 

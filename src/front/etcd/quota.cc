@@ -63,8 +63,8 @@ void Quota::raise() {
   std::string wire;
   encode(machine::etcd::AlarmRequest{AlarmAction::activate, self_, AlarmKind::no_space}, wire);
   const Time until = api_.executor().now() + api_.options().request_timeout;
-  api_.service().propose(machine::etcd::make_command(machine::etcd::CommandKind::alarm, wire),
-                         until, [this, tether = api_.tether()](const node::Outcome&) {
+  api_.service().propose(api_.own_command(machine::etcd::CommandKind::alarm, wire), until,
+                         [this, tether = api_.tether()](const node::Outcome&) {
                            // This object lives as long as the Api. Raised or not: there is no room
                            // here.
                            if (tether.get() != nullptr) on_raised();

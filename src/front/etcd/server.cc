@@ -2,6 +2,7 @@
 
 #include "front/etcd/alarm_service.h"
 #include "front/etcd/api.h"
+#include "front/etcd/auth_service.h"
 #include "front/etcd/auto_compaction.h"
 #include "front/etcd/cluster_service.h"
 #include "front/etcd/defragment_service.h"
@@ -42,6 +43,15 @@ class TurnEnd {
   std::shared_ptr<std::function<void()>> action_;
 };
 
+class TokenGate final : public grpc::Gate {
+ public:
+  void lead_to(Api& api) { api_ = &api; }
+  bool holds(grpc::CallId call) override { return api_ != nullptr && api_->holds(call); }
+
+ private:
+  Api* api_ = nullptr;
+};
+
 class Server final : public EtcdServer {
  public:
   Server(world::Executor& executor, world::Poller& poller, node::Service& service,
@@ -54,12 +64,14 @@ class Server final : public EtcdServer {
                        pages_.on_request(call, request);
                      },
                  .gateway = &gateway_,
-                 .access = {options.cors, options.host_whitelist}}),
+                 .access = {options.cors, options.host_whitelist},
+                 .gate = &gate_}),
         api_(executor, server_, service, std::move(options)),
         compaction_(api_),
         quota_(api_),
         kv_(api_, quota_),
         lease_(api_, quota_),
+        auth_(api_),
         cluster_(api_),
         maintenance_(api_),
         hash_(api_),
@@ -72,7 +84,9 @@ class Server final : public EtcdServer {
         lock_(api_, line_),
         election_(api_, line_),
         pages_(api_, watch_) {
+    gate_.lead_to(api_);
     turn_end_.set([this] {
+      api_.on_turn_end();
       watch_.on_turn_end();
       line_.on_turn_end();
       election_.on_turn_end();
@@ -106,12 +120,14 @@ class Server final : public EtcdServer {
  private:
   TurnEnd turn_end_;
   JsonGateway gateway_;
+  TokenGate gate_;
   grpc::Server server_;
   Api api_;
   AutoCompaction compaction_;
   Quota quota_;
   KvService kv_;
   LeaseService lease_;
+  AuthService auth_;
   ClusterService cluster_;
   MaintenanceService maintenance_;
   HashService hash_;

@@ -22,6 +22,13 @@ namespace quorate::front::etcd {
 // etcd lets a message exceed the request limit by this much for what gRPC wraps around it.
 inline constexpr size_t kMessageOverheadBytes = size_t{512} << 10U;
 
+class TokenSigner;
+struct AuthOptions {
+  Duration token_life = std::chrono::minutes(5);  // from its last use
+  uint32_t bcrypt_cost = 10;
+  std::shared_ptr<TokenSigner> signer;  // null: tokens are random letters that members remember
+};
+
 struct EtcdOptions {
   std::string name;
   std::vector<std::string> advertise_client_urls;
@@ -41,6 +48,7 @@ struct EtcdOptions {
   std::vector<std::string> host_whitelist;
   // Changes of membership that would endanger the majority are refused.
   bool strict_reconfig_check = true;
+  AuthOptions auth;
   // The id of a member that is added now, at this many nanoseconds since 1970: one that is removed
   // and added again at once is another.
   std::function<uint64_t(std::vector<std::string> peer_urls, int64_t nanoseconds)> new_member_id;

@@ -73,6 +73,7 @@ void SnapshotService::on_open(CallId call) { api_.admit(call, Api::Learners::ser
 void SnapshotService::on_message(CallId call, std::string_view) {
   if (find(call) != nullptr) return;  // the request is one empty message
   if (api_.machine() == nullptr) return api_.refuse(call, ApiError::unhealthy);
+  if (!api_.permit(call, Api::Rights::root)) return;
   if (streams_.size() >= kSnapshotsMax) return api_.refuse(call, ApiError::too_many_requests);
   auto stream = std::make_unique<Stream>();
   stream->call = call;

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <utility>
 
+#include "front/etcd/election_observers.h"
 #include "machine/etcd/lease_messages.h"
 #include "machine/etcd/messages.h"
 
@@ -48,6 +49,8 @@ void WaitingLine::join(CallId call, LineRequest request, AtFront at_front) {
   const size_t size = request.name.size() + request.value.size();
   if (size > api_.options().request_bytes_max)
     return api_.refuse(call, ApiError::request_too_large);
+  // Who waits learns of those before it.
+  if (const auto error = denied_line(api_, call, request.name)) return api_.refuse(call, *error);
   if (waiters_.size() >= kWaitersMax || bytes_ + size > kWaitersBytesMax) {
     return api_.refuse(call, ApiError::too_many_requests);
   }
@@ -70,11 +73,13 @@ void WaitingLine::join(CallId call, LineRequest request, AtFront at_front) {
 }
 
 void WaitingLine::propose(Waiter& waiter, CommandKind kind, std::string_view wire, Handle then) {
+  auto command = api_.command_of(waiter.call, kind, wire);
+  if (!command) return refuse(waiter, command.error());
   waiter.busy = true;
   waiter.proposed = true;
   api_.server().set_tag(waiter.call, api_.service().round());
   api_.service().propose(
-      machine::etcd::make_command(kind, wire), api_.deadline(waiter.call),
+      std::move(*command), api_.deadline(waiter.call),
       [this, tether = api_.tether(), id = key_of(waiter.call), then](node::Outcome outcome) {
         if (tether.get() == nullptr) return;
         Waiter* found = after_answer(id);
@@ -334,7 +339,8 @@ void WaitingLine::release(const Waiter& waiter) {
 }
 
 void WaitingLine::remove(CommandKind kind, std::string wire, uint32_t tries) {
-  Bytes command = machine::etcd::make_command(kind, wire);
+  // What it takes away it put there itself, whatever its client may do by now.
+  Bytes command = api_.own_command(kind, wire);
   api_.service().propose(
       std::move(command), api_.executor().now() + api_.options().request_timeout,
       [this, tether = api_.tether(), kind, wire = std::move(wire),

@@ -101,6 +101,12 @@ std::optional<WatchRefusal> WatchService::choose_id(WatchStream& stream, int64_t
 void WatchService::on_create(WatchStream& stream, const WatchCreateRequest& request) {
   const WatchedRange range = watched_range(request);
   int64_t id = request.watch_id;
+  const std::string_view to_the_last("\0", 1);
+  if (const auto error =
+          api_.denied_range(stream.call, range.first, range.unbounded ? to_the_last : range.end,
+                            machine::etcd::Access::read)) {
+    return refuse_watcher(stream, cancel_reason(*error));
+  }
   std::optional<WatchRefusal> refusal;
   if (is_empty(range)) {
     refusal = WatchRefusal::empty_range;
@@ -110,15 +116,16 @@ void WatchService::on_create(WatchStream& stream, const WatchCreateRequest& requ
   } else if (refusal = choose_id(stream, id); !refusal && request.start_revision < 0) {
     refusal = WatchRefusal::compacted;
   }
-  if (refusal) {
-    WatchResponseHead head;
-    head.watch_id = kNoWatcher;
-    head.created = head.canceled = true;
-    head.cancel_reason = cancel_reason(*refusal);
-    reply(stream, head, api_.revision());
-    return;
-  }
+  if (refusal) return refuse_watcher(stream, cancel_reason(*refusal));
   add_watcher(stream, request, range, id);
+}
+
+void WatchService::refuse_watcher(WatchStream& stream, std::string_view reason) {
+  WatchResponseHead head;
+  head.watch_id = kNoWatcher;
+  head.created = head.canceled = true;
+  head.cancel_reason = reason;
+  reply(stream, head, api_.revision());
 }
 
 void WatchService::add_watcher(WatchStream& stream, const WatchCreateRequest& request,

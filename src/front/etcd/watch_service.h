@@ -73,6 +73,7 @@ class WatchService final : public grpc::StreamHandler {
   static uint64_t key_of(grpc::CallId call) { return uint64_t{call.slot} << 32U | call.generation; }
   WatchStream* find(grpc::CallId call) const;
   void on_create(WatchStream& stream, const machine::etcd::WatchCreateRequest& request);
+  void refuse_watcher(WatchStream& stream, std::string_view reason);
   std::optional<WatchRefusal> choose_id(WatchStream& stream, int64_t& id);
   void add_watcher(WatchStream& stream, const machine::etcd::WatchCreateRequest& request,
                    const WatchedRange& range, int64_t id);

@@ -56,8 +56,8 @@ void Call::reset() {
   deadline = kNever;
   tag = 0;
   http_method = HttpMethod::none;
-  grpc_content = posted = timeout_malformed = headers_done = complete = dispatched = remote_closed =
-      false;
+  grpc_content = posted = timeout_malformed = headers_done = complete = dispatched = held =
+      remote_closed = false;
   header_fields = 0;
   header_bytes = 0;
   path.clear();

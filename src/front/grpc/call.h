@@ -64,6 +64,7 @@ struct Call {
   bool headers_done = false;
   bool complete = false;       // unary: the message is here, the rest is ignored
   bool dispatched = false;     // unary: the handler has seen it
+  bool held = false;           // kept from its handler (Gate)
   bool remote_closed = false;  // the client half-closed
   uint32_t header_fields = 0;
   size_t header_bytes = 0;

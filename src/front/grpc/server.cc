@@ -334,7 +334,20 @@ void Server::open(Call& call) {
     call.deadline = call.started + call.deadline.time_since_epoch();
     if (call.method->stream != nullptr) arm_deadline(call);
   }
-  if (call.method->stream != nullptr) call.method->stream->on_open(call.id);
+  if (call.method->stream == nullptr) return;
+  call.held = options_.gate != nullptr && options_.gate->holds(call.id);
+  if (!call.held) call.method->stream->on_open(call.id);
+}
+
+void Server::resume(CallId id) {
+  Call* call = calls_.find(id);
+  if (call == nullptr || !std::exchange(call->held, false) || call->finished) return;
+  if (call->method->stream == nullptr) return run_unary(*call);
+  call->method->stream->on_open(id);
+  if (calls_.find(id) == nullptr) return;
+  on_stream_data(*call, {});
+  if (calls_.find(id) == nullptr || call->finished || !call->remote_closed) return;
+  call->method->stream->on_half_close(id);
 }
 
 void Server::arm_deadline(const Call& call) {
@@ -393,6 +406,11 @@ void Server::take_request(Call& call) {
 }
 
 void Server::dispatch(Call& call) {
+  call.held = options_.gate != nullptr && options_.gate->holds(call.id);
+  if (!call.held) run_unary(call);
+}
+
+void Server::run_unary(Call& call) {
   call.connection->count_consumed(call.inbound.size());
   call.dispatched = true;
   ++counts_of(call).messages_received;
@@ -402,7 +420,7 @@ void Server::dispatch(Call& call) {
 void Server::on_stream_data(Call& call, std::string_view) {
   const CallId id = call.id;
   size_t consumed = 0;
-  while (!call.finished) {
+  while (!call.finished && !call.held) {
     const MessageFrame frame = read_message_frame(std::string_view(call.inbound).substr(consumed));
     if (!frame.has_prefix) break;
     if (Status status = check_frame(call, frame); status.code != Code::ok) {
@@ -424,7 +442,7 @@ void Server::on_half_close(Call& call) {
   if (call.finished || call.method == nullptr) return;
   if (call.posted && !call.complete && !on_posted_end(call)) return;
   if (call.method->stream != nullptr) {
-    call.method->stream->on_half_close(call.id);
+    if (!call.held) call.method->stream->on_half_close(call.id);
   } else if (!call.complete) {
     finish_call(call, {Code::internal, "the request ended before its message was complete"});
   }

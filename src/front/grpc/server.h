@@ -85,11 +85,19 @@ struct Door {
   bool plain_too = false;
 };
 
+// May keep a call from its handler for a while.
+class Gate {
+ public:
+  virtual ~Gate() = default;
+  virtual bool holds(CallId call) = 0;  // true: resume() or finish() comes later
+};
+
 struct ServerOptions {
   size_t message_bytes_max = size_t{2} << 20U;
   PageHandler pages;                 // GET and HEAD that are not gRPC
   const Gateway* gateway = nullptr;  // POST that is not gRPC; outlives the server
   HttpAccess access = {};            // of both
+  Gate* gate = nullptr;              // outlives the server
 };
 
 class Server {
@@ -121,6 +129,7 @@ class Server {
   void answer(CallId id, std::string_view head, const Bytes& body);  // send, then finish: OK
   void answer_page(CallId id, int http_status, std::string_view type, std::string_view body);
   size_t unsent_bytes(CallId id) const;
+  void resume(CallId id);           // the gate held it
   bool congested(CallId id) const;  // its connection holds more than its client reads
 
   Time now() const { return executor_.now(); }
@@ -152,7 +161,8 @@ class Server {
   bool on_post(Call& call);
   size_t posted_bytes_max() const;
   void take_request(Call& call);  // its message is complete
-  void dispatch(Call& call);      // a unary call whose message is complete
+  void run_unary(Call& call);
+  void dispatch(Call& call);  // a unary call whose message is complete
   void on_page(Call& call);
   void forget_call(Call& call);  // the transport is done with it
 

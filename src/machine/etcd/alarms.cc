@@ -80,6 +80,7 @@ bool changes_keyspace(CommandKind kind) {
     case CommandKind::member_attributes:
     case CommandKind::lease_checkpoint:
     case CommandKind::alarm:
+    case CommandKind::auth:
       return false;
   }
   return false;

@@ -4,6 +4,8 @@
 
 #include "base/check.h"
 #include "consensus/members.h"
+#include "machine/etcd/auth_rows.h"
+#include "machine/etcd/big_endian.h"
 #include "machine/etcd/lease_rows.h"
 #include "machine/etcd/position_row.h"
 #include "storage/bolt/page.h"
@@ -22,14 +24,6 @@ using SmallRows = std::vector<std::pair<std::string, std::string>>;
 
 constexpr char kKeyTable = storage::mvcc::kRowTable;
 constexpr char kLeases = 'l';  // stands for kLeaseTable
-
-std::string big_endian(uint64_t number) {
-  std::string text;
-  for (int shift = 56; shift >= 0; shift -= 8) {
-    text.push_back(static_cast<char>(number >> static_cast<unsigned>(shift) & 0xffU));
-  }
-  return text;
-}
 
 std::string hexadecimal(uint64_t number) {
   std::string text;
@@ -163,13 +157,20 @@ Result<void> Backup::prepare() {
     if (!stored) return std::unexpected(stored.error());
     revisions = *stored;
   }
-  // In the order of their names. Rows of alarms, users and roles go into the buckets that stand
-  // here empty; etcd makes up its mind about the cluster's version by itself.
-  buckets_ = {{"alarm", {}},           {"auth", {}},
-              {"authRoles", {}},       {"authUsers", {}},
-              {"cluster", {}},         {"key", {}, kKeyTable},
-              {"lease", {}, kLeases},  {"members", member_rows(members_)},
-              {"members_removed", {}}, {"meta", meta_rows(*position, revisions)}};
+  auto auth = auth_buckets(*state_);
+  if (!auth) return std::unexpected(auth.error());
+  // In the order of their names. Rows of alarms go into the bucket that stands here empty; etcd
+  // makes up its mind about the cluster's version by itself.
+  buckets_ = {{"alarm", {}},
+              {"auth", std::move(auth->auth)},
+              {"authRoles", std::move(auth->roles)},
+              {"authUsers", std::move(auth->users)},
+              {"cluster", {}},
+              {"key", {}, kKeyTable},
+              {"lease", {}, kLeases},
+              {"members", member_rows(members_)},
+              {"members_removed", {}},
+              {"meta", meta_rows(*position, revisions)}};
   return {};
 }
 

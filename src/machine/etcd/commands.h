@@ -1,8 +1,9 @@
 // machine/etcd/commands.h: what the etcd front puts into the log, and what it may query.
 //
-// A command is one envelope byte sequence: format, kind, then the client's request in protobuf
-// wire form exactly as it came, so a put is never re-encoded on its way from the socket to the
-// store. A query is a kind byte and the request, answered from local state.
+// A command is one envelope byte sequence: format, kind, who asks (while auth is on), then the
+// client's request in protobuf wire form exactly as it came, so a put is never re-encoded on its
+// way from the socket to the store. A query is a kind byte and the request, answered from local
+// state.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ enum class CommandKind : uint8_t {
   lease_grant = 6,        // id and TTL chosen by whoever proposes it
   lease_revoke = 7,       // also proposed by the leader when one has run out
   lease_checkpoint = 8,   // by the leader: how much of long leases is left
-  alarm = 9               // raised, cleared or asked for: alarms.h
+  alarm = 9,              // raised, cleared or asked for: alarms.h
+  auth = 32               // users, roles, tokens: auth_messages.h
 };
 enum class QueryKind : uint8_t {
   range = 1,
@@ -52,11 +54,37 @@ enum class Code : uint16_t {
   no_space = 6,
   lease_exists = 7,
   lease_too_long = 8,  // more than can be counted
-  corrupt = 9          // an alarm says that members differ: nothing is written any more
+  corrupt = 9,         // an alarm says that members differ: nothing is written any more
+  // Of auth_book.h.
+  user_empty = 32,  // no name; of a caller: nobody
+  role_empty = 33,
+  user_exists = 34,
+  user_not_found = 35,
+  role_exists = 36,
+  role_not_found = 37,
+  role_not_granted = 38,
+  permission_not_granted = 39,
+  permission_not_given = 40,
+  invalid_auth_management = 41,
+  root_user_missing = 42,
+  root_role_missing = 43,
+  auth_not_enabled = 44,
+  auth_failed = 45,
+  auth_old_revision = 46,
+  permission_denied = 47
+};
+
+// Who asks for a command, as the one who proposes it found out. It matters only while auth is on
+// where the command is applied.
+struct Caller {
+  std::string_view user;       // empty: nobody
+  uint64_t auth_revision = 0;  // of the auth store when that was found out
+  bool system = false;         // the server itself: may everything
 };
 
 // The front passes the bytes after its own checks (limits, empty keys, duplicate keys).
 Bytes make_command(CommandKind kind, std::string_view request);
+Bytes make_command(CommandKind kind, std::string_view request, const Caller& caller);
 Bytes make_query(QueryKind kind, std::string_view request);
 
 struct MemberAttributes {
@@ -84,6 +112,8 @@ using storage::mvcc::ChangeVisitor;
 
 class Backup;
 struct BackupMember;
+class AuthBook;
+class LeaseBook;
 
 // What was applied since the machine was opened.
 struct Activity {
@@ -95,6 +125,9 @@ struct Activity {
 
 class EtcdMachine : public StateMachine {
  public:
+  // Null: a machine without (tests).
+  virtual const AuthBook* auth() const { return nullptr; }
+  virtual const LeaseBook* lease_book() const { return nullptr; }
   virtual Revisions revisions() const = 0;
   virtual uint64_t key_count() const = 0;
   virtual uint64_t lease_count() const = 0;

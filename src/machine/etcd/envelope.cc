@@ -18,6 +18,14 @@ MemberAttributes read_attributes(Decoder& decoder) {
   return result;
 }
 
+constexpr uint8_t kSystemFlag = 1;
+
+bool is_command(uint8_t kind) {
+  return (kind >= static_cast<uint8_t>(CommandKind::put) &&
+          kind <= static_cast<uint8_t>(CommandKind::alarm)) ||
+         kind == static_cast<uint8_t>(CommandKind::auth);
+}
+
 }  // namespace
 
 Bytes make_command(CommandKind kind, std::string_view request) {
@@ -29,6 +37,19 @@ Bytes make_command(CommandKind kind, std::string_view request) {
   return Bytes::adopt(std::move(text));
 }
 
+Bytes make_command(CommandKind kind, std::string_view request, const Caller& caller) {
+  if (caller.user.empty() && !caller.system) return make_command(kind, request);
+  Encoder encoder;
+  encoder.reserve(request.size() + caller.user.size() + 16);
+  encoder.u8(kCommandOfCallerFormat);
+  encoder.u8(static_cast<uint8_t>(kind));
+  encoder.u8(caller.system ? kSystemFlag : 0);
+  encoder.string(caller.user);
+  encoder.u64(caller.auth_revision);
+  encoder.raw(request);
+  return encoder.take();
+}
+
 Bytes make_query(QueryKind kind, std::string_view request) {
   std::string text;
   text.reserve(request.size() + 1);
@@ -38,15 +59,22 @@ Bytes make_query(QueryKind kind, std::string_view request) {
 }
 
 std::optional<OpenedCommand> open_command(std::string_view command) {
-  if (command.size() < 2 || static_cast<uint8_t>(command[0]) != kCommandFormat) {
+  Decoder decoder(command);
+  const uint8_t format = decoder.u8();
+  const uint8_t kind = decoder.u8();
+  if (!decoder.ok() || !is_command(kind)) return std::nullopt;
+  OpenedCommand opened;
+  opened.kind = static_cast<CommandKind>(kind);
+  if (format == kCommandOfCallerFormat) {
+    opened.caller.system = (decoder.u8() & kSystemFlag) != 0;
+    opened.caller.user = decoder.string();
+    opened.caller.auth_revision = decoder.u64();
+  } else if (format != kCommandFormat) {
     return std::nullopt;
   }
-  const auto kind = static_cast<uint8_t>(command[1]);
-  if (kind < static_cast<uint8_t>(CommandKind::put) ||
-      kind > static_cast<uint8_t>(CommandKind::alarm)) {
-    return std::nullopt;
-  }
-  return OpenedCommand{static_cast<CommandKind>(kind), command.substr(2)};
+  opened.request = decoder.raw(decoder.remaining());
+  if (!decoder.finished()) return std::nullopt;
+  return opened;
 }
 
 std::optional<OpenedQuery> open_query(std::string_view query) {

@@ -12,13 +12,15 @@
 
 namespace quorate::machine::etcd {
 
-inline constexpr uint8_t kCommandFormat = 1;
+inline constexpr uint8_t kCommandFormat = 1;          // nobody says who asks
+inline constexpr uint8_t kCommandOfCallerFormat = 2;  // the caller stands before the request
 // A member that publishes more addresses than this is refused as malformed: the list is kept in
 // the store for ever.
 inline constexpr uint64_t kClientUrlsMax = 64;
 
 struct OpenedCommand {
-  CommandKind kind;
+  CommandKind kind = CommandKind::put;
+  Caller caller;
   std::string_view request;
 };
 struct OpenedQuery {

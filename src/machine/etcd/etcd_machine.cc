@@ -5,7 +5,9 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "consensus/members.h"
+#include "machine/etcd/access_check.h"
 #include "machine/etcd/alarms.h"
+#include "machine/etcd/auth_book.h"
 #include "machine/etcd/backup.h"
 #include "machine/etcd/commands.h"
 #include "machine/etcd/envelope.h"
@@ -76,6 +78,8 @@ class Machine final : public EtcdMachine {
     return activity;
   }
   LeaseTable* leases() override { return &leases_; }
+  const AuthBook* auth() const override { return &auth_; }
+  const LeaseBook* lease_book() const override { return &leases_; }
   void check_invariants() const override {
     store_->check_invariants();
     leases_.check_invariants(*store_);
@@ -106,6 +110,7 @@ class Machine final : public EtcdMachine {
   std::unique_ptr<Store> store_;
   LeaseBook leases_;
   AlarmBook alarms_;
+  AuthBook auth_;
   AppliedPosition position_;
   bool position_changed_ = false;
   uint64_t space_taken_ = 0;
@@ -119,6 +124,7 @@ Result<void> Machine::load() {
   store_ = std::move(*store);
   if (auto loaded = leases_.load(*rows_, *store_); !loaded) return loaded;
   if (auto loaded = alarms_.load(*rows_); !loaded) return loaded;
+  if (auto loaded = auth_.load(*rows_); !loaded) return loaded;
   const Result<std::optional<std::string>> text = rows_->get(kPositionKey);
   if (!text) return std::unexpected(text.error());
   Result<AppliedPosition> position = decode_position(*text);
@@ -161,6 +167,10 @@ void Machine::apply_command(Index index, uint64_t round, const Bytes& command, R
 }
 
 Code Machine::apply(const OpenedCommand& command, std::string* body) {
+  if (auth_.enabled()) {
+    const Code denied = check_command(auth_, leases_, command);
+    if (denied != Code::ok) return denied;
+  }
   if (const Code refusal = alarms_.refusal(command); refusal != Code::ok) return refusal;
   Keyspace keyspace{*store_, leases_, position_.index};
   Code code = Code::malformed;
@@ -191,6 +201,8 @@ Code Machine::apply(const OpenedCommand& command, std::string* body) {
       return apply_lease(command, body);
     case CommandKind::alarm:
       return apply_alarm(command.request, body);
+    case CommandKind::auth:
+      return auth_.apply(command.request, position_.index, store_->batch(), body);
   }
   store_->finish_transaction();
   return code;
@@ -296,7 +308,7 @@ Code Machine::answer(const OpenedQuery& query, std::string& body) const {
       return Code::ok;
     }
     case QueryKind::hash:
-      return step_hash(*store_, leases_, query.request, body);
+      return step_hash({*store_, leases_, auth_}, query.request, body);
     case QueryKind::alarms: {
       const std::optional<AlarmRequest> request = decode_alarm_request(query.request);
       if (!request) return Code::malformed;

@@ -72,14 +72,13 @@ std::optional<HashStep> decode_hash_step(std::string_view bytes) {
   return step;
 }
 
-Code step_hash(const storage::mvcc::Store& store, const LeaseBook& leases, std::string_view request,
-               std::string& body) {
+Code step_hash(const HashedState& state, std::string_view request, std::string& body) {
   std::optional<HashStep> step = decode_hash_step(request);
   if (!step) return Code::malformed;
-  const Code code = code_of(store.hash_step(step->walk, kHashWorkMax));
+  const Code code = code_of(state.store.hash_step(step->walk, kHashWorkMax));
   if (code != Code::ok) return code;
   if (step->walk.finished && step->everything) {
-    step->walk.crc = add_leases(leases, step->walk.crc);
+    step->walk.crc = state.auth.add_to_hash(add_leases(state.leases, step->walk.crc));
   }
   body = encode_hash_step(*step);
   return Code::ok;

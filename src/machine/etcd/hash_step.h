@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "machine/etcd/auth_book.h"
 #include "machine/etcd/commands.h"
 #include "machine/etcd/lease_book.h"
 #include "storage/mvcc/hash_walk.h"
@@ -19,14 +20,18 @@ inline constexpr uint64_t kHashWorkMax = uint64_t{256} << 10U;
 
 struct HashStep {
   storage::mvcc::HashWalk walk;
-  // Leases too. Equal on members at the same position of the log; not the number etcd would give,
-  // which covers tables that only etcd has.
+  // Leases, users and roles too. Equal on members at the same position of the log; not the number
+  // etcd would give, which covers tables that only etcd has.
   bool everything = false;
 };
 std::string encode_hash_step(const HashStep& step);
 std::optional<HashStep> decode_hash_step(std::string_view bytes);
 
-Code step_hash(const storage::mvcc::Store& store, const LeaseBook& leases, std::string_view request,
-               std::string& body);
+struct HashedState {
+  const storage::mvcc::Store& store;
+  const LeaseBook& leases;
+  const AuthBook& auth;
+};
+Code step_hash(const HashedState& state, std::string_view request, std::string& body);
 
 }  // namespace quorate::machine::etcd

@@ -235,7 +235,8 @@ std::string Model::apply(std::string_view command) {
       text = "published";
       break;
     case etcd::CommandKind::alarm:
-      break;  // no client of the simulator raises one
+    case etcd::CommandKind::auth:
+      break;  // no client of the simulator does that
     case etcd::CommandKind::lease_grant:
     case etcd::CommandKind::lease_revoke:
     case etcd::CommandKind::lease_checkpoint:
@@ -284,7 +285,8 @@ std::string answer_text(etcd::CommandKind kind, const machine::Reply& reply) {
       text = "published";
       break;
     case etcd::CommandKind::alarm:
-      break;  // no client of the simulator raises one
+    case etcd::CommandKind::auth:
+      break;  // no client of the simulator does that
     case etcd::CommandKind::lease_grant:
       if (const auto response = etcd::decode_lease_grant_response(reply.body.view())) {
         text = "granted " + std::to_string(response->id) + " for " + std::to_string(response->ttl);
