@@ -25,9 +25,9 @@ var maintenanceChecks = []check{
 	{name: "maintenance.health", run: maintenanceHealth},
 	{name: "maintenance.hash_of_members", run: maintenanceHash},
 	{name: "maintenance.move_leader", run: maintenanceMoveLeader},
-	{name: "maintenance.defragment", run: maintenanceDefragment, needs: "defragment"},
-	{name: "maintenance.alarms", run: maintenanceAlarms, needs: "alarms"},
-	{name: "maintenance.snapshot", run: maintenanceSnapshot, needs: "snapshot"},
+	{name: "maintenance.defragment", run: maintenanceDefragment},
+	{name: "maintenance.alarms", run: maintenanceAlarms},
+	{name: "maintenance.snapshot", run: maintenanceSnapshot},
 }
 
 func clusterList(s *scene) {
