@@ -37,7 +37,7 @@ endfunction()
 # they are compiled a few sources at a time, which takes a third of the time. Some sources keep to
 # themselves: for names that their neighbours use as well, or for the linter, which must see each
 # source in some target.
-set(QUORATE_COMPILED_ALONE bug_bank explore_hunt introduction log_image member_about member_change
+set(QUORATE_COMPILED_ALONE backup bug_bank explore_hunt import introduction log_image member_about member_change
     moves_text oracles replication report stored_write text wire_response world_settings)
 function(quorate_planted_build target)
   if(NOT TARGET ${target})

@@ -3,16 +3,20 @@
 
 #include "base/check.h"
 #include "base/codec.h"
+#include "base/crc32c.h"
 #include "consensus/members.h"
 #include "machine/etcd/commands.h"
+#include "machine/etcd/import.h"
 #include "node/identity.h"
 #include "node/introduction.h"
 #include "node/member_about.h"
 #include "node/member_change.h"
+#include "storage/bolt/etcd_log.h"
 #include "storage/bolt/reader.h"
 #include "storage/bolt/writer.h"
 #include "storage/kv/kv_store.h"
 #include "storage/kv/test_disk.h"
+#include "storage/mvcc/protobuf.h"
 #include "storage/wal/fake_world.h"
 #include "storage/wal/segment_format.h"
 #include "storage/wal/wal.h"
@@ -166,6 +170,44 @@ std::optional<BoltContent> read_bolt(std::string_view bytes) {
   return content;
 }
 
+// What can be taken over makes a machine that can be asked.
+void use_as_etcd(std::string_view bytes) {
+  storage::TestDisk disk;
+  auto file = disk.open("/file", world::OpenMode::create);
+  CHECK(file.has_value(), "a file in memory opens");
+  disk.content("/file") = bytes;
+  const auto reader = storage::bolt::Reader::open(**file, "file", bytes.size());
+  if (!reader) return;
+  const auto content = machine::etcd::look_through(*reader);
+  if (!content) return;
+  auto rows = storage::open_memory_store(disk, "/store");
+  CHECK(rows.has_value(), "a store in memory opens");
+  const auto imported = machine::etcd::import_rows(*reader, *content, {Index{9}, 1, {}}, **rows);
+  CHECK(imported.has_value(), "what was looked through can be taken");
+  const auto machine = machine::etcd::open_etcd_machine(std::move(*rows));
+  CHECK(machine.has_value(), "what was taken can be opened");
+  (*machine)->check_invariants();
+  CHECK((*machine)->revisions().current == content->revision, "the revision is etcd's");
+}
+
+// A record whose checksum fits.
+void append_etcd_record(uint64_t type, std::string_view data, uint32_t& checksum,
+                        std::string& out) {
+  if (type != 4) checksum = crc32c(data, checksum);
+  std::string record;
+  protobuf::write_number(1, static_cast<int64_t>(type), record);
+  protobuf::write_number(2, checksum, record);
+  protobuf::write_bytes(3, data, record);
+  const size_t padding = (8 - record.size() % 8) % 8;
+  uint64_t field = record.size();
+  if (padding != 0) field |= (0x80U | uint64_t{padding}) << 56U;
+  for (unsigned shift = 0; shift < 64; shift += 8) {
+    out.push_back(static_cast<char>(field >> shift & 0xffU));
+  }
+  out += record;
+  out.append(padding, '\0');
+}
+
 }  // namespace
 
 void bolt_file(std::string_view input) {
@@ -179,6 +221,28 @@ void bolt_file(std::string_view input) {
   }
   const std::string file = writer.finish() + writer.output();
   CHECK(read_bolt(file) == content, "what can be read can be written");
+  use_as_etcd(input);
+}
+
+void etcd_log(std::string_view input) {
+  Bits bits(input);
+  storage::TestDisk disk;
+  uint32_t checksum = 0;
+  for (char name = '0'; name < '3' && !bits.empty(); ++name) {
+    const std::string path = std::string("/wal/") + name + ".wal";
+    CHECK(disk.open(path, world::OpenMode::create).has_value(), "a file in memory opens");
+    Bits file(bits.piece());
+    if (file.byte() == 0) {
+      disk.content(path) = file.rest();
+      continue;
+    }
+    std::string& content = disk.content(path);
+    while (!file.empty()) append_etcd_record(file.byte() % 6U, file.piece(), checksum, content);
+  }
+  const uint64_t index = bits.byte();
+  const auto behind = storage::bolt::read_etcd_log(disk, "/wal", index);
+  CHECK(behind.has_value(), "a disk in memory does not fail");
+  CHECK(behind->missing == 0 || behind->last > index, "what is missing is behind the index");
 }
 
 void small_files(std::string_view input) {

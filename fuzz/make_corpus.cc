@@ -348,6 +348,24 @@ void add_bolt(Seeds& seeds) {
   writer.end_bucket();
   const std::string front = writer.finish();
   seeds.add("bolt_file", "three-buckets", front + writer.output());
+  storage::bolt::Writer whole;
+  std::string pair;
+  etcd::encode(etcd::KeyValue{"k", 2, 2, 1, "v", 5}, pair);
+  whole.begin_bucket("key");
+  whole.put(std::string(7, '\0') + "\2_" + std::string(8, '\0'), pair);
+  whole.end_bucket();
+  whole.begin_bucket("lease");
+  whole.put(std::string(7, '\0') + "\5", "\x08\x05\x10\x5a");
+  whole.end_bucket();
+  whole.begin_bucket("meta");
+  whole.put("finishedCompactRev", std::string(7, '\0') + "\2_" + std::string(8, '\0'));
+  whole.end_bucket();
+  const std::string first = whole.finish();
+  seeds.add("bolt_file", "etcd", first + whole.output());
+  // Two entries of the log, the second with a put.
+  const std::string entries = bytes({1, 2}) + piece_of(bytes({16, 1, 24, 3})) + bytes({2}) +
+                              piece_of(bytes({16, 1, 24, 4, 34, 2, 34, 0}));
+  seeds.add("etcd_log", "two-entries", piece_of(entries) + bytes({3}));
 }
 
 void add_texts(Seeds& seeds) {

@@ -71,6 +71,7 @@ void log_segments(std::string_view input);
 void log_records(std::string_view input);
 void store_rows(std::string_view input);
 void bolt_file(std::string_view input);
+void etcd_log(std::string_view input);
 void small_files(std::string_view input);
 void http(std::string_view input);
 void http1_body(std::string_view input);

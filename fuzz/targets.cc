@@ -11,6 +11,7 @@ const std::vector<Target>& targets() {
       {"log_records", log_records, "records whose checksums fit but whose content is anything"},
       {"store_rows", store_rows, "rows of the store as the disk has them"},
       {"bolt_file", bolt_file, "etcd's database file, whoever made it"},
+      {"etcd_log", etcd_log, "the log of an etcd member, checksums right and wrong"},
       {"small_files", small_files, "identity, members, changes, introductions"},
       {"http", http, "bytes of a client's socket: HTTP/1, HTTP/2, gRPC"},
       {"http1_body", http1_body, "bodies of HTTP/1.1, cut anywhere"},

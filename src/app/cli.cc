@@ -8,6 +8,7 @@
 #include "app/etcdctl/command_line.h"
 #include "app/etcdctl/go_text.h"
 #include "app/exit_codes.h"
+#include "app/import.h"
 #include "app/output.h"
 #include "app/password.h"
 #include "app/securing.h"
@@ -42,6 +43,7 @@ struct Line {
   std::vector<std::string> command;  // what stands behind `--`
   std::string shell;
   doctor::DoctorOptions doctor;
+  std::string snapshot_file;
   int code = kExitOk;
 };
 
@@ -257,6 +259,26 @@ void add_members(CLI::App& app, Line& line) {
   move->add_option("to", line.member.member, which)->required();
 }
 
+void add_snapshot(CLI::App& app, Line& line) {
+  CLI::App* snapshot =
+      app.add_subcommand("snapshot", "the state of a cluster in etcd's own format");
+  snapshot->require_subcommand(1);
+  CLI::App* save = snapshot->add_subcommand("save", "store one member's state in a file");
+  save->add_option("file", line.snapshot_file, "to be written")->required();
+  save->callback([&line] {
+    with_endpoints(
+        line, [&](const Common& common) { return run_snapshot_save(common, line.snapshot_file); });
+  });
+  CLI::App* status = snapshot->add_subcommand("status", "what is in a snapshot");
+  status->add_option("file", line.snapshot_file, "snapshot")->required();
+  status->callback([&line] {
+    line.code = run_snapshot_status(line.snapshot_file,
+                                    line.json && line.write_out.empty() ? "json" : line.write_out);
+  });
+  snapshot->add_subcommand("restore",
+                           "a data directory of a snapshot: quorate snapshot restore --help");
+}
+
 void add_sim(CLI::App& app, Line& line) {
   CLI::App* sim = app.add_subcommand("sim", "simulate a cluster with faults, deterministically");
   sim->add_option("--protocol", line.sim.protocol, "protocol to run");
@@ -414,6 +436,8 @@ int command_line(int argument_total, char** arguments) {
   app.set_version_flag("--version,-v", version_text("quorate"));
   add_globals(app, line);
   app.add_subcommand("serve", "run a member; has its own flags: quorate serve --help");
+  app.add_subcommand("import", "make a data directory of etcd's data: quorate import --help");
+  add_snapshot(app, line);
   add_put(app, line);
   add_get(app, line);
   add_delete(app, line);

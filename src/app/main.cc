@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/import.h"
 #include "app/serve.h"
 
 int main(int argc, char** argv) {
@@ -13,6 +14,12 @@ int main(int argc, char** argv) {
   if (called == "etcd") return quorate::app::serve_command(arguments, "etcd");
   if (!arguments.empty() && arguments[0] == "serve") {
     return quorate::app::serve_command({arguments.begin() + 1, arguments.end()}, "quorate");
+  }
+  if (!arguments.empty() && arguments[0] == "import") {
+    return quorate::app::import_command({arguments.begin() + 1, arguments.end()});
+  }
+  if (arguments.size() > 1 && arguments[0] == "snapshot" && arguments[1] == "restore") {
+    return quorate::app::restore_command({arguments.begin() + 2, arguments.end()});
   }
   return quorate::app::command_line(argc, argv);
 }

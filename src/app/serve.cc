@@ -46,41 +46,6 @@ std::string listen_address(const Url& url) {
   return url.host == "localhost" ? "127.0.0.1:" + std::to_string(url.port) : url.address();
 }
 
-// As the flags have it: the ids are those of a founding.
-node::NodeConfig node_config(const ServeConfig& config) {
-  node::NodeConfig made;
-  made.name = config.name;
-  made.token = config.token;
-  std::vector<uint64_t> ids;
-  for (const FoundingMember& member : config.cluster) {
-    node::PeerConfig peer;
-    peer.name = member.name;
-    peer.urls = texts(member.peer_urls);
-    for (const Url& url : member.peer_urls) peer.addresses.push_back(url.dial_address());
-    peer.id = NodeId{founding_member_id(peer.urls, config.token)};
-    if (member.name == config.name) {
-      made.self = peer.id;
-    } else {
-      made.contacts.insert(made.contacts.end(), peer.addresses.begin(), peer.addresses.end());
-    }
-    ids.push_back(peer.id.value);
-    made.members.push_back(std::move(peer));
-  }
-  made.cluster_id = founding_cluster_id(ids);
-  made.protocol = config.protocol;
-  made.directory = config.data_directory + "/quorate";
-  made.start = config.start;
-  made.election_timeout = std::chrono::milliseconds(config.election_milliseconds);
-  made.heartbeat_interval = std::chrono::milliseconds(config.heartbeat_milliseconds);
-  made.pre_vote = config.pre_vote;
-  made.snapshot_count = config.snapshot_count;
-  made.catch_up_entries = config.catch_up_entries;
-  made.scrub_bytes_per_second = config.scrub_bytes_per_second;
-  made.learners_max = config.learners_max;
-  made.incarnation = fresh_seed();
-  return made;
-}
-
 front::etcd::EtcdOptions front_options(const ServeConfig& config) {
   front::etcd::EtcdOptions options;
   options.name = config.name;
@@ -153,8 +118,8 @@ Result<void> Member::open_directory() {
   if (std::filesystem::exists(directory + "/member", error)) {
     return fail(ErrorKind::conflict,
                 "data directory \"" + directory +
-                    "\" belongs to etcd itself (it holds member/), and quorate does not read that "
-                    "format; point --data-dir at another directory");
+                    "\" belongs to etcd itself (it holds member/); bring it over into another "
+                    "directory with `quorate import`, or point --data-dir elsewhere");
   }
   if (auto made = disk_->make_directory(directory); !made) {
     return fail(ErrorKind::io, "cannot create data directory \"" + directory +
@@ -290,6 +255,40 @@ void log_start(const ServeConfig& config) {
 }
 
 }  // namespace
+
+node::NodeConfig node_config(const ServeConfig& config) {
+  node::NodeConfig made;
+  made.name = config.name;
+  made.token = config.token;
+  std::vector<uint64_t> ids;
+  for (const FoundingMember& member : config.cluster) {
+    node::PeerConfig peer;
+    peer.name = member.name;
+    peer.urls = texts(member.peer_urls);
+    for (const Url& url : member.peer_urls) peer.addresses.push_back(url.dial_address());
+    peer.id = NodeId{founding_member_id(peer.urls, config.token)};
+    if (member.name == config.name) {
+      made.self = peer.id;
+    } else {
+      made.contacts.insert(made.contacts.end(), peer.addresses.begin(), peer.addresses.end());
+    }
+    ids.push_back(peer.id.value);
+    made.members.push_back(std::move(peer));
+  }
+  made.cluster_id = founding_cluster_id(ids);
+  made.protocol = config.protocol;
+  made.directory = config.data_directory + "/quorate";
+  made.start = config.start;
+  made.election_timeout = std::chrono::milliseconds(config.election_milliseconds);
+  made.heartbeat_interval = std::chrono::milliseconds(config.heartbeat_milliseconds);
+  made.pre_vote = config.pre_vote;
+  made.snapshot_count = config.snapshot_count;
+  made.catch_up_entries = config.catch_up_entries;
+  made.scrub_bytes_per_second = config.scrub_bytes_per_second;
+  made.learners_max = config.learners_max;
+  made.incarnation = fresh_seed();
+  return made;
+}
 
 std::string version_text(const std::string& program) {
   if (program != "etcd") return std::string("quorate ") + kQuorateVersion + "\n";

@@ -14,6 +14,9 @@ int serve_command(const std::vector<std::string>& arguments, const std::string& 
 // Runs until a stop signal or a failure. Returns the exit code.
 int run_member(const ServeConfig& config);
 
+// Who the member is, as the flags have it: the ids are those of a founding.
+node::NodeConfig node_config(const ServeConfig& config);
+
 // `etcd --version` in etcd's words, or `quorate --version` in ours.
 std::string version_text(const std::string& program);
 

@@ -37,6 +37,15 @@ Write founding_write(Protocol protocol, const Members& members) {
   return write;
 }
 
+Write founding_write_behind(Protocol protocol, const Members& members, Index behind) {
+  CHECK(behind.value > 1, "the first entry is that of an ordinary founding");
+  Write write = founding_write(protocol, members);
+  write.hard_state->committed = behind;
+  write.snapshot = SnapshotMeta{behind, write.hard_state->promised, write.entries.front().data};
+  write.entries.clear();
+  return write;
+}
+
 std::string describe(Protocol protocol, const Message& message) {
   CHECK(protocol == Protocol::raft, "every protocol's messages are described here");
   return raft::describe_message(message);

@@ -46,6 +46,9 @@ std::unique_ptr<ReplicatedLog> make_replica(Protocol protocol, const Config& con
 // The write that founds a log on a member that has never had one: the first entry (index 1,
 // round 1) is the initial configuration, the same on every founder, and already committed.
 Write founding_write(Protocol protocol, const Members& members);
+// The same for a log that begins behind a state which came from elsewhere: entry `behind` is taken
+// to be decided and part of that state, on every founder.
+Write founding_write_behind(Protocol protocol, const Members& members, Index behind);
 
 // What a message says, for people.
 std::string describe(Protocol protocol, const Message& message);

@@ -16,9 +16,6 @@ using protobuf::write_present;
 
 namespace {
 
-// Among the rows that are kept apart: there are few.
-constexpr std::string_view kAlarmTable = "malarm";
-constexpr std::string_view kAlarmTableEnd = "malarn";
 constexpr uint8_t kFormat = 1;
 constexpr int32_t kActionLast = 2;
 constexpr int32_t kKindLast = 2;
@@ -29,18 +26,6 @@ std::string alarm_key(const Alarm& alarm) {
   encoder.u8(static_cast<uint8_t>(alarm.kind));
   encoder.u64(alarm.member);
   return std::move(encoder.text());
-}
-
-std::optional<Alarm> decode_row(std::string_view key, std::string_view value) {
-  key.remove_prefix(kAlarmTable.size());
-  Decoder decoder(key);
-  const uint8_t kind = decoder.u8();
-  const uint64_t member = decoder.u64();
-  const bool known = kind == 1 || kind == kKindLast;
-  if (!decoder.finished() || !known || value.size() != 1 || value[0] != kFormat) {
-    return std::nullopt;
-  }
-  return Alarm{static_cast<AlarmKind>(kind), member};
 }
 
 void write_alarm(const Alarm& alarm, std::string& body) {
@@ -88,6 +73,18 @@ bool changes_keyspace(CommandKind kind) {
 
 }  // namespace
 
+std::optional<Alarm> decode_alarm_row(std::string_view key, std::string_view value) {
+  key.remove_prefix(kAlarmTable.size());
+  Decoder decoder(key);
+  const uint8_t kind = decoder.u8();
+  const uint64_t member = decoder.u64();
+  const bool known = kind == 1 || kind == kKindLast;
+  if (!decoder.finished() || !known || value.size() != 1 || value[0] != kFormat) {
+    return std::nullopt;
+  }
+  return Alarm{static_cast<AlarmKind>(kind), member};
+}
+
 std::optional<AlarmRequest> decode_alarm_request(std::string_view wire) {
   AlarmRequest request;
   int32_t action = 0;
@@ -134,7 +131,7 @@ Result<void> AlarmBook::load(const storage::KvStore& rows) {
   bool damaged = false;
   const Result<void> scanned =
       rows.scan(kAlarmTable, kAlarmTableEnd, [&](std::string_view key, std::string_view value) {
-        const std::optional<Alarm> alarm = decode_row(key, value);
+        const std::optional<Alarm> alarm = decode_alarm_row(key, value);
         damaged = damaged || !alarm;
         if (alarm) alarms_.insert(*alarm);
         return true;

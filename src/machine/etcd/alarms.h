@@ -36,6 +36,11 @@ void encode(const AlarmRequest& request, std::string& out);
 // Of the body of an AlarmResponse; one that does not decode is left out.
 std::vector<Alarm> decode_alarms(std::string_view body);
 
+// Where they lie, among the rows that are kept apart: there are few.
+inline constexpr std::string_view kAlarmTable = "malarm";
+inline constexpr std::string_view kAlarmTableEnd = "malarn";
+std::optional<Alarm> decode_alarm_row(std::string_view key, std::string_view value);
+
 class AlarmBook {
  public:
   // Members are a handful, but clients may name any number as one.

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "consensus/members.h"
+#include "machine/etcd/alarms.h"
 #include "machine/etcd/auth_rows.h"
 #include "machine/etcd/big_endian.h"
 #include "machine/etcd/lease_rows.h"
@@ -123,6 +124,30 @@ SmallRows member_rows(const std::vector<BackupMember>& members) {
   return rows;
 }
 
+// Marshalled AlarmMembers are the keys, and there is nothing more to say.
+Result<SmallRows> alarm_rows(const storage::KvView& state) {
+  SmallRows rows;
+  bool damaged = false;
+  const auto scanned =
+      state.scan(kAlarmTable, kAlarmTableEnd, [&](std::string_view key, std::string_view value) {
+        const auto alarm = decode_alarm_row(key, value);
+        damaged = !alarm;
+        if (damaged) return false;
+        std::string member;
+        protobuf::write_number(1, static_cast<int64_t>(alarm->member), member);
+        protobuf::write_number(2, static_cast<int64_t>(alarm->kind), member);
+        rows.emplace_back(std::move(member), std::string());
+        return true;
+      });
+  if (!scanned) return std::unexpected(scanned.error());
+  if (damaged)
+    return fail(ErrorKind::corrupt,
+                "The row store is damaged: an alarm cannot be decoded. Replace the member, or "
+                "restore it from a snapshot.");
+  std::ranges::sort(rows);
+  return rows;
+}
+
 Error unreadable_lease() {
   return {ErrorKind::corrupt,
           "The row store is damaged: a lease cannot be decoded. Replace the member, or restore it "
@@ -159,9 +184,10 @@ Result<void> Backup::prepare() {
   }
   auto auth = auth_buckets(*state_);
   if (!auth) return std::unexpected(auth.error());
-  // In the order of their names. Rows of alarms go into the bucket that stands here empty; etcd
-  // makes up its mind about the cluster's version by itself.
-  buckets_ = {{"alarm", {}},
+  auto alarms = alarm_rows(*state_);
+  if (!alarms) return std::unexpected(alarms.error());
+  // In the order of their names. etcd makes up its mind about the cluster's version by itself.
+  buckets_ = {{"alarm", std::move(*alarms)},
               {"auth", std::move(auth->auth)},
               {"authRoles", std::move(auth->roles)},
               {"authUsers", std::move(auth->users)},
