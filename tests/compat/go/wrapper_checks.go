@@ -175,6 +175,7 @@ func namingEndpoints(s *scene) {
 	fine(manager.AddEndpoint(s.ctx, name, endpoints.Endpoint{Addr: "127.0.0.1:1"}, clientv3.WithLease(lease)))
 	added := receive("an address", updates)[0]
 	expect(added.Op == endpoints.Add && added.Endpoint.Addr == "127.0.0.1:1", "added %v", added)
+	s.settle() // the list is a serializable read
 	expect(must(manager.List(s.ctx))[name].Addr == "127.0.0.1:1", "listed")
 	must(s.client.Revoke(s.ctx, lease))
 	gone := receive("an address gone", updates)[0]
