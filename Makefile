@@ -1,6 +1,6 @@
 # Two commands matter: `make run` (a three-node cluster on this machine) and `make test`.
 # Both start from a clean clone: they install the Debian packages that are missing and build.
-.PHONY: help run test bench failover fuzz soak compat lint format packages release dev clean
+.PHONY: help run test bench failover fuzz soak compat lint format packages release dev package clean
 
 help:
 	@echo "make run      build, start three nodes on 127.0.0.1:2379, :22379, :32379"
@@ -10,6 +10,7 @@ help:
 	@echo "make soak     random seeds, faults and bytes until stopped, or MINUTES=n"
 	@echo "make fuzz     libFuzzer on every decoder until stopped, or MINUTES=n in all"
 	@echo "make compat   etcdctl against quorate and etcd, random operations, etcd's Go client, Patroni (25 min)"
+	@echo "make package a Debian package in build/release, with unit, man page and completion"
 	@echo "make lint     clang-tidy over all sources (about 10 min); make test takes a third each day"
 	@echo "make format   clang-format over src/"
 
@@ -53,6 +54,9 @@ lint: dev
 
 format:
 	@git ls-files 'src/*.h' 'src/*.cc' 'fuzz/*.h' 'fuzz/*.cc' 'tests/*.h' 'tests/*.cc' | xargs -r clang-format-19 -i
+
+package: release
+	@cmake --build --preset release --target package_files && cd build/release && cpack -G DEB
 
 clean:
 	@rm -rf build

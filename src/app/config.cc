@@ -140,6 +140,24 @@ void read_auth(Reader& reader, ServeConfig& config) {
   reader.number("bcrypt-cost", kBcryptCostMin, kBcryptCostMax, config.bcrypt_cost);
 }
 
+void read_log(Reader& reader, LogOptions& log) {
+  std::string format = "console";
+  reader.text("log-format", format);
+  log.json = format == "json";
+  if (format != "json" && format != "console") {
+    reader.reject("--log-format: " + quoted(format) + " is neither json nor console");
+  }
+  std::string logger = "zap";
+  reader.text("logger", logger);
+  if (logger != "zap") {
+    reader.reject("--logger: " + quoted(logger) + " does not exist here; leave it out, or say zap");
+  }
+  std::string outputs = "default";
+  reader.text("log-outputs", outputs);
+  log.outputs = split(outputs, ',');
+  if (log.outputs.empty()) log.outputs = {"default"};
+}
+
 void read_times_and_limits(Reader& reader, ServeConfig& config) {
   reader.number("heartbeat-interval", 1, 10000, config.heartbeat_milliseconds);
   reader.number("election-timeout", 1, kElectionMillisecondsMax, config.election_milliseconds);
@@ -161,12 +179,13 @@ void read_times_and_limits(Reader& reader, ServeConfig& config) {
   reader.boolean("pre-vote", config.pre_vote);
   reader.list("cors", config.cors);
   reader.list("host-whitelist", config.host_whitelist);
-  reader.text("log-level", config.log_level);
+  reader.text("log-level", config.log.level);
   static const std::set<std::string> levels = {"debug", "info", "warn", "error", "panic", "fatal"};
-  if (!levels.contains(config.log_level)) {
-    reader.reject("--log-level: " + quoted(config.log_level) +
+  if (!levels.contains(config.log.level)) {
+    reader.reject("--log-level: " + quoted(config.log.level) +
                   " is none of debug, info, warn, error, panic, fatal");
   }
+  read_log(reader, config.log);
 }
 
 // etcd: 0 means the default of 2 GiB, a negative number switches the quota off.

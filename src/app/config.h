@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/logging.h"
 #include "app/urls.h"
 #include "base/result.h"
 #include "consensus/factory.h"
@@ -71,7 +72,7 @@ struct ServeConfig {
   bool pre_vote = true;
   std::vector<std::string> cors = {"*"};
   std::vector<std::string> host_whitelist = {"*"};
-  std::string log_level = "info";
+  LogOptions log;
   TransportConfig client_transport;
   TransportConfig peer_transport;
   std::vector<std::string> cipher_suites;

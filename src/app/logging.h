@@ -2,10 +2,19 @@
 #pragma once
 
 #include <string>
+#include <vector>
+
+#include "base/result.h"
 
 namespace quorate::app {
 
 // Installs the sink of base/log.h. Levels are etcd's; panic and fatal mean errors only.
-void install_logging(const std::string& level);
+struct LogOptions {
+  std::string level = "info";
+  bool json = false;                               // one object a line, with etcd's names
+  std::vector<std::string> outputs = {"default"};  // default or stderr, stdout, or files
+};
+// An error: a file cannot be written.
+Result<void> install_logging(const LogOptions& options);
 
 }  // namespace quorate::app

@@ -12,6 +12,7 @@
 #include "app/exit_codes.h"
 #include "app/joining.h"
 #include "app/logging.h"
+#include "app/notify.h"
 #include "app/output.h"
 #include "app/process.h"
 #include "app/securing.h"
@@ -172,7 +173,10 @@ Result<void> Member::open(node::NodeConfig config) {
                               Rng(fresh_seed()));
   if (!node) return std::unexpected(node.error());
   node_ = std::move(*node);
-  node_->set_ready_handler([] { log(LogLevel::info, "ready to serve client requests"); });
+  node_->set_ready_handler([] {
+    log(LogLevel::info, "ready to serve client requests");
+    notify_systemd("READY=1\nSTATUS=serving clients");
+  });
   node_->set_removed_handler([this] { end_removed(); });
   node_->set_failure_handler([this](const Error& error) {
     log(LogLevel::error, "this member stops: " + error.text);
@@ -219,6 +223,7 @@ void Member::refuse(const Error& error) {
 void Member::stop() {
   if (node_ == nullptr) return loop_->stop();
   log(LogLevel::info, "stop requested: handing leadership over");
+  notify_systemd("STOPPING=1");
   end_process_after(kStopMillisecondsMax);
   server_->drain();
   node_->stop(kStopPatience, [this] { loop_->stop(); });
@@ -298,7 +303,6 @@ std::string version_text(const std::string& program) {
 
 int run_member(const ServeConfig& config) {
   prepare_process();
-  install_logging(config.log_level);
   set_check_observer(observe_check);
   log_start(config);
   return Member(config).run();
@@ -319,7 +323,10 @@ int serve_command(const std::vector<std::string>& arguments, const std::string& 
     std::fprintf(stderr, "%s: %s\n", program.c_str(), config.error().text.c_str());
     return kExitRefused;
   }
-  install_logging(config->log_level);
+  if (auto installed = install_logging(config->log); !installed) {
+    std::fprintf(stderr, "%s: %s\n", program.c_str(), installed.error().text.c_str());
+    return kExitRefused;
+  }
   for (const std::string& warning : gathered->warnings) log(LogLevel::warn, warning);
   for (const std::string& warning : config->warnings) log(LogLevel::warn, warning);
   return run_member(*config);

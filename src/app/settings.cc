@@ -6,6 +6,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "app/foreign_settings.h"
+
 namespace quorate::app {
 namespace {
 
@@ -65,41 +67,11 @@ constexpr Known kKnown[] = {
     {"tls-max-version", "TLS1.3", "TLS1.2 or TLS1.3"},
     {"self-signed-cert-validity", "1", "years that certificates of our own making are valid"},
     {"log-level", "info", "debug, info, warn, error, panic or fatal"},
+    {"logger", "zap", "only zap: the form that --log-format says"},
+    {"log-format", "console", "json: one object a line, as etcd's; console: for people"},
+    {"log-outputs", "default", "default, stderr, stdout or files, with commas"},
     {"config-file", "", "YAML file with these names as keys; flags and ETCD_* are ignored then"},
 };
-
-// Flags of etcd that change nothing a client could notice here: accepted, with a warning.
-constexpr std::string_view kWithoutEffect[] = {"wal-dir",
-                                               "logger",
-                                               "log-outputs",
-                                               "log-format",
-                                               "max-wals",
-                                               "max-snapshots",
-                                               "enable-v2",
-                                               "enable-grpc-gateway",
-                                               "metrics",
-                                               "enable-pprof",
-                                               "initial-election-tick-advance",
-                                               "backend-bbolt-freelist-type",
-                                               "backend-batch-interval",
-                                               "backend-batch-limit",
-                                               "memory-mlock",
-                                               "peer-skip-client-san-verification",
-                                               "skip-client-san-verification",
-                                               "socket-reuse-port",
-                                               "socket-reuse-address",
-                                               "raft-read-timeout",
-                                               "raft-write-timeout",
-                                               "enable-log-rotation",
-                                               "max-concurrent-streams",
-                                               "grpc-keepalive-min-time",
-                                               "grpc-keepalive-interval",
-                                               "grpc-keepalive-timeout",
-                                               "warning-apply-duration",
-                                               "warning-unary-request-duration",
-                                               "debug",
-                                               "compaction-batch-limit",
-                                               "compaction-sleep-interval"};
 
 // Switches that promise protection: starting without it would be a lie, so they are refused.
 constexpr std::string_view kNotYet[] = {"client-cert-file",        "client-key-file",
@@ -116,33 +88,39 @@ bool is_known(std::string_view name) {
   return std::ranges::find(kKnown, name, &Known::name) != std::end(kKnown);
 }
 
-// etcd gave this one a plain name in 3.6; deployments use both.
+// etcd gave many flags a plain name once they had proven themselves; deployments use both.
 std::string present_name(const std::string& name) {
-  constexpr std::string_view kBefore = "experimental-watch-progress-notify-interval";
-  return name == kBefore ? "watch-progress-notify-interval" : name;
+  constexpr std::string_view kBefore = "experimental-";
+  if (!name.starts_with(kBefore)) return name;
+  const std::string plain = name.substr(kBefore.size());
+  return is_known(plain) || find_foreign(plain) != nullptr ? plain : name;
+}
+
+std::string did_you_mean(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const Known& known : kKnown) names.push_back(known.name);
+  for (const ForeignSetting& foreign : foreign_settings()) names.push_back(foreign.name);
+  const std::string closest = closest_name(name, names);
+  return closest.empty() ? "" : ", did you mean --" + closest + "?";
+}
+
+std::string no_effect(const std::string& spelled, const ForeignSetting& foreign) {
+  return spelled +
+         " is accepted for etcd's sake and has no effect here: " + std::string(foreign.reason);
 }
 
 bool is_switch(std::string_view name) {
   static constexpr std::string_view switches[] = {"pre-vote",
                                                   "strict-reconfig-check",
-                                                  "enable-v2",
-                                                  "enable-grpc-gateway",
-                                                  "enable-pprof",
-                                                  "initial-election-tick-advance",
-                                                  "memory-mlock",
-                                                  "socket-reuse-port",
-                                                  "socket-reuse-address",
-                                                  "enable-log-rotation",
-                                                  "debug",
                                                   "client-cert-auth",
                                                   "auto-tls",
                                                   "peer-client-cert-auth",
                                                   "peer-auto-tls",
-                                                  "peer-skip-client-san-verification",
                                                   "force-new-cluster",
                                                   "version",
                                                   "help"};
-  return contains(switches, name);
+  const ForeignSetting* foreign = find_foreign(name);
+  return contains(switches, name) || (foreign != nullptr && foreign->is_switch);
 }
 
 enum class Verdict { take, skip };
@@ -151,8 +129,12 @@ enum class Verdict { take, skip };
 Result<Verdict> judge(const std::string& name, const std::string& spelled,
                       std::vector<std::string>& warnings) {
   if (is_known(name)) return Verdict::take;
-  if (contains(kWithoutEffect, name) || name.starts_with("experimental-")) {
-    warnings.push_back(spelled + " is accepted for etcd's sake and has no effect here");
+  if (const ForeignSetting* foreign = find_foreign(name)) {
+    warnings.push_back(no_effect(spelled, *foreign));
+    return Verdict::skip;
+  }
+  if (name.starts_with("experimental-")) {
+    warnings.push_back(spelled + " has no effect here: etcd's experiments do not exist");
     return Verdict::skip;
   }
   if (contains(kNotYet, name)) {
@@ -160,8 +142,8 @@ Result<Verdict> judge(const std::string& name, const std::string& spelled,
                                         " asks for something quorate does not do yet; remove it, "
                                         "nothing was started");
   }
-  return fail(ErrorKind::invalid,
-              "unknown setting " + spelled + "; `quorate serve --help` lists those that exist");
+  return fail(ErrorKind::invalid, "unknown setting " + spelled + did_you_mean(name) +
+                                      "; `quorate serve --help` lists those that exist");
 }
 
 Result<void> read_flags(const std::vector<std::string>& arguments, Gathered& gathered) {
@@ -207,6 +189,9 @@ void read_environment(const std::vector<std::string>& environment, Gathered& gat
     if (gathered.settings.contains(name) || equals + 1 == entry.size()) continue;
     if (is_known(name)) {
       gathered.settings[name] = entry.substr(equals + 1);
+    } else if (const ForeignSetting* foreign = find_foreign(name)) {
+      gathered.warnings.push_back(
+          no_effect("environment variable " + entry.substr(0, equals), *foreign));
     } else {
       // etcd only warns about variables: container images set many.
       gathered.warnings.push_back("environment variable " + entry.substr(0, equals) +

@@ -19,6 +19,7 @@ import basics  # noqa: E402
 import compat  # noqa: E402
 import control  # noqa: E402
 import doctor  # noqa: E402
+import service  # noqa: E402
 import differential  # noqa: E402
 import differential_long  # noqa: E402
 import fencing  # noqa: E402
@@ -42,7 +43,7 @@ LONG = [differential_long]  # only when named
 
 
 def tests(names):
-    for module in (basics, compat, control, doctor, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, main_job, snapshot, differential, *(LONG if names else []), tls):
+    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, main_job, snapshot, differential, *(LONG if names else []), tls):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function
