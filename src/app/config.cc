@@ -5,6 +5,8 @@
 #include <optional>
 #include <set>
 
+#include "app/durations.h"
+
 namespace quorate::app {
 namespace {
 
@@ -17,43 +19,6 @@ constexpr uint64_t kBcryptCostMin = 4;
 constexpr uint64_t kBcryptCostMax = 31;
 
 std::string quoted(const std::string& text) { return "\"" + text + "\""; }
-
-struct Unit {
-  std::string_view name;
-  uint64_t nanoseconds;
-};
-// Longer names first where one begins with another.
-constexpr Unit kUnits[] = {{"ns", 1},
-                           {"us", 1000},
-                           {"ms", 1000'000},
-                           {"s", 1000'000'000},
-                           {"m", uint64_t{60} * 1000'000'000},
-                           {"h", uint64_t{3600} * 1000'000'000}};
-constexpr uint64_t kDurationNanosecondsMax = uint64_t{10} * 365 * 24 * 3600 * 1000'000'000;
-
-// As Go writes them, whole numbers only. A bare number is nanoseconds, as in etcd's files.
-std::optional<Duration> parse_duration(std::string_view text) {
-  uint64_t total = 0;
-  bool bare = true;
-  if (text.empty()) return std::nullopt;
-  while (!text.empty()) {
-    uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || number > kDurationNanosecondsMax) return std::nullopt;
-    text.remove_prefix(static_cast<size_t>(end - text.data()));
-    if (text.empty() && bare) return Duration(static_cast<Duration::rep>(number));
-    bare = false;
-    const auto* unit = std::ranges::find_if(
-        kUnits, [&](const Unit& known) { return text.starts_with(known.name); });
-    if (unit == std::end(kUnits) || number > kDurationNanosecondsMax / unit->nanoseconds) {
-      return std::nullopt;
-    }
-    text.remove_prefix(unit->name.size());
-    total += number * unit->nanoseconds;
-    if (total > kDurationNanosecondsMax) return std::nullopt;
-  }
-  return Duration(static_cast<Duration::rep>(total));
-}
 
 // Reads settings one by one and keeps the first error.
 class Reader {
@@ -132,9 +97,9 @@ class Reader {
 void read_auth(Reader& reader, ServeConfig& config) {
   reader.text("auth-token", config.auth_token);
   if (config.auth_token.empty()) config.auth_token = "simple";
-  if (config.auth_token != "simple") {
+  if (config.auth_token != "simple" && !config.auth_token.starts_with("jwt,")) {
     reader.reject("--auth-token: " + quoted(config.auth_token) +
-                  " is not known to this version; it must be simple");
+                  " is neither simple nor jwt,sign-method=...,pub-key=FILE,priv-key=FILE");
   }
   reader.number("auth-token-ttl", 1, kTokenSecondsMax, config.auth_token_seconds);
   reader.number("bcrypt-cost", kBcryptCostMin, kBcryptCostMax, config.bcrypt_cost);

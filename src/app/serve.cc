@@ -11,6 +11,7 @@
 #include "app/cluster_ids.h"
 #include "app/exit_codes.h"
 #include "app/joining.h"
+#include "app/jwt.h"
 #include "app/logging.h"
 #include "app/notify.h"
 #include "app/output.h"
@@ -103,6 +104,7 @@ class Member {
   const ServeConfig& config_;
   std::unique_ptr<world::EventLoop> loop_;
   std::unique_ptr<world::Disk> disk_;
+  std::shared_ptr<front::etcd::TokenSigner> signer_;  // null: tokens are remembered
   std::unique_ptr<world::Security> client_security_;
   std::unique_ptr<world::Security> peer_security_;
   std::unique_ptr<Joining> joining_;
@@ -183,13 +185,20 @@ Result<void> Member::open(node::NodeConfig config) {
     exit_code_ = kExitFailed;
     loop_->stop();
   });
-  server_ = front::etcd::make_etcd_server(*loop_, *loop_, *node_, front_options(config_));
+  front::etcd::EtcdOptions answering = front_options(config_);
+  answering.auth.signer = signer_;
+  server_ = front::etcd::make_etcd_server(*loop_, *loop_, *node_, std::move(answering));
   if (auto served = serve_clients(); !served) return served;
   node_->start();
   return {};
 }
 
 Result<void> Member::prepare_security() {
+  if (config_.auth_token != "simple") {
+    auto signer = make_jwt_signer(config_.auth_token);
+    if (!signer) return std::unexpected(signer.error());
+    signer_ = std::move(*signer);
+  }
   auto made = client_security(config_);
   if (!made) return std::unexpected(made.error());
   client_security_ = std::move(*made);

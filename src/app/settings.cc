@@ -39,7 +39,7 @@ constexpr Known kKnown[] = {
     {"max-txn-ops", "128", "operations allowed in one transaction"},
     {"watch-progress-notify-interval", "10m", "how often silent watchers hear of progress"},
     {"max-learners", "1", "learners the cluster may have"},
-    {"auth-token", "simple", "how callers prove who they are; simple is all there is yet"},
+    {"auth-token", "simple", "how callers are known: simple, or jwt,sign-method=RS256,..."},
     {"auth-token-ttl", "300", "seconds that a simple token lives after its last use"},
     {"bcrypt-cost", "10", "work to hash a password, as a power of two"},
     {"strict-reconfig-check", "true", "refuse changes of members that endanger the majority"},

@@ -379,6 +379,35 @@ def test_gateway_and_tokens_of_other_members(binary):
         expect((status, answer['code']) == (401, 16), f'unused: {status} {answer}')
 
 
+def test_signed_tokens(binary):
+    if not shutil.which('openssl'):
+        raise Skip('openssl is not installed')
+    with tempfile.TemporaryDirectory() as place:
+        secret, known = os.path.join(place, 'secret.pem'), os.path.join(place, 'known.pem')
+        for words in (['genrsa', '-out', secret, '2048'],
+                      ['rsa', '-in', secret, '-pubout', '-out', known]):
+            made = subprocess.run(['openssl', *words], capture_output=True, text=True)
+            expect(made.returncode == 0, made.stderr)
+        keys = f'jwt,pub-key={known},priv-key={secret},sign-method=RS256,ttl=10m'
+        with Cluster([binary, 'serve', '--auth-token', keys]) as cluster:
+            found_users(cluster)
+            fine(cluster, 'auth', 'enable')
+            for node in range(3):
+                fine(cluster, *BOB, 'put', 'b', '1', node=node)
+                refused(cluster, 'permission denied', *BOB, 'get', 'x', node=node)
+            login = {'name': 'bob', 'password': 'bp'}
+            status, answer = post(cluster.nodes[0].endpoint, '/v3/auth/authenticate', login)
+            expect(status == 200 and answer['token'].count('.') == 2, str(answer))
+            token, key = answer['token'], {'key': 'Yg=='}
+            for node in cluster.nodes:
+                expect(post(node.endpoint, '/v3/kv/range', key, token)[0] == 200, node.name)
+            status, answer = post(cluster.nodes[1].endpoint, '/v3/kv/range', key, token[:-4] + 'AAAA')
+            expect((status, answer['code']) == (401, 16), f'{status} {answer}')
+            fine(cluster, *ROOT, 'role', 'add', 'r2')
+            status, answer = post(cluster.nodes[0].endpoint, '/v3/kv/range', key, token)
+            expect(answer.get('error') == 'etcdserver: revision of auth store is old', str(answer))
+
+
 def test_wrong_passwords_stall_nobody(binary):
     with Cluster([binary, 'serve', '--bcrypt-cost', '12'], size=1) as cluster:
         found_users(cluster)

@@ -23,6 +23,8 @@ class LineRig {
   explicit LineRig(const std::function<void(EtcdOptions&)>& adjust = {}) : service_(*loop_) {
     EtcdOptions options;
     options.version = "3.6.4";
+    options.auth.bcrypt_cost = 4;  // tests are in a hurry
+    options.new_member_id = [](const std::vector<std::string>&, int64_t) { return uint64_t{77}; };
     if (adjust) adjust(options);
     service_.real_machine = &state_->machine();
     service_.apply = [this](const Bytes& command) {
@@ -126,6 +128,7 @@ class Caller {
     return !client_.answer(stream_).ended;
   }
   grpc::TestAnswer& answer() { return client_.wait(stream_); }
+  std::string answer_so_far() { return client_.answer(stream_).first_message(); }
   void leave() {
     client_.reset(stream_, 8);  // CANCEL
     client_.flush();
