@@ -126,6 +126,9 @@ def test_endpoints_of_the_cluster(binary):
             expect(done.returncode == 0, done.stderr)
             named = sorted(line.split(',')[0] for line in done.stdout.splitlines())
             expect(named == sorted(f'http://{node.endpoint}' for node in cluster.nodes), f'{named}')
+            # Their :authority is then the whole URL of the member list.
+            done = etcdctl(one, 'endpoint', command, '--cluster')
+            expect(done.returncode == 0 and len(done.stdout.splitlines()) == 3, f'{done}')
         cluster.nodes[0].kill()
         done = ours(binary, one, 'endpoint', 'health', '--cluster', '--command-timeout=3s')
         expect(done.returncode == 3 and done.stderr.count(' is healthy:') == 2, f'{done}')

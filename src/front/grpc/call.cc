@@ -59,6 +59,7 @@ void Call::reset() {
   grpc_content = posted = timeout_malformed = headers_done = complete = dispatched = held =
       remote_closed = false;
   header_fields = 0;
+  fields = {};
   header_bytes = 0;
   path.clear();
   content_type.clear();

@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "base/types.h"
 #include "front/grpc/json_split.h"
+#include "front/grpc/request_fields.h"
 #include "front/grpc/status.h"
 
 namespace quorate::front::grpc {
@@ -68,6 +69,7 @@ struct Call {
   bool remote_closed = false;  // the client half-closed
   uint32_t header_fields = 0;
   size_t header_bytes = 0;
+  RequestFields fields;  // HTTP/2 only
   std::string path;
   std::string content_type;  // kept only when it is not gRPC's
   Metadata metadata;

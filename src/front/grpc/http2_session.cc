@@ -127,6 +127,8 @@ Http2Session::Http2Session(Connection& connection)
   nghttp2_option* option = nullptr;
   CHECK(nghttp2_option_new(&option) == 0, "out of memory");
   nghttp2_option_set_no_closed_streams(option, 1);
+  // RequestFields checks them instead.
+  nghttp2_option_set_no_http_messaging(option, 1);
   nghttp2_option_set_max_outbound_ack(option, kUnsentAcknowledgementsMax);
   // Our own guard counts resets, and names the reason; the library's must stay behind it.
   nghttp2_option_set_stream_reset_rate_limit(option, uint64_t{4} * kResetsPerSecondMax,
@@ -196,6 +198,7 @@ void Http2Session::take_header(Call& call, std::string_view name, std::string_vi
   ++call.header_fields;
   call.header_bytes += name.size() + value.size() + 32;  // as RFC 9113 6.5.2 counts
   if (call.header_fields > kHeaderFieldsMax || call.header_bytes > kHeaderListBytesMax) return;
+  call.fields.take(name, value);
   switch (name.size()) {
     case 5:
       if (name == ":path") call.path = value;
@@ -270,6 +273,15 @@ int Http2Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* s
 
 void Http2Session::on_request(Call& call, bool ends) {
   if (!call.headers_done) {
+    // Of too many fields the last went unseen; that has an answer of its own.
+    const bool whole =
+        call.header_fields <= kHeaderFieldsMax && call.header_bytes <= kHeaderListBytesMax;
+    if (whole && !call.fields.well_formed()) {
+      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, call.stream, NGHTTP2_PROTOCOL_ERROR);
+      nghttp2_session_set_stream_user_data(session_, call.stream, nullptr);
+      server_.forget_call(call);
+      return;
+    }
     const bool page = !call.grpc_content && (call.http_method == HttpMethod::get ||
                                              call.http_method == HttpMethod::head ||
                                              call.http_method == HttpMethod::options);
