@@ -23,7 +23,7 @@ def test_wrong_flags(binary):
         (['--initial-cluster-state', 'maybe'], 'neither new nor existing'),
         (['--config-file', '/nonexistent.yml'], 'cannot read'),
         (['--cert-file', 'x'], 'go together'),
-        (['--auth-token', 'x'], 'does not do yet'),
+        (['--auth-token', 'x'], 'is neither simple nor jwt'),
         (['--snapshot-count', '-3'], 'not a whole number'),
     ]
     for flags, sentence in mistakes:
