@@ -103,7 +103,8 @@ def long_stop(rig, seconds):
         expect(cluster.leader() is leader, 'another member leads')
         expect(cluster.terms() == terms, f'terms went from {terms} to {cluster.terms()}')
         gap = probe.longest_gap(start + 0.1, done)
-        sent = after['quorate_peer_sent_bytes_total'] - before['quorate_peer_sent_bytes_total']
+        figure = 'etcd_network_peer_sent_bytes_total'
+        sent = after[figure] - before[figure]
         wrote = after['etcd_disk_wal_write_bytes_total']
         rig.say(f'longest gap {gap * 1000:.0f} ms, the leader sent {sent / 1e6:.1f} MB '
                 f'of a log of {wrote / 1e6:.1f} MB')

@@ -114,7 +114,10 @@ class Member(e2e.Node):
     def metrics(self):
         with urllib.request.urlopen(f'http://{self.endpoint}/metrics', timeout=5) as answer:
             text = answer.read().decode()
-        return {name: float(value) for name, value in re.findall(r'^(\w+) ([\d.e+]+)$', text, re.M)}
+        found = {}  # what has labels is summed up
+        for name, value in re.findall(r'^(\w+)(?:\{[^}]*\})? ([\d.e+-]+)$', text, re.M):
+            found[name] = found.get(name, 0.0) + float(value)
+        return found
 
 
 class Cluster(e2e.Cluster):
