@@ -13,6 +13,7 @@
 #include "app/password.h"
 #include "app/securing.h"
 #include "app/serve.h"
+#include "app/top/top.h"
 #include "app/urls.h"
 #include "app/version.h"
 
@@ -43,6 +44,8 @@ struct Line {
   std::vector<std::string> command;  // what stands behind `--`
   std::string shell;
   doctor::DoctorOptions doctor;
+  bool view_once = false;
+  std::string view_interval = "2s";
   std::string snapshot_file;
   int code = kExitOk;
 };
@@ -394,6 +397,26 @@ void add_doctor(CLI::App& app, Line& line) {
   });
 }
 
+int run_view(const Common& common, const Line& line) {
+  const auto interval = etcdctl::duration_of(line.view_interval);
+  if (!interval || *interval < top::kIntervalMin || *interval > top::kIntervalMax) {
+    complain("--interval \"" + line.view_interval +
+             "\" is nothing from 100ms to 1h; write it like 2s");
+    return kExitUsage;
+  }
+  return top::run_top(common, {*interval, line.view_once});
+}
+
+void add_top(CLI::App& app, Line& line) {
+  CLI::App* added = app.add_subcommand(
+      "top", "a live view of the cluster: roles, indices, rates, alarms; q ends it");
+  added->add_option("--interval", line.view_interval, "between two views (2s)");
+  added->add_flag("--once", line.view_once, "one view after one interval, as plain text");
+  added->callback([&line] {
+    with_endpoints(line, [&](const Common& common) { return run_view(common, line); });
+  });
+}
+
 void add_shell(CLI::App& app, Line& line) {
   CLI::App* completion = app.add_subcommand("completion", "a script that completes commands");
   completion->add_option("shell", line.shell, "bash, zsh or fish")
@@ -447,6 +470,7 @@ int command_line(int argument_total, char** arguments) {
   add_check(app, line);
   add_explore(app, line);
   add_doctor(app, line);
+  add_top(app, line);
   add_shell(app, line);
   const etcdctl::Run run = [&line](const std::function<int(const Common&)>& command) {
     with_endpoints(line, command);

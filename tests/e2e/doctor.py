@@ -1,7 +1,16 @@
 """quorate doctor and quorate top against clusters in good and in bad health."""
+import fcntl
 import json
 import os
+import pty
+import re
+import select
+import signal
+import struct
 import subprocess
+import termios
+import threading
+import time
 
 from cluster import Cluster, clean_environment, etcdctl, expect, expect_in, run
 
@@ -98,3 +107,97 @@ def test_disk_and_certificates(binary):
         code, report = doctor(binary, cluster.endpoints, '--certificate', key)
         expect(code == 1, f'{report}')
         expect_problem(report, 'certificates', 'no certificate')
+
+
+def top_once(binary, endpoints, *flags):
+    """One view as JSON, after one interval."""
+    done = run([binary, '--endpoints', endpoints, '--json', 'top', '--once', '--interval', '1s',
+                *flags])
+    expect(done.stdout.count('\n') == 1, f'one line: {done}')
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_top_sees_a_lost_member(binary):
+    with Cluster([binary, 'serve']) as cluster:
+        # One endpoint suffices here too. Somebody writes all the while.
+        lines = ''.join(f'key{number}\tvalue\n' for number in range(100000))
+        with subprocess.Popen([binary, '--endpoints', cluster.endpoints, 'put', '--from-file', '-',
+                               '--rate', '200'], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, env=clean_environment()) as writer:
+            feeder = threading.Thread(target=feed, args=(writer.stdin, lines.encode()))
+            feeder.start()
+            try:
+                code, view = top_once(binary, cluster.nodes[0].endpoint)
+            finally:
+                writer.kill()
+                feeder.join()
+        expect(code == 0 and view['answering'] == 3 and not view['problems'], f'{view}')
+        roles = sorted(member['role'] for member in view['members'])
+        expect(roles == ['follower', 'follower', 'leader'], f'{view}')
+        expect(view['changes_per_second'] > 0 and view['puts_per_second'] > 0, f'{view}')
+        expect(all(member['requests_per_second'] is not None for member in view['members']),
+               f'{view}')
+
+        lost = cluster.leader()
+        lost.kill()
+        left = [node for node in cluster.nodes if node is not lost]
+        etcdctl(left[0].endpoint, 'put', 'a', 'b', '--command-timeout=20s')  # somebody leads again
+        # One is gone, and another one only stopped: it takes connections and says nothing.
+        left[1].process.send_signal(signal.SIGSTOP)
+        code, view = top_once(binary, cluster.endpoints)
+        left[1].process.send_signal(signal.SIGCONT)
+        answers = {member['name']: member['answers'] for member in view['members']}
+        expect(code == 0 and answers == {lost.name: False, left[0].name: True,
+                                         left[1].name: False}, f'{view}')
+        text = run([binary, '--endpoints', cluster.endpoints, 'top', '--once', '--interval', '1s'])
+        expect(text.returncode == 0 and '\x1b' not in text.stdout, f'{text}')
+        expect_in('3 members, 2 answer', text.stdout, 'text')
+        expect_in('NO ANSWER', text.stdout, 'text')
+        expect_in(f'{lost.name}: cannot connect', text.stdout, 'why')
+        for node in left:
+            node.kill()
+        code, view = top_once(binary, cluster.endpoints)
+        expect(code == 3 and view['answering'] == 0, f'{view}')
+
+
+def feed(pipe, data):
+    try:
+        pipe.write(data)
+        pipe.close()
+    except OSError:  # whoever read it has been ended
+        pass
+
+
+def test_top_gives_the_terminal_back(binary):
+    with Cluster([binary, 'serve'], size=1) as cluster:
+        for key in (b'q', b'\x03'):
+            ours, theirs = pty.openpty()
+            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 6, 40, 0, 0))
+            before = termios.tcgetattr(theirs)
+            process = subprocess.Popen([binary, '--endpoints', cluster.endpoints, 'top',
+                                        '--interval', '200ms'], stdin=theirs, stdout=theirs,
+                                       env=clean_environment())
+            seen = read_until(ours, b'n1 leads', 20)
+            expect(termios.tcgetattr(theirs)[3] & termios.ECHO == 0, 'keys are not echoed')
+            os.write(ours, key)
+            code = process.wait(timeout=20)
+            seen += read_until(ours, b'\x1b[?1049l', 20)
+            expect(code == 0, f'ended with {code}')
+            expect(seen.startswith(b'\x1b[?1049h'), f'{seen[:80]}')
+            shown = re.sub(rb'\x1b\[[?0-9]*[A-Za-z]', b'\r\n', seen).split(b'\r\n')
+            expect(b'every 0.2' in seen and max(map(len, shown)) == 40, f'40 columns: {seen}')
+            expect(termios.tcgetattr(theirs) == before, 'the terminal is as it was')
+            os.close(ours)
+            os.close(theirs)
+        done = run([binary, '--endpoints', cluster.endpoints, 'top', '--interval', 'often'])
+        expect(done.returncode == 2 and 'write it like 2s' in done.stderr, f'{done}')
+
+
+def read_until(descriptor, part, patience):
+    seen = b''
+    end = time.monotonic() + patience
+    while part not in seen:
+        ready, _, _ = select.select([descriptor], [], [], max(0, end - time.monotonic()))
+        expect(ready, f'{part} never came: {seen}')
+        seen += os.read(descriptor, 4096)
+    return seen

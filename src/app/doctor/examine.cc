@@ -54,13 +54,10 @@ void ask_status(Session& session, MemberFacts& member) {
   const auto begun = Clock::now();
   const Response response = session.ask(member.endpoint, kPathStatus, "");
   member.latency = Clock::now() - begun;
-  const auto status = Message::decode(etcdctl::kStatusShape, response.body);
-  member.answered = response.verdict == Verdict::done && status.has_value();
-  if (!member.answered) {
-    member.problem = status ? response.text : member.endpoint + " does not speak etcd's protocol";
-    return;
-  }
-  take_status(*status, member);
+  const bool done = response.verdict == Verdict::done;
+  member.answered = done && read_status(response.body, member);
+  if (member.answered) return;
+  member.problem = done ? member.endpoint + " does not speak etcd's protocol" : response.text;
 }
 
 void ask_read(Session& session, MemberFacts& member) {
@@ -117,22 +114,12 @@ void for_all(const Common& common, std::vector<MemberFacts>& members, const Ask&
 bool list_members(const Common& common, const std::string& endpoint,
                   std::vector<MemberFacts>& members, std::string& problem) {
   const Response response = Session(common).ask(endpoint, kPathMemberList, "");
-  const auto list = Message::decode(etcdctl::kMembersShape, response.body);
+  auto list = read_members(response.body);
   if (response.verdict != Verdict::done || !list) {
     problem = response.text;
     return false;
   }
-  for (const Message& each : list->messages("members")) {
-    if (members.size() == kMembersMax) break;
-    MemberFacts member;
-    member.id = each.number("ID");
-    member.name = each.text("name");
-    member.learner = each.flag("isLearner");
-    member.listed = true;
-    member.peer_urls = each.texts("peerURLs");
-    member.client_urls = each.texts("clientURLs");
-    members.push_back(std::move(member));
-  }
+  members = std::move(*list);
   return true;
 }
 
@@ -208,6 +195,30 @@ void compare_hashes(const Common& common, Facts& facts) {
 
 }  // namespace
 
+bool read_status(std::string_view wire, MemberFacts& member) {
+  const auto status = Message::decode(etcdctl::kStatusShape, wire);
+  if (status) take_status(*status, member);
+  return status.has_value();
+}
+
+std::optional<std::vector<MemberFacts>> read_members(std::string_view wire) {
+  const auto list = Message::decode(etcdctl::kMembersShape, wire);
+  if (!list) return std::nullopt;
+  std::vector<MemberFacts> members;
+  for (const Message& each : list->messages("members")) {
+    if (members.size() == kMembersMax) break;
+    MemberFacts member;
+    member.id = each.number("ID");
+    member.name = each.text("name");
+    member.learner = each.flag("isLearner");
+    member.listed = true;
+    member.peer_urls = each.texts("peerURLs");
+    member.client_urls = each.texts("clientURLs");
+    members.push_back(std::move(member));
+  }
+  return members;
+}
+
 Facts examine(const Common& given, const Scope& scope) {
   const Common common = hasty(given);
   Facts facts;
@@ -223,11 +234,11 @@ Facts examine(const Common& given, const Scope& scope) {
   place_members(asked, facts.members);
   for_all(common, facts.members, [&](Session& session, MemberFacts& member) {
     ask_status(session, member);
-    if (!member.answered || scope.brief) return;
+    if (!member.answered) return;
     ask_read(session, member);
     ask_clock(member);
   });
-  if (!scope.brief) ask_alarms(common, facts);
+  ask_alarms(common, facts);
   if (scope.hashes) compare_hashes(given, facts);
   for (const std::string& directory : scope.directories) {
     facts.disks.push_back(try_disk(directory));

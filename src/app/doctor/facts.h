@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "app/commands.h"
@@ -82,9 +83,13 @@ struct Scope {
   std::vector<std::string> directories;   // whose disks are tried
   std::vector<std::string> certificates;  // PEM files
   bool hashes = false;                    // compare all keys of all members: reads everything
-  bool brief = false;                     // only what a live view shows: no reads, no clocks
 };
 Facts examine(const Common& common, const Scope& scope);
+
+// An answer of Maintenance.Status; false: it is none.
+bool read_status(std::string_view wire, MemberFacts& member);
+// One of Cluster.MemberList.
+std::optional<std::vector<MemberFacts>> read_members(std::string_view wire);
 
 DiskFacts try_disk(const std::string& directory);
 std::vector<CertificateFacts> read_certificates(const std::string& file);
