@@ -460,6 +460,7 @@ int command_line(int argument_total, char** arguments) {
   add_globals(app, line);
   app.add_subcommand("serve", "run a member; has its own flags: quorate serve --help");
   app.add_subcommand("import", "make a data directory of etcd's data: quorate import --help");
+  app.add_subcommand("export", "a snapshot of a stopped member: quorate export --help");
   add_snapshot(app, line);
   add_put(app, line);
   add_get(app, line);

@@ -39,8 +39,8 @@ constexpr char kHelp[] =
     "Makes the data directory of a new cluster's member from a snapshot of an etcd or of Quorate\n"
     "(`etcdctl snapshot save`), or from the data directory of an etcd that was stopped: same "
     "keys,\n"
-    "revisions, compacted revision and leases. Do it for each member with the same file, then\n"
-    "start each with `quorate serve` and the same flags.\n"
+    "revisions, compacted revision, leases, users and roles. Do it for each member with the same\n"
+    "file, then start each with `quorate serve` and the same flags.\n"
     "\n"
     "  --name NAME                           of this member (default)\n"
     "  --data-dir DIRECTORY                  to be made (NAME.quorate)\n"
@@ -235,6 +235,10 @@ void say(const EtcdContent& content, const ServeConfig& config) {
               static_cast<unsigned long long>(content.leases));
   if (content.compacted > 0) {
     std::printf(", compacted at %lld", static_cast<long long>(content.compacted));
+  }
+  if (content.auth.used()) {
+    std::printf(", %zu users, %zu roles, authentication %s", content.auth.users.size(),
+                content.auth.roles.size(), content.auth.state.enabled ? "on" : "off");
   }
   std::printf("\n");
   if (!content.orphans.empty()) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/export.h"
 #include "app/import.h"
 #include "app/serve.h"
 
@@ -17,6 +18,9 @@ int main(int argc, char** argv) {
   }
   if (!arguments.empty() && arguments[0] == "import") {
     return quorate::app::import_command({arguments.begin() + 1, arguments.end()});
+  }
+  if (!arguments.empty() && arguments[0] == "export") {
+    return quorate::app::export_command({arguments.begin() + 1, arguments.end()});
   }
   if (arguments.size() > 1 && arguments[0] == "snapshot" && arguments[1] == "restore") {
     return quorate::app::restore_command({arguments.begin() + 2, arguments.end()});

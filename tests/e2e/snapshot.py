@@ -1,11 +1,13 @@
 """Snapshots: Quorate's become an etcd, and an etcd's become a Quorate."""
 import json
 import os
+import re
 import shutil
 import threading
 import time
 
 from cluster import Cluster, Skip, etcdctl, expect, expect_in, run
+from compat import errors_only
 from maintenance import agreed
 
 # More rows than one page of the file holds, keys that come and go, and rows of every size.
@@ -268,3 +270,209 @@ def test_a_damaged_snapshot_is_refused(binary):
         done = run([binary, 'snapshot', 'restore', file, '--data-dir', target])
         expect(done.returncode == 1, 'a directory in use was written over')
         expect_in('holds data already', done.stderr, 'why')
+
+
+def exported(binary, node, file, *more):
+    """What `quorate export` prints; nothing but the file may be left."""
+    done = run([binary, 'export', node.directory, file, *more])
+    expect(done.returncode == 0, f'export: {done.stderr}')
+    left = [name for name in os.listdir(os.path.dirname(file)) if '.part' in name]
+    expect(not left, f'{left} were left behind')
+    return done
+
+
+def refused_export(binary, directory, file, why):
+    done = run([binary, 'export', directory, file])
+    expect(done.returncode == 1, f'{why}: exported all the same: {done.stdout}')
+    expect_in(why, done.stderr, 'why')
+    left = [name for name in os.listdir(os.path.dirname(file))
+            if name.startswith(os.path.basename(file))]
+    expect(not left, f'{left} were left behind')
+
+
+def test_a_stopped_member_becomes_an_etcd(binary):
+    need_etcd()
+    with Cluster([binary, 'serve'], size=1) as ours:
+        node = ours.nodes[0]
+        leases = fill(ours.endpoints)
+        file = os.path.join(ours.directory, 'exported.db')
+        refused_export(binary, node.directory, file, 'is in use by another process')
+        code, _ = node.terminate()
+        expect(code == 0, f'it stopped with {code}')
+        done = exported(binary, node, file)
+        expect(done.stderr == '', f'of a sole member all is decided: {done.stderr}')
+        check_status(binary, file)
+        node.start()  # the directory is as good as before
+        ours.wait_ready()
+        with restored(Cluster(['etcd'], size=1), file) as etcd:
+            revision = rows(ours.endpoints)[0]
+            expect(rows(etcd.endpoints)[0] == revision, 'another revision')
+            compare(ours.endpoints, etcd.endpoints, leases, revision)
+            expect(agreed(etcd, '--rev', str(revision)) == agreed(ours, '--rev', str(revision)),
+                   'the hashes differ')
+            must(etcd.endpoints, 'put', 'after', '1')
+        # After a crash the log has what the store has not.
+        must(ours.endpoints, 'put', 'last', 'words')
+        wanted = rows(ours.endpoints)
+        node.kill()
+        exported(binary, node, file)
+        with begin(binary, Cluster([binary, 'serve'], size=1), file) as again:
+            expect(rows(again.endpoints) == wanted, 'the crash took something away')
+
+
+def test_an_export_says_what_its_directory_cannot_know(binary):
+    need_etcd()
+    with Cluster([binary, 'serve']) as ours:
+        for number in range(30):
+            must(ours.endpoints, 'put', f'k{number}', str(number))
+        wanted = rows(ours.endpoints)[0]
+        for node in ours.nodes:
+            node.kill()
+        file = os.path.join(ours.directory, 'exported.db')
+        with_all = []
+        for node in ours.nodes:
+            done = exported(binary, node, file)
+            expect_in('other members may have come further', done.stdout, 'a member of three')
+            revision = json.loads(run(['etcdctl', 'snapshot', 'status', file, '-w', 'json'])
+                                  .stdout)['revision']
+            expect(f'revision {revision} ' in done.stdout, f'{revision} is not in {done.stdout}')
+            found = re.search(r'the log holds (\d+) entr', done.stderr)
+            left_out = int(found[1]) if found else 0
+            if left_out:
+                expect_in('a snapshot of the leader is newer', done.stderr, 'what to do')
+            done = exported(binary, node, file, '--with-undecided')
+            more = int(re.search(r'revision (\d+) ', done.stdout)[1])
+            expect(revision <= more <= revision + left_out,
+                   f'{revision} and {left_out} entries are not {more}')
+            expect(bool(left_out) == ('cannot tell' in done.stderr), f'{done.stderr}')
+            with_all.append(more)
+        # What was acknowledged is in the logs of a majority.
+        expect(with_all.count(wanted) >= 2, f'{with_all} are not {wanted}')
+
+
+def test_a_damaged_directory_is_not_exported(binary):
+    need_etcd()
+    flags = ['--snapshot-count', '50', '--snapshot-catchup-entries', '10']
+    with Cluster([binary, 'serve', *flags], size=1) as ours:
+        node = ours.nodes[0]
+        for start in range(0, 300, 2):
+            puts = ''.join(f'put row{number} {"v" * 3000}\n' for number in (start, start + 1))
+            must(ours.endpoints, 'txn', input='\n' + puts + '\n\n', text=True)
+        stores = os.path.join(node.directory, 'quorate', 'store')
+        ends = time.monotonic() + 20
+        while not tables(stores):
+            expect(time.monotonic() < ends, 'the store was never flushed')
+            time.sleep(0.2)
+        node.terminate()
+        file = os.path.join(ours.directory, 'exported.db')
+        exported(binary, node, file)
+        os.remove(file)
+        largest = max(tables(stores), key=os.path.getsize)
+        with open(largest, 'r+b') as table:
+            table.seek(os.path.getsize(largest) // 2)
+            byte = table.read(1)
+            table.seek(-1, os.SEEK_CUR)
+            table.write(bytes([byte[0] ^ 1]))
+        refused_export(binary, node.directory, file, 'Corruption')
+        shutil.rmtree(stores)
+        refused_export(binary, node.directory, file, 'part of the store was removed')
+        shutil.rmtree(os.path.join(node.directory, 'quorate', 'wal'))
+        refused_export(binary, node.directory, file, 'has no log')
+        refused_export(binary, os.path.join(ours.directory, 'nothing'), file, 'no identity')
+        expect(not os.path.exists(os.path.join(ours.directory, 'nothing')), 'it was made')
+
+
+def tables(stores):
+    return [os.path.join(place, name) for place, _, names in os.walk(stores) for name in names
+            if name.endswith('.sst')]
+
+
+class Guarded(Cluster):
+    """One whose authentication is on from the start: only somebody it knows hears when it is
+    ready."""
+
+    def wait_ready(self, patience=20):
+        ends = time.monotonic() + patience
+        for node in self.nodes:
+            while etcdctl(node.endpoint, '--user', 'root:rp', 'get', 'x').returncode != 0:
+                expect(time.monotonic() < ends and node.alive(), f'not ready: {node.log()[-600:]}')
+                time.sleep(0.1)
+
+
+AUTH_SETUP = [
+    ['user', 'add', 'root:rp'],
+    ['user', 'add', 'bob:bp'],
+    ['user', 'add', 'eve:ep'],
+    ['user', 'add', 'cert', '--no-password'],
+    ['role', 'add', 'root'],
+    ['role', 'add', 'r1'],
+    ['role', 'add', 'empty'],
+    ['role', 'grant-permission', 'r1', 'read', 'a'],
+    ['role', 'grant-permission', 'r1', 'readwrite', 'b', 'e'],
+    ['role', 'grant-permission', 'r1', 'write', 'f', '--prefix'],
+    ['role', 'grant-permission', 'r1', 'read', 'z', '--from-key'],
+    ['user', 'grant-role', 'root', 'root'],
+    ['user', 'grant-role', 'bob', 'r1'],
+    ['user', 'grant-role', 'eve', 'empty'],
+    ['put', 'a', '0'],
+    ['put', 'zz', '0'],
+    ['auth', 'enable'],
+]
+ROOT, BOB, EVE = (['--user', name] for name in ('root:rp', 'bob:bp', 'eve:ep'))
+AUTH_CHECKS = [
+    ['get', 'a'],
+    ['put', 'a', '1'],
+    ['--user', 'bob:wrong', 'get', 'a'],
+    ['--user', 'cert:x', 'get', 'a'],
+    ['--user', 'nobody:x', 'get', 'a'],
+    [*BOB, 'get', 'a'],
+    [*BOB, 'put', 'a', '1'],
+    [*BOB, 'put', 'b', '1'],
+    [*BOB, 'get', 'b', 'e'],
+    [*BOB, 'get', 'b', 'f'],
+    [*BOB, 'put', 'f1', '1'],
+    [*BOB, 'get', 'f1'],
+    [*BOB, 'get', 'zz'],
+    [*BOB, 'get', 'y', '--from-key'],
+    [*BOB, 'del', 'zz'],
+    [*BOB, 'user', 'list'],
+    [*EVE, 'get', 'a'],
+    [*EVE, 'put', 'b', '1'],
+    [*ROOT, 'get', '', '--prefix'],
+    [*ROOT, 'user', 'list'],
+    [*ROOT, 'role', 'list'],
+    [*ROOT, 'role', 'get', 'r1'],
+    [*ROOT, 'role', 'get', 'empty'],
+    [*ROOT, 'user', 'get', 'bob'],
+    [*ROOT, 'user', 'get', 'cert'],
+    [*ROOT, 'role', 'revoke-permission', 'r1', 'a'],
+    [*BOB, 'get', 'a'],
+    [*ROOT, 'user', 'passwd', 'eve', '--interactive=false'],
+    [*EVE, 'get', 'a'],
+    [*ROOT, 'auth', 'disable'],
+    ['put', 'a', '2'],
+]
+
+
+def test_users_and_roles_of_an_etcd_come_over(binary):
+    need_etcd()
+    with Cluster(['etcd'], size=1) as etcd:
+        for step in AUTH_SETUP:
+            must(etcd.endpoints, *step)
+        file = os.path.join(etcd.directory, 'snapshot.db')
+        must(etcd.endpoints, *ROOT, 'snapshot', 'save', file)
+        ours = Guarded([binary, 'serve'])
+        for node in ours.nodes:
+            done = run([binary, 'snapshot', 'restore', file, '--data-dir', node.directory,
+                        '--name', node.name, '--initial-cluster', ours.initial_cluster(),
+                        '--initial-cluster-token', ours.token,
+                        '--initial-advertise-peer-urls', node.peer_url])
+            expect(done.returncode == 0, f'restore: {done.stderr}')
+            expect_in('4 users, 3 roles, authentication on', done.stdout, 'what it says')
+        with ours:
+            for step in AUTH_CHECKS:
+                left, right = (
+                    (done.returncode, done.stdout, errors_only(done.stderr)) for done in
+                    (etcdctl(each.endpoints, *step, input='changed\n')
+                     for each in (etcd, ours)))
+                expect(left == right, f'{step}: etcd {left}, ours {right}')

@@ -155,6 +155,8 @@ void AuthService::check_password(CallId call, const AuthBook& auth) {
   const AuthUser* user = auth.find_user(request->name);
   if (user == nullptr) return api_.refuse(call, ApiError::auth_failed);
   if (user->no_password) return api_.refuse(call, ApiError::password_for_none);
+  // An imported file may have it so. To compare with nothing would mean to make a new hash.
+  if (user->hash.empty()) return api_.refuse(call, ApiError::auth_failed);
   Passwords::Work work;
   work.password = request->password;
   work.hash = user->hash;

@@ -168,7 +168,7 @@ void AuthBook::tokens_after(Index after, const std::function<void(const TokenNew
 Code AuthBook::authenticate(const AuthenticateRequest& request, Index index, std::string* body) {
   if (!state_.enabled) return Code::auth_not_enabled;
   const AuthUser* user = find_user(request.name);
-  if (user == nullptr || user->no_password) return Code::auth_failed;
+  if (user == nullptr || user->no_password || user->hash.empty()) return Code::auth_failed;
   // The password that was right may be another one by now.
   if (request.checked_revision != state_.revision) return Code::auth_old_revision;
   TokenNews news;

@@ -22,6 +22,8 @@ bool read_options(std::string_view wire, bool& no_password) {
   return reader.ok();
 }
 
+}  // namespace
+
 std::optional<Permission> decode_permission(std::string_view wire) {
   Reader reader(wire);
   Permission permission;
@@ -36,8 +38,6 @@ std::optional<Permission> decode_permission(std::string_view wire) {
   if (!reader.ok()) return std::nullopt;
   return permission;
 }
-
-}  // namespace
 
 std::optional<UserRequest> decode_user_add_request(std::string_view wire) {
   Reader reader(wire);

@@ -56,6 +56,7 @@ struct AuthenticateRequest {
   uint64_t checked_revision = 0;  // 4, ours: of the auth store when the password was right
 };
 
+std::optional<Permission> decode_permission(std::string_view wire);
 std::optional<UserRequest> decode_user_add_request(std::string_view wire);
 std::optional<UserRequest> decode_user_change_password_request(std::string_view wire);
 std::optional<NamedRequest> decode_named_request(std::string_view wire);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace quorate::machine::etcd {
 
@@ -12,6 +14,14 @@ inline std::string big_endian(uint64_t number) {
     text.push_back(static_cast<char>(number >> static_cast<unsigned>(shift) & 0xffU));
   }
   return text;
+}
+
+// nullopt: not eight bytes.
+inline std::optional<uint64_t> decode_big_endian(std::string_view text) {
+  if (text.size() != sizeof(uint64_t)) return std::nullopt;
+  uint64_t number = 0;
+  for (const char byte : text) number = number << 8U | static_cast<unsigned char>(byte);
+  return number;
 }
 
 }  // namespace quorate::machine::etcd

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "machine/etcd/big_endian.h"
 #include "machine/etcd/lease_messages.h"
 #include "machine/etcd/lease_rows.h"
 #include "machine/etcd/position_row.h"
@@ -28,13 +29,6 @@ constexpr uint64_t kLifeBefore = 1;
 std::unexpected<Error> damaged(const std::string& what) {
   return fail(ErrorKind::corrupt, "the database is not one that etcd wrote: " + what +
                                       "; take another snapshot, or an older one");
-}
-
-std::optional<uint64_t> decode_big_endian(std::string_view text) {
-  if (text.size() != sizeof(uint64_t)) return std::nullopt;
-  uint64_t number = 0;
-  for (const char byte : text) number = number << 8U | static_cast<unsigned char>(byte);
-  return number;
 }
 
 struct StoredLease {
@@ -105,19 +99,6 @@ Result<void> read_meta(const storage::bolt::Reader& file, EtcdContent& content) 
   return {};
 }
 
-Result<void> refuse_users(const storage::bolt::Reader& file) {
-  bool enabled = false;
-  auto scanned = file.scan("auth", [&](std::string_view key, std::string_view value) {
-    enabled = enabled || (key == "authEnabled" && value == "\x01");
-    return true;
-  });
-  if (!scanned || !enabled) return scanned;
-  return fail(ErrorKind::invalid,
-              "authentication is on in this etcd, and users and roles are not brought over yet: "
-              "without them everybody could read and write everything; run `etcdctl auth disable` "
-              "there first, and protect the new cluster another way");
-}
-
 Result<std::set<int64_t>> read_leases(const storage::bolt::Reader& file, EtcdContent& content) {
   std::set<int64_t> leases;
   bool wrong = false;
@@ -140,7 +121,9 @@ Result<EtcdContent> look_through(const storage::bolt::Reader& file) {
   for (const char* bucket : {"key", "meta"}) {
     if (!file.has(bucket)) return damaged(std::string("it has no bucket named ") + bucket);
   }
-  if (auto refused = refuse_users(file); !refused) return std::unexpected(refused.error());
+  auto auth = read_auth(file);
+  if (!auth) return std::unexpected(auth.error());
+  content.auth = std::move(*auth);
   if (auto read = read_meta(file, content); !read) return std::unexpected(read.error());
   const auto leases = read_leases(file, content);
   if (!leases) return std::unexpected(leases.error());
@@ -210,6 +193,7 @@ Result<void> import_rows(const storage::bolt::Reader& file, const EtcdContent& c
   }
   if (!scanned) return scanned;
   if (!written) return written;
+  put_auth(content.auth, batch);
   // What etcd has not removed yet, or keeps where we do not, goes in the background.
   batch.put(storage::mvcc::kRevisionsKey,
             storage::mvcc::encode_revisions(

@@ -1,8 +1,8 @@
 // machine/etcd/import.h: etcd's database file becomes the rows of a store, with every revision.
 //
 // What comes over: each version of each key since etcd's last compaction, the revision, the
-// compacted revision, leases. What does not: who the members were, alarms (the new cluster judges
-// its own state), versions. Users and roles are refused: without them everything would be open.
+// compacted revision, leases, users and roles and whether they are in force. What does not: who the
+// members were, alarms (the new cluster judges its own state), versions.
 //
 // The file is hostile until it was looked through: look_through() reads all of it and writes
 // nothing, so a file that is refused has left no trace.
@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "machine/etcd/auth_import.h"
 #include "machine/state_machine.h"
 #include "storage/bolt/reader.h"
 #include "storage/kv/kv_store.h"
@@ -32,6 +33,7 @@ struct EtcdContent {
   // Keys that are on a lease which is not there: when they were written. etcd keeps such a key for
   // ever, and so do we, by taking it off the lease.
   std::map<std::string, int64_t> orphans;
+  ImportedAuth auth;
 };
 
 Result<EtcdContent> look_through(const storage::bolt::Reader& file);

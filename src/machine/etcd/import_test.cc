@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include "machine/etcd/auth_book.h"
 #include "machine/etcd/backup.h"
 #include "machine/etcd/lease_messages.h"
 #include "machine/etcd/machine_fixture.h"
 #include "storage/bolt/writer.h"
+#include "storage/mvcc/protobuf.h"
 #include "storage/mvcc/record.h"
 #include "storage/mvcc/revision.h"
 
@@ -189,12 +191,145 @@ TEST(ImportTest, WhatNoEtcdWroteIsRefused) {
   EXPECT_NE(with_lease("\x08"), "");
 }
 
-TEST(ImportTest, UsersAreNotSilentlyLeftBehind) {
-  const auto with = [](const std::string& enabled) {
-    return error_of(write({{"auth", {{"authEnabled", enabled}}}, {"key", {}}, {"meta", {}}}));
+Reply change_auth(MachineFixture& fixture, AuthOperation operation, const std::string& wire) {
+  return fixture.apply(CommandKind::auth, std::string(1, static_cast<char>(operation)) + wire);
+}
+
+// A message of authpb with a name, and what follows it.
+std::string named(const std::string& name, const std::string& rest) {
+  std::string out;
+  protobuf::write_bytes(1, name, out);
+  return out + rest;
+}
+
+std::string role_permitting(const Permission& permission) {
+  std::string out;
+  encode(permission, out);
+  std::string rest;
+  protobuf::write_present(2, out, rest);
+  return rest;
+}
+
+TEST(ImportTest, UsersAndRolesComeOver) {
+  MachineFixture fixture;
+  using enum AuthOperation;
+  const auto named_wire = [](std::string_view first, std::string_view second) {
+    return MachineFixture::wire(NamedRequest{first, second});
   };
-  EXPECT_EQ(with(std::string(1, '\0')), "");
-  EXPECT_NE(with("\x01").find("auth disable"), std::string::npos);
+  for (const char* name : {"root", "bob"}) {
+    UserRequest request;
+    request.name = name;
+    request.hash = "$2b$04$hash of one";
+    std::string wire;
+    encode_user_add(request, wire);
+    EXPECT_EQ(change_auth(fixture, user_add, wire).code, 0);
+  }
+  std::string certificate;
+  encode_user_add({"cert", {}, true, {}}, certificate);
+  EXPECT_EQ(change_auth(fixture, user_add, certificate).code, 0);
+  for (const char* name : {"root", "reader"}) {
+    EXPECT_EQ(change_auth(fixture, role_add, named_wire(name, {})).code, 0);
+  }
+  const std::string grant = named("reader", role_permitting({PermissionKind::read, "a", "c"}));
+  EXPECT_EQ(change_auth(fixture, role_grant_permission, grant).code, 0);
+  EXPECT_EQ(change_auth(fixture, user_grant_role, named_wire("root", "root")).code, 0);
+  EXPECT_EQ(change_auth(fixture, user_grant_role, named_wire("bob", "reader")).code, 0);
+  EXPECT_EQ(change_auth(fixture, enable, {}).code, 0);
+  storage::TestDisk disk;
+  const auto machine = machine_of(disk, backup_of(fixture));
+  ASSERT_NE(machine, nullptr);
+  const AuthBook& before = *fixture.machine().auth();
+  const AuthBook& after = *machine->auth();
+  EXPECT_TRUE(after.enabled());
+  EXPECT_EQ(after.revision(), before.revision());
+  ASSERT_EQ(after.users().size(), 3U);
+  ASSERT_EQ(after.roles().size(), 2U);
+  EXPECT_EQ(after.find_user("bob")->hash, "$2b$04$hash of one");
+  EXPECT_EQ(after.find_user("bob")->roles, before.find_user("bob")->roles);
+  EXPECT_TRUE(after.find_user("cert")->no_password);
+  EXPECT_FALSE(after.find_user("bob")->no_password);
+  EXPECT_EQ(after.find_role("reader")->permissions, before.find_role("reader")->permissions);
+  Caller bob;
+  bob.user = "bob";
+  bob.auth_revision = after.revision();
+  EXPECT_EQ(after.check_range(bob, "a", "c", Access::read), Code::ok);
+  EXPECT_EQ(after.check_range(bob, "a", "d", Access::read), Code::permission_denied);
+  EXPECT_EQ(after.check_range(bob, "a", "", Access::write), Code::permission_denied);
+  EXPECT_EQ(after.check_root(bob), Code::permission_denied);
+  // What was proven before the last change is not believed.
+  bob.auth_revision = after.revision() - 1;
+  EXPECT_EQ(after.check_user(bob), Code::auth_old_revision);
+}
+
+TEST(ImportTest, WithoutAuthNothingIsWrittenOfIt) {
+  MachineFixture fixture;
+  fixture.put("a", "1");
+  storage::TestDisk disk;
+  const std::string file = write(
+      {{"auth",
+        {{"authEnabled", std::string(1, '\0')}, {"authRevision", std::string(7, '\0') + "\1"}}},
+       {"authRoles", {}},
+       {"authUsers", {}},
+       {"key", {{row_key(2), record("a", 2)}}},
+       {"meta", {}}});
+  const auto machine = machine_of(disk, file);
+  ASSERT_NE(machine, nullptr);
+  EXPECT_FALSE(machine->auth()->enabled());
+  EXPECT_EQ(machine->auth()->add_to_hash(7), 7U);
+}
+
+TEST(ImportTest, AuthThatNoEtcdWroteIsRefused) {
+  const auto with = [](const std::string& bucket, const std::string& key,
+                       const std::string& value) {
+    return error_of(write({{bucket, {{key, value}}}, {"key", {}}, {"meta", {}}}));
+  };
+  EXPECT_EQ(with("auth", "authEnabled", "\x01"), "");
+  EXPECT_NE(with("auth", "authEnabled", "\x02"), "");
+  EXPECT_NE(with("auth", "authEnabled", "\x01\x01"), "");
+  EXPECT_NE(with("auth", "authRevision", "\x01"), "");
+  EXPECT_NE(with("auth", "authRevision", std::string(8, '\xff')), "");
+  EXPECT_EQ(with("authUsers", "bob", named("bob", "")), "");
+  EXPECT_NE(with("authUsers", "eve", named("bob", "")), "");
+  EXPECT_NE(with("authUsers", "bob",
+                 "\x0a\x07"
+                 "bob"),
+            "");
+  EXPECT_NE(with("authUsers", "bob", named("bob", "\x22\x01\x08")), "");  // options cut short
+  EXPECT_EQ(with("authRoles", "r", named("r", role_permitting({PermissionKind::write, "a", ""}))),
+            "");
+  EXPECT_NE(with("authRoles", "s", named("r", "")), "");
+  EXPECT_NE(with("authRoles", "r", named("r", "\x12\x02\x08\x03")), "");  // a fourth kind
+}
+
+TEST(ImportTest, WhoHasNeitherAPasswordNorSaysSoGetsNoToken) {
+  storage::TestDisk disk;
+  const auto machine = machine_of(disk, write({{"auth", {{"authEnabled", "\x01"}}},
+                                               {"authUsers", {{"bob", named("bob", "")}}},
+                                               {"key", {}},
+                                               {"meta", {}}}));
+  ASSERT_NE(machine, nullptr);
+  AuthenticateRequest request;
+  request.name = "bob";
+  request.token_prefix = "letters";
+  request.checked_revision = machine->auth()->revision();
+  std::string wire(1, static_cast<char>(AuthOperation::authenticate));
+  encode(request, wire);
+  Reply reply;
+  machine->apply_command(Index{41}, 2, make_command(CommandKind::auth, wire), &reply);
+  EXPECT_EQ(static_cast<Code>(reply.code), Code::auth_failed);
+}
+
+TEST(ImportTest, ARangeThatStandsThereTwicePermitsWhatBothSay) {
+  const std::string twice = role_permitting({PermissionKind::read, "a", "b"}) +
+                            role_permitting({PermissionKind::write, "a", "b"}) +
+                            role_permitting({PermissionKind::read, "c", ""});
+  Database database(write({{"authRoles", {{"r", named("r", twice)}}}, {"key", {}}, {"meta", {}}}));
+  const auto content = look_through(*database);
+  ASSERT_TRUE(content);
+  const auto& permissions = content->auth.roles.at("r").permissions;
+  ASSERT_EQ(permissions.size(), 2U);
+  EXPECT_EQ(permissions.at({"a", "b"}), PermissionKind::read_write);
+  EXPECT_EQ(permissions.at({"c", ""}), PermissionKind::read);
 }
 
 }  // namespace
