@@ -224,7 +224,8 @@ class Members:
         text = re.sub(r'"(ID|cluster_id|member_id|raft_term)":\d+', r'"\1":0', text)
         text = re.sub(r'"(ID|ClusterID|MemberID|RaftTerm|\w*Leader\w*|\w*Raft\w*|Revision|'
                       r'DBSize\w*|Version)" : \S+', r'"\1" : 0', text)
-        text = re.sub(r'\b[0-9a-f]{13,16}\b', '<id>', text).replace('Member  <', 'Member <')
+        text = re.sub(r'\b[0-9a-f]{13,16}\b', '<id>', text)
+        text = re.sub(r'(?<=\w) +<id>', ' <id>', text)  # padded: an id may have fewer digits
         text = re.sub(r'\|\s+<id> ', '| <id> ', text)
         text = re.sub(r' +\||-{3,}', lambda found: ' |' if '|' in found[0] else '---', text)
         # The order is that of ids, which are random.

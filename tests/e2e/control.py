@@ -31,7 +31,8 @@ def normal(text):
     text = re.sub(r'[\d.]+(ms|µs)', 'T', text)
     text = re.sub(r'lease [0-9a-f]{16}', 'lease X', text)
     text = re.sub(r'remaining\(\d+s\)', 'remaining', text)
-    return re.sub(r'[ -]*(T|\d+)[ -]*\|', '|', re.sub(r'-{2,}\+', '+', text))
+    text = re.sub(r'[ -]*(T|\d+)[ -]*\|', '|', re.sub(r'-{2,}\+', '+', text))
+    return re.sub(r' *\| *', '|', text)  # columns are as wide as the times in them
 
 
 # Arguments, and perhaps stdin. Both programs run each of them against the same cluster, one after
