@@ -21,17 +21,6 @@ std::string leader_key(std::string_view name, const LinePlace& place) {
   return leader;
 }
 
-// Only while the key is the one which that leader was given.
-machine::etcd::TxnRequest while_held(std::string_view key, int64_t revision) {
-  Compare compare;
-  compare.target = static_cast<int32_t>(Compare::Target::create);
-  compare.key = key;
-  compare.number = revision;
-  machine::etcd::TxnRequest txn;
-  txn.compare.push_back(compare);
-  return txn;
-}
-
 }  // namespace
 
 ElectionService::ElectionService(Api& api, WaitingLine& line)
@@ -105,7 +94,7 @@ void ElectionService::on_proclaim(CallId call, std::string_view message) {
   if (!office) return;
   const auto value = read_field(message, 2);
   if (!value) return api_.refuse(call, ApiError::malformed_request);
-  auto txn = while_held(office->key, office->revision);
+  auto txn = if_created_at(office->key, office->revision);
   machine::etcd::PutRequest put;
   put.key = office->key;
   put.value = value->text;
@@ -121,7 +110,7 @@ void ElectionService::on_proclaim(CallId call, std::string_view message) {
 void ElectionService::on_resign(CallId call, std::string_view message) {
   const auto office = read_office(call, message);
   if (!office) return;
-  auto txn = while_held(office->key, office->revision);
+  auto txn = if_created_at(office->key, office->revision);
   machine::etcd::DeleteRangeRequest key;
   key.key = office->key;
   txn.success.push_back({key});

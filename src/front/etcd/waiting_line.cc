@@ -25,6 +25,15 @@ std::string key_in_line(const std::string& name, int64_t lease) {
   return name + "/" + std::string(digits.data(), end);
 }
 
+template <class Request>
+std::string wire_of(const Request& request) {
+  std::string wire;
+  encode(request, wire);
+  return wire;
+}
+
+}  // namespace
+
 machine::etcd::TxnRequest if_created_at(std::string_view key, int64_t revision) {
   Compare compare;
   compare.target = static_cast<int32_t>(Compare::Target::create);
@@ -34,15 +43,6 @@ machine::etcd::TxnRequest if_created_at(std::string_view key, int64_t revision) 
   txn.compare.push_back(compare);
   return txn;
 }
-
-template <class Request>
-std::string wire_of(const Request& request) {
-  std::string wire;
-  encode(request, wire);
-  return wire;
-}
-
-}  // namespace
 
 void WaitingLine::join(CallId call, LineRequest request, AtFront at_front) {
   if (!api_.admit(call)) return;

@@ -31,6 +31,9 @@ inline constexpr int64_t kSessionSeconds = 60;
 inline constexpr uint32_t kReleaseTriesMax = 60;
 inline constexpr Duration kReleasePause = std::chrono::seconds(1);
 
+// What is done only while the key is the one made at that revision; 0: while there is none.
+machine::etcd::TxnRequest if_created_at(std::string_view key, int64_t revision);
+
 struct LineRequest {
   std::string name;
   int64_t lease = 0;      // 0: a session is made
