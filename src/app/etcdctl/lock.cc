@@ -8,6 +8,7 @@
 #include "app/etcdctl/shapes.h"
 #include "app/etcdctl/show.h"
 #include "app/etcdctl/turn.h"
+#include "app/etcdctl/watch_request.h"
 #include "app/exit_codes.h"
 #include "app/output.h"
 #include "machine/etcd/messages.h"
@@ -117,13 +118,8 @@ std::optional<int> Observer::look(int64_t& revision) {
 }
 
 std::optional<int> Observer::await_change(int64_t since) {
-  std::string create;
-  protobuf::write_bytes(1, range_.key, create);
-  protobuf::write_bytes(2, range_.end, create);
-  protobuf::write_number(3, since, create);
-  std::string request;
-  protobuf::write_present(1, create, request);
-  auto stream = session_.open(kPathWatch, request);
+  auto stream = session_.open(
+      kPathWatch, encode(WatchRequest{.key = range_.key, .end = range_.end, .start = since}));
   if (!stream) {
     complain(stream.error().text);
     return kExitUnavailable;

@@ -12,12 +12,12 @@
 #include "app/etcdctl/paths.h"
 #include "app/etcdctl/shapes.h"
 #include "app/etcdctl/show.h"
+#include "app/etcdctl/watch_request.h"
 #include "app/exit_codes.h"
 #include "app/interruption.h"
 #include "app/output.h"
 #include "app/urls.h"
 #include "machine/etcd/messages.h"
-#include "storage/mvcc/protobuf.h"
 
 namespace quorate::app::etcdctl {
 namespace {
@@ -173,13 +173,8 @@ std::optional<int> Mirror::take(const Message& response) {
 }
 
 std::optional<int> Mirror::follow() {
-  std::string create;
-  protobuf::write_bytes(1, range_.key, create);
-  protobuf::write_bytes(2, range_.end, create);
-  protobuf::write_number(3, next_, create);
-  std::string request;
-  protobuf::write_present(1, create, request);
-  auto stream = source_.open(kPathWatch, request);
+  auto stream = source_.open(
+      kPathWatch, encode(WatchRequest{.key = range_.key, .end = range_.end, .start = next_}));
   if (!stream) {
     complain("source: " + stream.error().text);
     return kExitUnavailable;

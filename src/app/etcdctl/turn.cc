@@ -6,6 +6,7 @@
 #include "app/etcdctl/paths.h"
 #include "app/etcdctl/shapes.h"
 #include "app/etcdctl/show.h"
+#include "app/etcdctl/watch_request.h"
 #include "app/exit_codes.h"
 #include "app/output.h"
 #include "machine/etcd/messages.h"
@@ -74,12 +75,8 @@ std::optional<int> Turn::enter(const std::string& value) {
 }
 
 std::optional<int> Turn::await_end(const std::string& key, int64_t since) {
-  std::string create;
-  protobuf::write_bytes(1, key, create);
-  protobuf::write_number(3, since, create);
-  std::string request;
-  protobuf::write_present(1, create, request);
-  auto stream = session_.open(kPathWatch, request);
+  auto stream =
+      session_.open(kPathWatch, encode(WatchRequest{.key = key, .end = {}, .start = since}));
   if (!stream) {
     complain(stream.error().text);
     return kExitUnavailable;

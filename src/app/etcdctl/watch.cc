@@ -16,6 +16,7 @@
 #include "app/etcdctl/paths.h"
 #include "app/etcdctl/shapes.h"
 #include "app/etcdctl/show.h"
+#include "app/etcdctl/watch_request.h"
 #include "app/exit_codes.h"
 #include "app/interruption.h"
 #include "app/output.h"
@@ -38,16 +39,12 @@ struct Watch {
 };
 
 std::string creation(int64_t id, const Watch& watch) {
-  std::string create;
-  protobuf::write_bytes(1, watch.range.key, create);
-  protobuf::write_bytes(2, watch.range.end, create);
-  protobuf::write_number(3, watch.next, create);
-  protobuf::write_number(4, watch.progress_notify ? 1 : 0, create);
-  protobuf::write_number(6, watch.previous ? 1 : 0, create);
-  protobuf::write_number(7, id, create);
-  std::string request;
-  protobuf::write_present(1, create, request);
-  return request;
+  return encode(WatchRequest{.key = watch.range.key,
+                             .end = watch.range.end,
+                             .start = watch.next,
+                             .progress_notify = watch.progress_notify,
+                             .previous = watch.previous,
+                             .id = id});
 }
 
 Variables variables_of(int64_t revision, const Message& event) {
