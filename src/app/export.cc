@@ -5,6 +5,7 @@
 
 #include "app/exit_codes.h"
 #include "app/output.h"
+#include "app/part_file.h"
 #include "base/sha256.h"
 #include "machine/etcd/backup.h"
 #include "machine/etcd/commands.h"
@@ -156,78 +157,30 @@ std::vector<BackupMember> members_of(const node::StoppedMember& member) {
   return members;
 }
 
-class Output {
- public:
-  explicit Output(std::unique_ptr<world::File> file) : file_(std::move(file)) {}
-  Result<void> add(std::string_view bytes) {
-    digest_.add(bytes);
-    return write(bytes);
-  }
-  // The digest behind all the rest, and then it is durable.
-  Result<void> finish() {
-    if (auto written = write(digest_.finish()); !written) return written;
-    return file_->sync_data();
-  }
-  uint64_t bytes() const { return offset_; }
-
- private:
-  Result<void> write(std::string_view bytes) {
-    auto written =
-        file_->write_at(offset_, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
-    offset_ += bytes.size();
-    return written;
-  }
-  std::unique_ptr<world::File> file_;
-  Sha256 digest_;
-  uint64_t offset_ = 0;
-};
-
-Result<uint64_t> write_backup(world::Disk& disk, machine::etcd::Backup& backup,
-                              const std::string& path) {
-  if (disk.exists(path)) {  // left by one that did not end well
-    if (auto removed = disk.remove(path); !removed) return std::unexpected(removed.error());
-  }
+Result<uint64_t> write_file(world::Disk& disk, machine::etcd::Backup& backup,
+                            const std::string& path) {
   for (bool measured = false; !measured;) {
     const auto done = backup.measure(kPieceBytes);
     if (!done) return std::unexpected(done.error());
     measured = *done;
   }
-  auto file = disk.open(path, world::OpenMode::create);
+  auto file = PartFile::create(disk, path);
   if (!file) return std::unexpected(file.error());
-  Output output(std::move(*file));
+  Sha256 digest;
   std::string piece;
   for (bool finished = false; !finished;) {
     piece.clear();
     const auto done = backup.read(kPieceBytes, piece);
     if (!done) return std::unexpected(done.error());
     finished = *done;
-    if (auto added = output.add(piece); !added) return std::unexpected(added.error());
+    digest.add(piece);
+    if (auto written = file->write(piece); !written) return std::unexpected(written.error());
   }
-  if (auto ended = output.finish(); !ended) return std::unexpected(ended.error());
-  return output.bytes();
-}
-
-Result<uint64_t> write_file(world::Disk& disk, machine::etcd::Backup& backup,
-                            const std::string& path) {
-  const std::string part = path + ".part";
-  auto written = write_backup(disk, backup, part);
-  if (written) {
-    if (auto renamed = disk.rename(part, path); !renamed) {
-      written = std::unexpected(renamed.error());
-    }
-  }
-  if (!written) {
-    if (disk.exists(part)) {
-      const auto removed = disk.remove(part);
-      if (!removed) complain(removed.error().text);
-    }
-    return written;
-  }
-  const size_t slash = path.rfind('/');
-  const auto synced =
-      disk.sync_directory(slash == std::string::npos ? "." : path.substr(0, slash + 1));
-  if (!synced) return std::unexpected(synced.error());
-  return written;
+  // The digest is behind all the rest.
+  auto ended = file->write(digest.finish());
+  if (ended) ended = file->finish();
+  if (!ended) return std::unexpected(ended.error());
+  return file->bytes();
 }
 
 std::string entries(uint64_t count) {

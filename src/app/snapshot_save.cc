@@ -5,6 +5,7 @@
 #include "app/exit_codes.h"
 #include "app/import.h"
 #include "app/output.h"
+#include "app/part_file.h"
 #include "app/session.h"
 #include "base/sha256.h"
 #include "storage/mvcc/protobuf.h"
@@ -19,7 +20,7 @@ constexpr auto kSilenceMax = std::chrono::minutes(5);
 
 class Download {
  public:
-  explicit Download(std::unique_ptr<world::File> file) : file_(std::move(file)) {}
+  explicit Download(PartFile& file) : file_(file) {}
 
   Result<void> receive(Stream& stream, const std::string& endpoint) {
     while (true) {
@@ -48,7 +49,7 @@ class Download {
       if (reader.field() == protobuf::bytes_field(3)) blob = reader.bytes();
     }
     if (!reader.ok()) return fail(ErrorKind::corrupt, "the server's answer is no snapshot");
-    if (auto written = write(held_); !written) return written;
+    if (auto written = file_.write(held_); !written) return written;
     hash_.add(held_);
     held_ = std::move(blob);
     return {};
@@ -58,41 +59,22 @@ class Download {
       return fail(ErrorKind::corrupt,
                   "the snapshot arrived damaged: its SHA-256 is another one; take it again");
     }
-    if (auto written = write(held_); !written) return written;
-    return file_->sync_data();
-  }
-  Result<void> write(std::string_view bytes) {
-    auto written =
-        file_->write_at(offset_, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
-    offset_ += bytes.size();
-    return written;
+    return file_.write(held_);
   }
 
-  std::unique_ptr<world::File> file_;
+  PartFile& file_;
   Sha256 hash_;
   std::string held_;
-  uint64_t offset_ = 0;
 };
 
 Result<void> save(const Common& common, const std::string& path) {
   const auto disk = world::make_file_disk();
-  const std::string part = path + ".part";
-  if (disk->exists(part)) {  // left by one that did not end well
-    if (auto removed = disk->remove(part); !removed) return removed;
-  }
   auto stream = Session(common).open(kPathSnapshot, {});
   if (!stream) return std::unexpected(stream.error());
-  auto file = disk->open(part, world::OpenMode::create);
+  auto file = PartFile::create(*disk, path);
   if (!file) return std::unexpected(file.error());
-  auto received = Download(std::move(*file)).receive(**stream, common.endpoints.front());
-  if (received) received = disk->rename(part, path);
-  if (!received) {
-    const auto removed = disk->remove(part);
-    if (!removed) complain(removed.error().text);
-    return received;
-  }
-  const size_t slash = path.rfind('/');
-  return disk->sync_directory(slash == std::string::npos ? "." : path.substr(0, slash + 1));
+  auto received = Download(*file).receive(**stream, common.endpoints.front());
+  return received ? file->finish() : received;
 }
 
 }  // namespace
