@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,8 @@
 #include <sstream>
 
 #include "app/durations.h"
+#include "base/base64.h"
+#include "base/freed.h"
 
 namespace quorate::app {
 namespace {
@@ -43,46 +46,25 @@ constexpr Method kMethods[] = {
     {"EdDSA", Family::ed25519, nullptr},
 };
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 using Digest = std::unique_ptr<EVP_MD_CTX, Freed<EVP_MD_CTX_free>>;
 using Signature = std::unique_ptr<ECDSA_SIG, Freed<ECDSA_SIG_free>>;
 using Memory = std::unique_ptr<BIO, Freed<BIO_free>>;
 
-constexpr std::string_view kDigits =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
+// As RFC 7515 (section 2) has it: two other marks, and no padding.
 std::string base64url(std::string_view bytes) {
   std::string text;
-  uint32_t held = 0;
-  unsigned bits = 0;
-  for (const char byte : bytes) {
-    held = (held << 8U) | static_cast<unsigned char>(byte);
-    for (bits += 8; bits >= 6; bits -= 6) text += kDigits[(held >> (bits - 6)) & 63U];
-  }
-  if (bits > 0) text += kDigits[(held << (6 - bits)) & 63U];
+  append_base64(bytes, text);
+  text.resize(text.find_last_not_of('=') + 1);
+  std::ranges::replace(text, '+', '-');
+  std::ranges::replace(text, '/', '_');
   return text;
 }
 
 std::optional<std::string> from_base64url(std::string_view text) {
   std::string bytes;
-  uint32_t held = 0;
-  unsigned bits = 0;
-  for (const char digit : text) {
-    const size_t value = kDigits.find(digit);
-    if (value == std::string_view::npos) return std::nullopt;
-    held = (held << 6U) | static_cast<uint32_t>(value);
-    bits += 6;
-    if (bits < 8) continue;
-    bits -= 8;
-    bytes += static_cast<char>((held >> bits) & 255U);
-  }
+  if (text.find_first_of("+/=") != std::string_view::npos) return std::nullopt;
+  if (!decode_base64(text, bytes)) return std::nullopt;
   return bytes;
 }
 

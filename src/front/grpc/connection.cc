@@ -1,7 +1,5 @@
 #include "front/grpc/connection.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -9,6 +7,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "base/socket_text.h"
 #include "front/grpc/http1_session.h"
 #include "front/grpc/http2_session.h"
 #include "front/grpc/limits.h"
@@ -30,16 +29,8 @@ constexpr std::string_view kPlainTextAnswer =
 std::string remote_address(int descriptor) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
-  char host[INET6_ADDRSTRLEN] = "?";
-  if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&address), &size) != 0) return host;
-  if (address.ss_family == AF_INET6) {
-    const auto& six = reinterpret_cast<const sockaddr_in6&>(address);
-    ::inet_ntop(AF_INET6, &six.sin6_addr, host, sizeof host);
-    return "[" + std::string(host) + "]:" + std::to_string(ntohs(six.sin6_port));
-  }
-  const auto& four = reinterpret_cast<const sockaddr_in&>(address);
-  ::inet_ntop(AF_INET, &four.sin_addr, host, sizeof host);
-  return std::string(host) + ":" + std::to_string(ntohs(four.sin_port));
+  if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&address), &size) != 0) return "?";
+  return socket_text(address);
 }
 
 }  // namespace

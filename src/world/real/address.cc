@@ -10,6 +10,8 @@
 #include <cstring>
 #include <memory>
 
+#include "base/socket_text.h"
+
 namespace quorate::world {
 namespace {
 
@@ -54,17 +56,7 @@ Bound bind_and_listen(const SocketAddress& address) {
 
 }  // namespace
 
-std::string SocketAddress::text() const {
-  char host[INET6_ADDRSTRLEN] = "?";
-  if (family() == AF_INET6) {
-    const auto* address = reinterpret_cast<const sockaddr_in6*>(&storage);
-    ::inet_ntop(AF_INET6, &address->sin6_addr, host, sizeof host);
-    return "[" + std::string(host) + "]:" + std::to_string(ntohs(address->sin6_port));
-  }
-  const auto* address = reinterpret_cast<const sockaddr_in*>(&storage);
-  ::inet_ntop(AF_INET, &address->sin_addr, host, sizeof host);
-  return std::string(host) + ":" + std::to_string(ntohs(address->sin_port));
-}
+std::string SocketAddress::text() const { return socket_text(storage); }
 
 Result<HostPort> parse_host_port(const std::string& text) {
   if (is_secure(text)) return parse_host_port(text.substr(kSecureScheme.size()));

@@ -17,18 +17,12 @@
 #include <memory>
 
 #include "base/check.h"
+#include "base/freed.h"
 #include "base/log.h"
 
 namespace quorate::world {
 namespace {
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 using Memory = std::unique_ptr<BIO, Freed<BIO_free>>;

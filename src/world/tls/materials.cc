@@ -6,6 +6,7 @@
 #include <openssl/x509.h>
 
 #include "base/check.h"
+#include "base/freed.h"
 #include "base/log.h"
 #include "world/tls/text.h"
 
@@ -122,19 +123,12 @@ Result<void> load_authorities(const TlsOptions& options, SSL_CTX* context) {
   return {};
 }
 
-struct FreeList {
-  void operator()(X509_CRL* list) const { X509_CRL_free(list); }
-};
-struct FreeBio {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-};
-
 Result<void> load_revoked(const TlsOptions& options, std::set<std::string>& revoked) {
   const std::string& file = options.revoked_file;
   if (file.empty()) return {};
-  const std::unique_ptr<BIO, FreeBio> input(BIO_new_file(file.c_str(), "rb"));
+  const std::unique_ptr<BIO, Freed<BIO_free>> input(BIO_new_file(file.c_str(), "rb"));
   if (input == nullptr) return unusable(file, library_complaint(), "name a list of revocations");
-  std::unique_ptr<X509_CRL, FreeList> list(
+  std::unique_ptr<X509_CRL, Freed<X509_CRL_free>> list(
       PEM_read_bio_X509_CRL(input.get(), nullptr, nullptr, nullptr));
   if (list == nullptr) {
     ERR_clear_error();

@@ -7,13 +7,12 @@
 
 #include <memory>
 
+#include "base/freed.h"
+
 namespace quorate::world {
 namespace {
 
-struct FreeBio {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-};
-using Memory = std::unique_ptr<BIO, FreeBio>;
+using Memory = std::unique_ptr<BIO, Freed<BIO_free>>;
 
 std::string content(const Memory& memory) {
   char* data = nullptr;
