@@ -2,9 +2,9 @@
 // brackets. For the internet families only.
 #pragma once
 
-#include <string>
+#include <sys/socket.h>
 
-struct sockaddr_storage;
+#include <string>
 
 namespace quorate {
 
