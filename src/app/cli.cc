@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "app/bench_raw.h"
 #include "app/commands.h"
 #include "app/doctor/facts.h"
 #include "app/etcdctl/command_line.h"
@@ -470,6 +471,7 @@ int command_line(int argument_total, char** arguments) {
   add_sim(app, line);
   add_check(app, line);
   add_explore(app, line);
+  add_raw_bench(app, line.json, line.code);
   add_doctor(app, line);
   add_top(app, line);
   add_shell(app, line);
