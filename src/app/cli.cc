@@ -326,6 +326,8 @@ void add_explore(CLI::App& app, Line& line) {
   CLI::App* explore = app.add_subcommand(
       "explore", "search everything that can happen to a small cluster within bounds");
   ExploreOptions& options = line.explore;
+  explore->add_flag("--synod", options.synod,
+                    "one decree of Paxos: all of it, and how two proposers may never end");
   explore->add_option("--scope", options.scopes, "a named set of bounds; see --list");
   explore->add_flag("--list", options.list, "show the named scopes");
   explore->add_option("--minutes", options.minutes, "CPU time in all")->check(CLI::PositiveNumber);

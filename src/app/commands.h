@@ -99,6 +99,7 @@ struct ExploreOptions {
   uint64_t seed = 1;   // of the first walk
   bool json = false;
   bool list = false;
+  bool synod = false;                            // instead of the protocols behind the door
   std::string trace_file = "explore-trace.txt";  // written when a rule is broken
   std::string replay_file;
 };

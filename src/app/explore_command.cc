@@ -10,6 +10,7 @@
 
 #include "app/commands.h"
 #include "app/exit_codes.h"
+#include "app/explore_synod.h"
 #include "app/output.h"
 #include "explore/report.h"
 
@@ -161,6 +162,7 @@ std::vector<std::pair<std::string, std::string>> explore_bounds() { return explo
 
 int run_explore(const ExploreOptions& options) {
   if (options.list) return list_scopes();
+  if (options.synod) return run_explore_synod(options.minutes, options.json);
   if (!options.replay_file.empty()) return play_again(options);
   const std::vector<explore::Scope> scopes = chosen_scopes(options);
   if (scopes.empty()) return kExitUsage;
