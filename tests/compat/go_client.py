@@ -15,7 +15,7 @@ BUILD_SECONDS_MAX = 900  # with nothing in Go's cache, all of the client's modul
 GO_VERSION_MIN = (1, 26)  # what etcd's client needs
 
 # What may be missing in the server under test: if it is, the checks of it are skipped and say so.
-NOT_YET = ['auth', 'range-stream']
+NOT_YET = []
 SUMMARY = r'(\d+) passed, (\d+) failed, (\d+) skipped$'
 REFERENCE_VERSION = '3.4'  # Debian's etcd
 

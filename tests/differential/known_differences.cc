@@ -135,6 +135,16 @@ bool answered_otherwise(const Operation& operation, int64_t compacted) {
   return hash != nullptr && hash->revision() == compacted;
 }
 
+// The hash alone: soon after a compaction etcd's is now and then of something in between.
+bool settles_late(const Operation& operation, const Message& theirs, const Message& ours) {
+  if (!operation.request || as<etcdserverpb::HashKVRequest>(*operation.request) == nullptr) {
+    return false;
+  }
+  const auto* left = as<etcdserverpb::HashKVResponse>(theirs);
+  const auto* right = as<etcdserverpb::HashKVResponse>(ours);
+  return left != nullptr && right != nullptr && left->hash() != right->hash();
+}
+
 bool forgotten_deletion(std::string_view line, int64_t compacted) {
   const std::string end = " mod_revision: " + std::to_string(compacted) + " }";
   return line.starts_with("type: DELETE") && line.find(end) != std::string_view::npos;

@@ -17,6 +17,9 @@ std::string normalize_error(std::string text);
 // An answer that is one of another kind on purpose, in this state of the store.
 bool answered_otherwise(const Operation& operation, int64_t compacted);
 
+// An answer of etcd's that may be another one a moment later, without anything having changed.
+bool settles_late(const Operation& operation, const Message& theirs, const Message& ours);
+
 // A line of a watcher that etcd 3.4 lacks: it forgets a deletion at the revision it compacts at.
 bool forgotten_deletion(std::string_view line, int64_t compacted);
 

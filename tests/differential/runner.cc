@@ -21,6 +21,8 @@ constexpr auto kExpiryLookInterval = std::chrono::milliseconds(50);
 // Short leases last three seconds. Whoever needs this long to get to waiting for them cannot say
 // any more what they should have found alive.
 constexpr auto kShortLeaseUse = std::chrono::seconds(2);
+constexpr auto kSettlePatience = std::chrono::seconds(5);
+constexpr auto kSettleLookInterval = std::chrono::milliseconds(20);
 constexpr std::string_view kMarkerKey = "zz-marker";
 
 // Bytes that can be read are a request like any other.
@@ -79,6 +81,14 @@ std::optional<Mismatch> Runner::run_call(const Operation& operation) {
   }
   Answer theirs = theirs_.call(operation);
   Answer ours = ours_.call(operation);
+  const auto end = std::chrono::steady_clock::now() + kSettlePatience;
+  while (theirs.response && ours.response &&
+         settles_late(operation, *theirs.response, *ours.response) &&
+         std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(kSettleLookInterval);
+    theirs = theirs_.call(operation);
+    ++counts_.asked_again;
+  }
   return compare(operation, std::move(theirs), std::move(ours));
 }
 

@@ -208,8 +208,11 @@ class Members:
         self.cluster = cluster
         self.ids = {}
 
+    def ctl(self, *arguments):
+        return etcdctl(self.cluster.endpoints, *arguments)
+
     def learn(self):
-        for line in etcdctl(self.cluster.endpoints, 'member', 'list').stdout.splitlines():
+        for line in self.ctl('member', 'list').stdout.splitlines():
             identity, _, name, peers, *_ = line.split(', ')
             self.ids[name or ':' + peers.rsplit(':', 1)[1]] = identity
 
@@ -237,7 +240,7 @@ class Members:
     def outcome(self, step):
         if any('{' in argument for argument in step):
             self.learn()
-        done = etcdctl(self.cluster.endpoints, *(self.fill(argument) for argument in step))
+        done = self.ctl(*(self.fill(argument) for argument in step))
         return done.returncode, self.normal(done.stdout), errors_only(done.stderr)
 
 

@@ -31,6 +31,8 @@ import kubernetes  # noqa: E402
 import lease  # noqa: E402
 import lock  # noqa: E402
 import maintenance  # noqa: E402
+import matrix  # noqa: E402
+import matrix_long  # noqa: E402
 import members  # noqa: E402
 import snapshot  # noqa: E402
 import streams  # noqa: E402
@@ -39,11 +41,11 @@ import watch  # noqa: E402
 from cluster import Failure, Skip  # noqa: E402
 
 
-LONG = [differential_long]  # only when named
+LONG = [differential_long, matrix_long]  # only when named
 
 
 def tests(names):
-    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, main_job, snapshot, differential, *(LONG if names else []), tls):
+    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, main_job, snapshot, matrix, differential, *(LONG if names else []), tls):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

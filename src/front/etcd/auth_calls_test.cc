@@ -101,6 +101,8 @@ std::vector<Call> calls() {
       {"KV/Range", range, "r"},
       {"KV/Range", number(7, 1, range), "r"},  // serializable
       {"KV/Range", bytes({{1, "a"}}), ""},
+      {"KV/RangeStream", range, "r"},
+      {"KV/RangeStream", bytes({{1, "a"}}), ""},
       {"KV/Put", bytes({{1, "b"}}), "w"},
       {"KV/Put", number(4, 1, bytes({{1, "b"}})), ""},
       {"KV/DeleteRange", range, "w"},

@@ -20,6 +20,8 @@ enum class ApiError : uint8_t {
   duplicate_key,
   invalid_client_version,
   invalid_sort_option,
+  range_stream_sorted,
+  range_stream_filtered,
   request_too_large,
   compacted,
   future_revision,

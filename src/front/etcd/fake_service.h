@@ -24,6 +24,10 @@ class FakeMachine final : public machine::etcd::EtcdMachine {
       std::vector<machine::etcd::BackupMember>) const override {
     CHECK(false, "nobody asks a fake for a backup");
   }
+  machine::etcd::Code range_piece(const machine::etcd::RangeRequest&, uint64_t,
+                                  machine::etcd::RangePiece&) const override {
+    CHECK(false, "nobody streams the range of a fake");
+  }
   std::optional<std::string_view> record_at(std::string_view, int64_t,
                                             std::string&) const override {
     return std::nullopt;

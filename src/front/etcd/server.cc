@@ -16,6 +16,7 @@
 #include "front/etcd/maintenance_service.h"
 #include "front/etcd/pages.h"
 #include "front/etcd/quota.h"
+#include "front/etcd/range_stream_service.h"
 #include "front/etcd/snapshot_service.h"
 #include "front/etcd/waiting_line.h"
 #include "front/etcd/watch_service.h"
@@ -70,6 +71,7 @@ class Server final : public EtcdServer {
         compaction_(api_),
         quota_(api_),
         kv_(api_, quota_),
+        range_stream_(api_),
         lease_(api_, quota_),
         auth_(api_),
         cluster_(api_),
@@ -112,6 +114,7 @@ class Server final : public EtcdServer {
     health_.on_draining();
     watch_.on_draining();
     snapshot_.on_draining();
+    range_stream_.on_draining();
     line_.on_draining();
     election_.on_draining();
     server_.drain();
@@ -126,6 +129,7 @@ class Server final : public EtcdServer {
   AutoCompaction compaction_;
   Quota quota_;
   KvService kv_;
+  RangeStreamService range_stream_;
   LeaseService lease_;
   AuthService auth_;
   ClusterService cluster_;

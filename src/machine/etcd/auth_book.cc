@@ -124,6 +124,7 @@ Code AuthBook::check_user(const Caller& caller) const {
 
 Code AuthBook::check_root(const Caller& caller) const {
   if (!state_.enabled || caller.system) return Code::ok;
+  if (!caller.user.empty() && find_user(caller.user) == nullptr) return Code::user_not_found;
   if (const Code code = check_user(caller); code != Code::ok) return code;
   return has_role(caller.user, kRootRole) ? Code::ok : Code::permission_denied;
 }

@@ -110,6 +110,16 @@ struct Revisions {
 using storage::mvcc::Change;
 using storage::mvcc::ChangeVisitor;
 
+struct RangeRequest;
+// A part of a range, in the order of keys.
+struct RangePiece {
+  std::string records;   // those of a RangeResponse, in wire form
+  std::string last_key;  // empty: there are none
+  int64_t count = 0;
+  bool finished = false;  // the limit is reached, or the end
+  int64_t beyond = 0;     // keys that the range has behind these; of the last piece only
+};
+
 class Backup;
 struct BackupMember;
 class AuthBook;
@@ -139,6 +149,10 @@ class EtcdMachine : public StateMachine {
   virtual int64_t changes_complete_from() const = 0;
   // What is committed now, as etcd's database file (backup.h).
   virtual std::unique_ptr<Backup> backup(std::vector<BackupMember> members) const = 0;
+  // The first records of a range, until they are of about `bytes_max`. The request has no order
+  // and no filters; its revision is readable, or the code says why not.
+  virtual Code range_piece(const RangeRequest& request, uint64_t bytes_max,
+                           RangePiece& piece) const = 0;
   // The record of a key as of a revision; nullopt: it was not there, or that is compacted. The
   // view is valid until `scratch` is used or the machine applies.
   virtual std::optional<std::string_view> record_at(std::string_view key, int64_t revision,

@@ -91,6 +91,10 @@ class Machine final : public EtcdMachine {
   std::unique_ptr<Backup> backup(std::vector<BackupMember> members) const override {
     return std::make_unique<Backup>(rows_->view(), std::move(members));
   }
+  Code range_piece(const RangeRequest& request, uint64_t bytes_max,
+                   RangePiece& piece) const override {
+    return execute_range_piece(*store_, request, bytes_max, piece);
+  }
   std::optional<std::string_view> record_at(std::string_view key, int64_t revision,
                                             std::string& scratch) const override {
     if (revision < 1 || store_->readable(revision) != Readable::yes) return std::nullopt;

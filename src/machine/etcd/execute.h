@@ -31,6 +31,8 @@ struct Keyspace {
 
 Code execute_range(const storage::mvcc::Store& store, const RangeRequest& request, Place place,
                    std::string* body);
+Code execute_range_piece(const storage::mvcc::Store& store, const RangeRequest& request,
+                         uint64_t bytes_max, RangePiece& piece);
 // These change the store within the transaction that is open; the caller finishes it.
 Code execute_put(Keyspace& keyspace, const PutRequest& request, Place place, std::string* body);
 Code execute_delete_range(Keyspace& keyspace, const DeleteRangeRequest& request, Place place,

@@ -176,4 +176,33 @@ Code execute_range(const Store& store, const RangeRequest& request, Place place,
   return Code::ok;
 }
 
+Code execute_range_piece(const Store& store, const RangeRequest& request, uint64_t bytes_max,
+                         RangePiece& piece) {
+  const Code code = code_of(store.readable(request.revision));
+  if (code != Code::ok) return code;
+  Store::Query query;
+  query.revision = request.revision;
+  query.values = !request.keys_only;
+  query.bytes_max = bytes_max;
+  if (request.limit > 0) query.visits_max = static_cast<uint64_t>(request.limit);
+  if (request.count_only) query.visits_max = 0;
+  uint64_t bytes = 0;
+  std::string scratch;
+  const auto range = storage::mvcc::make_range(request.key, request.range_end);
+  const int64_t counted = store.range(range, query, [&](std::string_view wire) {
+    const Record record = *storage::mvcc::decode_record(wire);
+    piece.last_key = record.key;
+    ++piece.count;
+    bytes += wire.size();
+    if (request.keys_only) {
+      write_without_value(request, record, scratch, piece.records);
+    } else {
+      write_present(2, wire, piece.records);
+    }
+  });
+  piece.finished = bytes < bytes_max;
+  if (piece.finished) piece.beyond = counted - piece.count;
+  return Code::ok;
+}
+
 }  // namespace quorate::machine::etcd

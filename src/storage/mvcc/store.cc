@@ -99,13 +99,17 @@ int64_t Store::range(const KeyRange& range, const Query& query, const Visitor& v
   CHECK(QRT_MUTANT(V03) || readable(revision) == Readable::yes, "callers ask readable() first");
   std::string scratch;
   int64_t count = 0;
-  for (KeyIndex::Cursor cursor = index_.lower_bound(range.first); cursor.valid(); cursor.next()) {
+  uint64_t bytes = 0;
+  for (KeyIndex::Cursor cursor = index_.lower_bound(range.first);
+       cursor.valid() && bytes < query.bytes_max; cursor.next()) {
     const Item& item = cursor.item();
     if (past(range, item.key())) break;
     const std::optional<Version> version = version_at(item, revision);
     if (!version || version->tombstone) continue;
     if (static_cast<uint64_t>(count) < query.visits_max) {
-      visit(record_of(item, *version, query.values, scratch));
+      const std::string_view record = record_of(item, *version, query.values, scratch);
+      bytes += record.size();
+      visit(record);
     }
     ++count;
   }

@@ -57,6 +57,8 @@ class Store {
     int64_t revision = 0;  // 0 or less: the newest; otherwise readable() must be yes
     uint64_t visits_max = UINT64_MAX;
     bool values = true;  // otherwise records may lack their value
+    // Of records, after which a walk ends though there may be more; it then counts what it visited.
+    uint64_t bytes_max = UINT64_MAX;
   };
 
   // `inline_bytes_max` is for tests.

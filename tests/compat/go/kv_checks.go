@@ -8,8 +8,12 @@ import (
 	"strings"
 	"sync"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 var kvChecks = []check{
@@ -342,5 +346,25 @@ func kvRangeStream(s *scene) {
 		pieces++
 	}
 	expect(seen == 300 && pieces > 1, "%d rows in %d pieces", seen, pieces)
+	// Whatever the options, the pieces together are what Get says.
+	before := must(s.client.Get(s.ctx, s.key("0000"))).Header.Revision
+	s.put("0007", "new")
+	for _, options := range [][]clientv3.OpOption{
+		{clientv3.WithPrefix()},
+		{clientv3.WithPrefix(), clientv3.WithLimit(7)},
+		{clientv3.WithPrefix(), clientv3.WithLimit(250)},
+		{clientv3.WithPrefix(), clientv3.WithLimit(300)},
+		{clientv3.WithPrefix(), clientv3.WithKeysOnly()},
+		{clientv3.WithPrefix(), clientv3.WithCountOnly()},
+		{clientv3.WithPrefix(), clientv3.WithRev(before)},
+		{clientv3.WithPrefix(), clientv3.WithSerializable()},
+	} {
+		whole := must(s.client.Get(s.ctx, s.prefix, options...))
+		merged := must(clientv3.GetStreamToGetResponse(must(s.client.GetStream(s.ctx, s.prefix, options...))))
+		expect(proto.Equal((*pb.RangeResponse)(whole), (*pb.RangeResponse)(merged)), "a stream differs from Get: %d and %d rows, count %d and %d", len(whole.Kvs), len(merged.Kvs), whole.Count, merged.Count)
+	}
+	sorted := must(s.client.GetStream(s.ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)))
+	_, err := clientv3.GetStreamToGetResponse(sorted)
+	expect(status.Code(err) == codes.Unimplemented, "a sorted stream: %v", err)
 	must(s.client.Delete(s.ctx, s.prefix, clientv3.WithPrefix()))
 }
