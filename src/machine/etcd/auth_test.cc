@@ -226,6 +226,7 @@ struct Case {
 constexpr Code kYes = Code::ok;
 constexpr Code kNo = Code::permission_denied;
 constexpr Code kWho = Code::user_empty;
+constexpr Code kStranger = Code::user_not_found;  // where root is wanted
 
 Code run_txn(AuthFixture& state, const Caller& who, const TxnRequest& txn) {
   return state.as(who, CommandKind::txn, txn);
@@ -293,15 +294,16 @@ std::vector<Case> cases() {
       {"nested delete with previous", nested({DeleteRangeRequest{"b", "e", true}}, true), kWho, kNo,
        kNo, kNo},
       {"compaction", kind(CommandKind::compact, MachineFixture::wire(CompactionRequest{1, false})),
-       kWho, kNo, kNo, kNo},
+       kWho, kStranger, kNo, kNo},
       {"revoke of a lease with a foreign key", revoke(7, 0), kWho, kNo, kNo, kNo},
       {"revoke of a lease of its own", revoke(8, 0), kWho, kNo, kNo, kYes},
       {"revoke of none", revoke(99, 0), kWho, kNo, Code::lease_not_found, Code::lease_not_found},
       {"the leader's revoke", revoke(99, 5), Code::lease_not_found, Code::lease_not_found,
        Code::lease_not_found, Code::lease_not_found},
       {"checkpoint", kind(CommandKind::lease_checkpoint, ""), kYes, kYes, kYes, kYes},
-      {"disable", kind(CommandKind::auth, std::string(1, 2)), kWho, kNo, kNo, kNo},
-      {"add a role", kind(CommandKind::auth, std::string(1, 8) + "\x0a\x01z"), kWho, kNo, kNo, kNo},
+      {"disable", kind(CommandKind::auth, std::string(1, 2)), kWho, kStranger, kNo, kNo},
+      {"add a role", kind(CommandKind::auth, std::string(1, 8) + "\x0a\x01z"), kWho, kStranger, kNo,
+       kNo},
       {"login with a wrong revision", kind(CommandKind::auth, std::string(1, 12) + "\x0a\x04root"),
        Code::auth_old_revision, Code::auth_old_revision, Code::auth_old_revision,
        Code::auth_old_revision},
