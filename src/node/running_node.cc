@@ -105,6 +105,9 @@ void RunningNode::start() {
   }
   told_ = life_state();
   peers_.start();
+  // Behind the hook with which the network sends: waking the log's thread costs the sender its
+  // turn where processors are few, and the peers' disks are what a client waits for.
+  executor_.at_turn_end(lifeline_.guard([this] { shard_.flush_log(); }));
   shard_.ask_for_turn();
 }
 

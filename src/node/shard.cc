@@ -42,17 +42,19 @@ void Shard::turn_end() {
   turn_asked_ = false;
   const Time now = executor_.now();
   bool more = false;
-  bool appended = false;
   for (auto& [id, group] : groups_) {
     more |= group->drain(now);
-    appended |= group->appended();
+    appended_ |= group->appended();
   }
-  if (appended) wal_.flush();
   if (after_drain_) owner_deadline_ = after_drain_(now);
   if (stopped_) return;
   dirty_ = false;  // whatever set it since was drained, or is in `more`
   arm();
   if (more) ask_for_turn();
+}
+
+void Shard::flush_log() {
+  if (std::exchange(appended_, false)) wal_.flush();
 }
 
 void Shard::arm() {

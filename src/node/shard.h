@@ -1,8 +1,9 @@
 // node/shard.h: one thread's loop over all its groups.
 //
 // During a turn events reach the groups; at its end each group with work is drained, what they
-// appended goes to the log as one batch, and one timer is set for the nearest deadline. A group
-// that has more to do than fits into a turn gets another one, after whatever else is waiting.
+// appended goes to the log as one batch, once what they send has left, and one timer is set for
+// the nearest deadline. A group that has more to do than fits into a turn gets another one, after
+// whatever else is waiting.
 #pragma once
 
 #include <functional>
@@ -29,6 +30,9 @@ class Shard {
   void ask_for_turn();
   // Work came; this turn's end will see it.
   void work_came();
+  // Starts writing what the groups appended in this turn. Called once what they send has left: an
+  // entry needs another member's disk to be committed, so their way begins first.
+  void flush_log();
   void stop() { stopped_ = true; }
 
  private:
@@ -46,6 +50,7 @@ class Shard {
   bool turn_asked_ = false;
   bool dirty_ = false;
   bool stopped_ = false;
+  bool appended_ = false;
   Lifeline lifeline_;
 };
 

@@ -23,6 +23,12 @@ class File {
   virtual Result<size_t> read_at(uint64_t offset, std::span<uint8_t> target) = 0;
   virtual Result<void> write_at(uint64_t offset, std::span<const uint8_t> data) = 0;
   virtual Result<void> sync_data() = 0;  // fdatasync: content, and size if it grew
+  // Both: durable when it returns. A real disk may do it in one step, past the page cache, if
+  // offset and size are multiples of 4 KiB.
+  virtual Result<void> write_durably_at(uint64_t offset, std::span<const uint8_t> data) {
+    if (auto written = write_at(offset, data); !written) return written;
+    return sync_data();
+  }
   virtual Result<uint64_t> size() = 0;
   virtual Result<void> truncate(uint64_t size) = 0;
 };

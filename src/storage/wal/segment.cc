@@ -77,15 +77,12 @@ void BatchWriter::write(Batch& batch) {
     buffer_.text().resize(segment.filled - batch.begin, '\0');
   }
   batch.bytes_written = buffer_.size();
-  const auto written = segment.file->write_at(batch.begin, as_bytes(buffer_.text()));
-  const bool ignored =
-      QRT_MUTANT(D11_FULL) && !written && written.error().kind == ErrorKind::no_space;
-  if (!written && !ignored) {
-    batch.error = explain(written.error(), "write to " + segment.path);
-    return;
-  }
-  const auto synced = segment.file->sync_data();
-  if (!synced && !QRT_MUTANT(D08)) batch.error = explain(synced.error(), "sync " + segment.path);
+  const auto written = segment.file->write_durably_at(batch.begin, as_bytes(buffer_.text()));
+  if (written) return;
+  const bool full = written.error().kind == ErrorKind::no_space;
+  if (full && QRT_MUTANT(D11_FULL)) return;
+  if (!full && QRT_MUTANT(D08)) return;
+  batch.error = explain(written.error(), "write to and sync " + segment.path);
 }
 
 Result<void> BatchWriter::open_segment(const Batch& batch) {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/mutant.h"
+#include "world/real/direct_writer.h"
 
 namespace quorate::world {
 namespace {
@@ -109,6 +110,18 @@ class PosixFile final : public File {
     return {};
   }
 
+  Result<void> write_durably_at(uint64_t offset, std::span<const uint8_t> data) override {
+    switch (direct_.write(descriptor_.value(), offset, data)) {
+      case DirectWriter::Outcome::durable:
+        return {};
+      case DirectWriter::Outcome::failed:
+        return failure("write to and sync", path_, errno);
+      case DirectWriter::Outcome::not_possible:
+        break;
+    }
+    return File::write_durably_at(offset, data);
+  }
+
   Result<uint64_t> size() override {
     struct stat status{};
     if (::fstat(descriptor_.value(), &status) != 0) return failure("examine", path_, errno);
@@ -126,6 +139,7 @@ class PosixFile final : public File {
  private:
   std::string path_;
   Descriptor descriptor_;
+  DirectWriter direct_;
 };
 
 class PosixLock final : public DirectoryLock {

@@ -6,8 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace quorate::world {
 namespace {
@@ -49,6 +51,45 @@ TEST_F(Files, ReadBackWhatWasWritten) {
   ASSERT_TRUE((*file)->truncate(5).has_value());
   EXPECT_EQ((*file)->read_at(0, target).value(), 5U);
   EXPECT_EQ(mode_of(path), 0600U);
+}
+
+// Aligned or not, long or short, across what was written before: read back by the same file.
+TEST_F(Files, ADurableWriteIsThereForReaders) {
+  constexpr size_t kPage = 4096;
+  constexpr size_t kBytes = size_t{3} << 20U;
+  auto file = disk_->open(root_ + "/a", OpenMode::create);
+  ASSERT_TRUE(file.has_value());
+  std::string expected(kBytes, '\0');
+  ASSERT_TRUE((*file)->write_at(0, bytes_of(expected)).has_value());
+  struct Piece {
+    size_t offset;
+    size_t size;
+  };
+  const std::vector<Piece> pieces = {{0, kPage},
+                                     {kPage, 2 * kPage},
+                                     {kPage + 1, kPage},
+                                     {2 * kPage, kPage - 1},
+                                     {0, kBytes / 2},
+                                     {4 * kPage, 300 * kPage / 2},
+                                     {kBytes - kPage, kPage},
+                                     {kBytes, 4 * kPage}};
+  char letter = 'a';
+  for (const Piece& piece : pieces) {
+    expected.resize(std::max(expected.size(), piece.offset + piece.size));
+    const std::string text(piece.size, letter++);
+    expected.replace(piece.offset, piece.size, text);
+    // Reading first puts pages into the cache that must not be believed afterwards.
+    std::string read(expected.size(), 'x');
+    const std::span<uint8_t> target(reinterpret_cast<uint8_t*>(read.data()), read.size());
+    ASSERT_TRUE((*file)->read_at(0, target).has_value());
+    ASSERT_TRUE((*file)->write_durably_at(piece.offset, bytes_of(text)).has_value());
+    ASSERT_EQ((*file)->read_at(0, target).value(), expected.size());
+    EXPECT_EQ(read, expected) << "piece at " << piece.offset << " of " << piece.size;
+  }
+  const auto readable = disk_->open(root_ + "/a", OpenMode::read);
+  ASSERT_TRUE(readable.has_value());
+  const std::string page(kPage, 'z');
+  EXPECT_FALSE((*readable)->write_durably_at(0, bytes_of(page)).has_value());
 }
 
 TEST_F(Files, OpenModesMeanWhatTheySay) {
