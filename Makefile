@@ -3,7 +3,7 @@
 .PHONY: help run test bench failover fuzz soak compat lint format packages release dev package clean
 
 help:
-	@echo "make run      build, start three nodes on 127.0.0.1:2379, :22379, :32379"
+	@echo "make run      build, start three nodes on 127.0.0.1:2379, :22379, :32379; CONSENSUS=multipaxos"
 	@echo "make test     build and run every fast test (also what .ci/run does)"
 	@echo "make bench    side by side with Debian's etcd; writes docs/benchmarks.md (about 25 min)"
 	@echo "make failover the part of it that kills, freezes and stops leaders (about 12 min)"
@@ -18,7 +18,7 @@ packages:
 	@tools/install_packages
 
 run: packages
-	@tools/run_cluster
+	@tools/run_cluster $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 test:
 	@tools/test_all

@@ -285,7 +285,7 @@ void add_snapshot(CLI::App& app, Line& line) {
 
 void add_sim(CLI::App& app, Line& line) {
   CLI::App* sim = app.add_subcommand("sim", "simulate a cluster with faults, deterministically");
-  sim->add_option("--protocol", line.sim.protocol, "protocol to run");
+  sim->add_option("--consensus,--protocol", line.sim.protocol, "protocol to run");
   sim->add_option("--profile", line.sim.profile,
                   "core: replicas alone, fast; full: whole nodes, their bytes and disks")
       ->check(CLI::IsMember({"core", "full"}));
@@ -328,6 +328,7 @@ void add_explore(CLI::App& app, Line& line) {
   ExploreOptions& options = line.explore;
   explore->add_flag("--synod", options.synod,
                     "one decree of Paxos: all of it, and how two proposers may never end");
+  explore->add_option("--consensus", options.protocol, "protocol to search");
   explore->add_option("--scope", options.scopes, "a named set of bounds; see --list");
   explore->add_flag("--list", options.list, "show the named scopes");
   explore->add_option("--minutes", options.minutes, "CPU time in all")->check(CLI::PositiveNumber);

@@ -69,7 +69,7 @@ struct MemberOptions {
   uint64_t wait_seconds = 600;  // for a replacement to be started and catch up
 };
 struct SimOptions {
-  std::string protocol = "raft";
+  std::string protocol;          // empty: raft; of a scenario: all that it is for
   std::string profile = "core";  // core: replicas alone; full: whole nodes
   std::string faults;            // of the full profile; empty: drawn from the seed
   uint64_t seed = 1;
@@ -91,6 +91,7 @@ struct CheckOptions {
 };
 
 struct ExploreOptions {
+  std::string protocol = "raft";
   std::vector<std::string> scopes;  // by name; none: all of them, then random walks
   std::vector<std::pair<std::string, std::string>> bounds;  // that replace those of the scopes
   double minutes = 10;                                      // of CPU time

@@ -44,19 +44,19 @@ int run_status(const Common& common) {
     std::cout << status_json(list) << '\n';
     return code;
   }
-  Table table(
-      {"ENDPOINT", "ID", "ROLE", "TERM", "INDEX", "APPLIED", "REVISION", "STORE", "VERSION"});
+  Table table({"ENDPOINT", "ID", "ROLE", "TERM", "INDEX", "APPLIED", "REVISION", "STORE", "VERSION",
+               "CONSENSUS"});
   for (const EndpointStatus& each : list) {
     const MemberStatus& status = each.status;
     if (!each.problem.empty()) {
       complain(each.problem);
-      table.add({each.endpoint, "-", "unreachable", "-", "-", "-", "-", "-", "-"});
+      table.add({each.endpoint, "-", "unreachable", "-", "-", "-", "-", "-", "-", "-"});
       continue;
     }
     table.add({each.endpoint, hex(status.member_id), role(status), std::to_string(status.term),
                std::to_string(status.index), std::to_string(status.applied),
                std::to_string(status.revision), std::to_string(status.store_bytes / 1024) + " KiB",
-               status.version});
+               status.version, status.protocol.empty() ? "-" : status.protocol});
   }
   std::cout << table.text();
   return code;

@@ -334,12 +334,13 @@ void read_membership(Reader& reader, ServeConfig& config) {
   }
   config.start = state == "new" ? node::Start::new_cluster : node::Start::existing_cluster;
   std::string protocol = "raft";
+  config.protocol_given = reader.given("consensus");
   reader.text("consensus", protocol);
   if (auto named = consensus::protocol_named(protocol)) {
     config.protocol = *named;
   } else {
-    reader.reject("--consensus: " + quoted(protocol) +
-                  " is not a protocol of this build; use raft");
+    reader.reject("--consensus: " + quoted(protocol) + " is not a protocol of this version; use " +
+                  consensus::protocol_names());
   }
   if (!reader.error().empty()) return;
   read_cluster(reader, config, list);

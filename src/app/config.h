@@ -53,6 +53,7 @@ struct ServeConfig {
   std::string token = "etcd-cluster";
   node::Start start = node::Start::new_cluster;
   consensus::Protocol protocol = consensus::Protocol::raft;
+  bool protocol_given = false;
   uint64_t heartbeat_milliseconds = 100;
   uint64_t election_milliseconds = 1000;
   uint64_t snapshot_count = 10000;

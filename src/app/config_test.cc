@@ -63,7 +63,7 @@ TEST(Config, EachMistakeIsNamedInASentence) {
       {{{"initial-cluster", "http://127.0.0.1:2380"}}, "is not name=URL"},
       {{{"initial-cluster", "default=http://127.0.0.1:2381"}}, "both must name the same"},
       {{{"log-level", "loud"}}, "is none of"},
-      {{{"consensus", "paper"}}, "not a protocol of this build"},
+      {{{"consensus", "paper"}}, "not a protocol of this version"},
       {{{"watch-progress-notify-interval", "10x"}}, "is no duration"},
       {{{"watch-progress-notify-interval", "s"}}, "is no duration"},
       {{{"watch-progress-notify-interval", "5s3"}}, "is no duration"},

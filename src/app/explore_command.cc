@@ -145,7 +145,14 @@ std::vector<explore::Scope> chosen_scopes(const ExploreOptions& options) {
   }
   if (scopes.empty() && options.bounds.empty()) scopes = explore::named_scopes();
   if (scopes.empty()) scopes.emplace_back();
+  const auto protocol = consensus::protocol_named(options.protocol);
+  if (!protocol) {
+    complain("--consensus: \"" + options.protocol + "\" is not a protocol of this version; use " +
+             consensus::protocol_names());
+    return {};
+  }
   for (explore::Scope& scope : scopes) {
+    scope.protocol = *protocol;
     for (const auto& [name, value] : options.bounds) {
       if (const auto set = explore::set_bound(scope, name, value); !set) {
         complain("--" + set.error().text);
@@ -180,7 +187,9 @@ int run_explore(const ExploreOptions& options) {
   uint64_t walks = 0;
   for (; explorer.left() > 0 && (walks_only ? walks < options.walks : all); ++walks) {
     const uint64_t seed = options.seed + walks;
-    explorer.search(explore::walk_scope(seed), explorer.left(), 10 + seed % 50, seed);
+    explore::Scope scope = explore::walk_scope(seed);
+    scope.protocol = scopes.front().protocol;
+    explorer.search(scope, explorer.left(), 10 + seed % 50, seed);
     if (explorer.broken()) return kExitRefused;
   }
   if (!options.json) {

@@ -91,6 +91,7 @@ std::string status_json(const std::vector<EndpointStatus>& list) {
       row.update({{"id", hex(status.member_id)},
                   {"cluster_id", hex(status.cluster_id)},
                   {"version", status.version},
+                  {"consensus", status.protocol},
                   {"leader", hex(status.leader)},
                   {"is_leader", status.leader != 0 && status.leader == status.member_id},
                   {"term", status.term},

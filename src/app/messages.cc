@@ -49,6 +49,7 @@ std::optional<MemberStatus> decode_status(std::string_view wire) {
     if (reader.field() == varint_field(7)) status.applied = reader.number();
     if (reader.field() == bytes_field(8)) status.errors.emplace_back(reader.bytes());
     if (reader.field() == varint_field(10)) status.learner = reader.boolean();
+    if (reader.field() == bytes_field(1000)) status.protocol = reader.bytes();  // ours alone
   }
   if (!reader.ok() || !header_ok) return std::nullopt;
   return status;

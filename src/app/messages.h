@@ -22,6 +22,7 @@ struct MemberStatus {
   uint64_t applied = 0;
   std::vector<std::string> errors;
   bool learner = false;
+  std::string protocol;  // empty: not a Quorate, or an old one
 };
 
 struct MemberEntry {

@@ -148,16 +148,20 @@ Result<void> Member::begin() {
 
 void Member::join(node::NodeConfig config) {
   const Joining::Self self{config_.name, texts(config_.advertise_peer), config.group};
-  joining_ = std::make_unique<Joining>(*loop_, peer_security_.get(), self, config.contacts,
-                                       [this, config](Result<Joined> joined) mutable {
-                                         if (!joined) return refuse(joined.error());
-                                         config.self = joined->member;
-                                         config.cluster_id = joined->introduction.cluster_id;
-                                         config.members.clear();
-                                         config.introduction = std::move(joined->introduction);
-                                         if (auto opened = open(std::move(config)); !opened)
-                                           refuse(opened.error());
-                                       });
+  joining_ =
+      std::make_unique<Joining>(*loop_, peer_security_.get(), self, config.contacts,
+                                [this, config](Result<Joined> joined) mutable {
+                                  if (!joined) return refuse(joined.error());
+                                  config.self = joined->member;
+                                  config.cluster_id = joined->introduction.cluster_id;
+                                  config.members.clear();
+                                  auto same = node::adopt_protocol(
+                                      config, joined->introduction.protocol, "the cluster to join");
+                                  if (!same) return refuse(same.error());
+                                  config.introduction = std::move(joined->introduction);
+                                  if (auto opened = open(std::move(config)); !opened)
+                                    refuse(opened.error());
+                                });
   joining_->start();
 }
 
@@ -291,6 +295,7 @@ node::NodeConfig node_config(const ServeConfig& config) {
   }
   made.cluster_id = founding_cluster_id(ids);
   made.protocol = config.protocol;
+  made.protocol_demanded = config.protocol_given;
   made.directory = config.data_directory + "/quorate";
   made.start = config.start;
   made.election_timeout = std::chrono::milliseconds(config.election_milliseconds);

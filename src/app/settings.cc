@@ -46,7 +46,7 @@ constexpr Known kKnown[] = {
     {"pre-vote", "true", "ask before starting an election"},
     {"cors", "*", "origins whose pages may read what plain HTTP answers"},
     {"host-whitelist", "*", "names under which plain HTTP is answered"},
-    {"consensus", "raft", "protocol of the replicated log"},
+    {"consensus", "raft", "protocol of a new cluster's log"},
     {"cert-file", "", "certificate shown to clients on https:// URLs, PEM"},
     {"key-file", "", "its key"},
     {"trusted-ca-file", "", "authorities of clients' certificates; one is demanded then"},

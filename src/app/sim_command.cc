@@ -37,11 +37,23 @@ sim::SimOptions core_options(const SimOptions& options, consensus::Protocol prot
   return simulation;
 }
 
+// Nothing, and a complaint, when there is no such protocol.
+std::optional<consensus::Protocol> protocol_of(const SimOptions& options) {
+  if (options.protocol.empty()) return consensus::Protocol::raft;
+  const auto protocol = consensus::protocol_named(options.protocol);
+  if (!protocol) {
+    complain("--consensus: \"" + options.protocol + "\" is not a protocol of this version; use " +
+             consensus::protocol_names());
+  }
+  return protocol;
+}
+
 // Scenarios, their pictures and shrinking belong to the core profile.
 int run_story(const SimOptions& options) {
-  const auto protocol = consensus::protocol_named(options.protocol);
-  if (!protocol || options.profile == "full") {
-    complain("scenarios and --shrink know the core profile and the protocol raft only");
+  const auto protocol = protocol_of(options);
+  if (!protocol) return kExitUsage;
+  if (options.profile == "full") {
+    complain("scenarios and --shrink know the core profile only");
     return kExitUsage;
   }
   const sim::SimOptions simulation = core_options(options, *protocol);
@@ -53,11 +65,8 @@ int run_story(const SimOptions& options) {
 
 // Empty when the command line makes no sense; then it was said why.
 Runner make_runner(const SimOptions& options) {
-  const auto protocol = consensus::protocol_named(options.protocol);
-  if (!protocol) {
-    complain("--protocol: \"" + options.protocol + "\" is not a protocol of this build; use raft");
-    return {};
-  }
+  const auto protocol = protocol_of(options);
+  if (!protocol) return {};
   if (options.profile != "full") {
     if (!options.faults.empty()) {
       complain("--faults chooses faults of the full profile; add --profile full");
@@ -67,6 +76,7 @@ Runner make_runner(const SimOptions& options) {
     return [simulation](uint64_t seed) { return sim::run_seed(simulation, seed); };
   }
   sim::full::Options simulation;
+  simulation.protocol = *protocol;
   simulation.members = static_cast<uint64_t>(options.nodes);
   simulation.trace = options.trace ? 1 : 0;
   if (!options.faults.empty()) {

@@ -1,4 +1,5 @@
 // sim --scenario and sim --shrink: stories that are played, compared and made short.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -63,8 +64,9 @@ int write_story(const sim::ShortStory& story, const std::string& directory,
 
 // ---- Scenarios.
 
-int compare_story(const SimOptions& options, const std::string& story) {
-  const std::string path = sim::trace_path(options.scenario);
+int compare_story(const SimOptions& options, consensus::Protocol protocol,
+                  const std::string& story) {
+  const std::string path = sim::trace_path(options.scenario, protocol);
   if (options.accept) {
     if (!write_file(path, story)) return kExitRefused;
     std::printf("%s is the expected trace now\n", path.c_str());
@@ -82,14 +84,33 @@ int compare_story(const SimOptions& options, const std::string& story) {
   return kExitRefused;
 }
 
+int play_scenario(const SimOptions& options, const sim::SimOptions& simulation,
+                  const sim::Script& script) {
+  int code = kExitOk;
+  const std::string with = std::string(consensus::name_of(simulation.protocol)) + " seed ";
+  for (uint64_t seed = script.first_seed; seed - script.first_seed < script.seeds; ++seed) {
+    const sim::RunResult result = sim::run_script(simulation, script, seed);
+    print_run(with + std::to_string(seed), result);
+    if (!result.violation.empty()) code = kExitRefused;
+    if (seed != script.first_seed || code != kExitOk) continue;
+    if (script.story == sim::StoryDetail::off) continue;
+    code = compare_story(options, simulation.protocol, result.story);
+  }
+  return code;
+}
+
 }  // namespace
 
-int run_scenario(const SimOptions& options, const sim::SimOptions& simulation) {
+int run_scenario(const SimOptions& options, const sim::SimOptions& given) {
   const Result<sim::Script> script = sim::read_scenario(options.scenario);
   if (!script) {
     complain(script.error().text);
     return kExitUsage;
   }
+  sim::SimOptions simulation = given;
+  // None was named: the first that it is for, and all of them when it is only played.
+  const bool any = options.protocol.empty();
+  if (any) simulation.protocol = script->protocols.front();
   if (!options.shrink.empty()) {
     const std::string name = std::filesystem::path(options.scenario).stem().string();
     return write_story(sim::shrink_script(simulation, *script, script->first_seed, budget()),
@@ -102,14 +123,11 @@ int run_scenario(const SimOptions& options, const sim::SimOptions& simulation) {
     }
     std::printf("%s\n", options.diagram.c_str());
   }
+  if (!any) return play_scenario(options, simulation, *script);
   int code = kExitOk;
-  for (uint64_t seed = script->first_seed; seed - script->first_seed < script->seeds; ++seed) {
-    const sim::RunResult result = sim::run_script(simulation, *script, seed);
-    print_run("seed " + std::to_string(seed), result);
-    if (!result.violation.empty()) code = kExitRefused;
-    if (seed != script->first_seed || code != kExitOk) continue;
-    if (script->story == sim::StoryDetail::off) continue;
-    code = compare_story(options, result.story);
+  for (const consensus::Protocol protocol : script->protocols) {
+    simulation.protocol = protocol;
+    code = std::max(code, play_scenario(options, simulation, *script));
   }
   return code;
 }

@@ -6,9 +6,41 @@
 
 namespace quorate::consensus {
 
+std::string_view name_of(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::raft:
+      return "raft";
+  }
+  CHECK(false, "every protocol has a name");
+}
+
 std::optional<Protocol> protocol_named(std::string_view name) {
-  if (name == "raft") return Protocol::raft;
+  for (const Protocol protocol : kProtocols) {
+    if (name == name_of(protocol)) return protocol;
+  }
   return std::nullopt;
+}
+
+std::string protocol_names() {
+  std::string names;
+  for (const Protocol protocol : kProtocols) {
+    names += (names.empty() ? "" : " or ") + std::string(name_of(protocol));
+  }
+  return names;
+}
+
+LogShape log_shape(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::raft:
+      return LogShape::prefix;
+  }
+  CHECK(false, "every log has a shape");
+}
+
+bool same_decision(LogShape shape, const Entry& one, const Entry& other) {
+  const bool same_ballot = shape == LogShape::slots || one.ballot == other.ballot;
+  return same_ballot && one.index == other.index && one.kind == other.kind && one.id == other.id &&
+         one.data == other.data;
 }
 
 std::unique_ptr<ReplicatedLog> make_replica(Protocol protocol, const Config& config,

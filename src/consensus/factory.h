@@ -15,8 +15,23 @@
 namespace quorate::consensus {
 
 enum class Protocol : uint8_t { raft };
+inline constexpr Protocol kProtocols[] = {Protocol::raft};
 
 std::optional<Protocol> protocol_named(std::string_view name);
+std::string_view name_of(Protocol protocol);  // as people and data directories write it
+std::string protocol_names();                 // all of them, for messages: "raft or ..."
+
+// What a protocol writes. The store takes both (docs/decisions/0025); whoever watches it in tests
+// holds a protocol to its shape.
+enum class LogShape : uint8_t {
+  prefix,  // entries follow each other; the end may be cut off and written anew
+  slots,   // any slot behind the decided ones may be filled, in any order, and again by later
+           // ballots
+};
+LogShape log_shape(Protocol protocol);
+// Whether two entries are the same decision: in slots the ballot is that of the last acceptance,
+// which differs between members.
+bool same_decision(LogShape shape, const Entry& one, const Entry& other);
 
 struct Config {
   NodeId self;

@@ -8,17 +8,19 @@
 namespace quorate::consensus {
 
 // What the write-ahead log gave back. Bounded in memory: payloads only of the newest entries.
-struct BallotRun {  // all entries from `first` up to the next run have this ballot
+struct BallotRun {  // all entries from `first` up to the next run have this ballot; holes the empty
+                    // one
   Index first;
   Ballot ballot;
 };
 struct Recovered {
   HardState hard_state;
   SnapshotMeta snapshot;               // index 0: none; members is then the bootstrap set
-  std::vector<BallotRun> runs;         // entries after snapshot.index, without gaps (Raft)
+  std::vector<BallotRun> runs;         // entries after snapshot.index, and holes (Paxos)
   Index last;                          // snapshot.index when there are no entries
   std::vector<Entry> members_entries;  // every `members` entry after the snapshot, in order
-  std::vector<Entry> tail;             // the newest entries with payload, ending at `last`
+  // The newest entries with payload, ending at `last`; holes between them are left out.
+  std::vector<Entry> tail;
   // Entries that were stored and are lost to damage. `runs` and `last` cover them: which entry
   // stood there is known for certain, only its content is not (docs/decisions/0013).
   std::vector<IndexRange> damaged;

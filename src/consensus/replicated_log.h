@@ -123,6 +123,9 @@ struct Write {  // made durable atomically, in id order; entries may leave holes
   // and the whole log dropped unless it holds snapshot.index with the same ballot; false when
   // the state machine already covers the prefix and only log space is given back.
   bool install = false;
+  // With `install`: entries behind snapshot.index stay, whatever the log held there. What an
+  // acceptor has accepted it may not forget because others have decided what comes before (Paxos).
+  bool keep_behind = false;
   std::vector<Entry> entries;  // then put; never at or below `committed`
   // Entries that our disk had lost, put back: exactly where one is damaged, with the same ballot,
   // at or below `committed` or not.

@@ -21,33 +21,51 @@ void TestDisk::put(const Write& write) {
     entries.erase(entries.lower_bound(*write.truncate_from), entries.end());
     damaged.erase(damaged.lower_bound(*write.truncate_from), damaged.end());
   }
-  if (write.snapshot) {
-    CHECK(write.snapshot->index > snapshot.index || (write.install && *write.snapshot == snapshot),
-          "snapshots move forward, or replace a lost one");
-    const auto held = entries.find(write.snapshot->index);
-    const bool same = *write.snapshot == snapshot ||
-                      (held != entries.end() && held->second.ballot == write.snapshot->ballot);
-    CHECK(same || write.install, "only what is held can be covered");
-    if (!same) {
-      entries.clear();
-      damaged.clear();
-    }
-    entries.erase(entries.begin(), entries.upper_bound(write.snapshot->index));
-    damaged.erase(damaged.begin(), damaged.upper_bound(write.snapshot->index));
-    snapshot = *write.snapshot;
-  }
-  for (const Entry& entry : write.entries) {
-    CHECK(entry.index > was_committed, "nothing is written at or below committed");
-    const Index last = entries.empty() ? snapshot.index : entries.rbegin()->first;
-    CHECK(entry.index == last.next(), "the log has no gaps");
-    entries[entry.index] = entry;
-  }
+  if (write.snapshot) replace_prefix(write);
+  for (const Entry& entry : write.entries) put_entry(entry, was_committed);
   for (const Entry& entry : write.repairs) {
     CHECK(damaged.erase(entry.index) == 1, "only what is damaged is repaired");
     CHECK(entries.at(entry.index) == entry, "what comes back is what was lost");
   }
+  for (Index index = std::max(was_committed, snapshot.index).next(); index <= hard_state.committed;
+       ++index) {
+    CHECK(entries.contains(index), "everything committed is held");
+  }
+  CHECK(hard_state.committed >= snapshot.index, "what a snapshot covers is committed");
+}
+
+void TestDisk::replace_prefix(const Write& write) {
+  const SnapshotMeta& meta = *write.snapshot;
+  CHECK(meta.index > snapshot.index || (write.install && meta.index == snapshot.index),
+        "snapshots move forward, or replace a lost one");
+  CHECK(!write.keep_behind || (write.install && shape == LogShape::slots),
+        "only slots stay behind a snapshot that is not of their log");
+  const auto held = entries.find(meta.index);
+  const bool same =
+      meta == snapshot || (held != entries.end() && held->second.ballot == meta.ballot);
+  CHECK(same || write.install, "only what is held can be covered");
+  if (!same && !write.keep_behind) {
+    entries.clear();
+    damaged.clear();
+  }
+  entries.erase(entries.begin(), entries.upper_bound(meta.index));
+  damaged.erase(damaged.begin(), damaged.upper_bound(meta.index));
+  snapshot = meta;
+}
+
+void TestDisk::put_entry(const Entry& entry, Index was_committed) {
+  CHECK(entry.index > was_committed && entry.index > snapshot.index,
+        "nothing is written at or below committed");
   const Index last = entries.empty() ? snapshot.index : entries.rbegin()->first;
-  CHECK(hard_state.committed <= last, "everything committed is held");
+  if (shape == LogShape::prefix) CHECK(entry.index == last.next(), "the log has no gaps");
+  if (shape == LogShape::slots && entry.index > hard_state.committed) {
+    CHECK(entry.ballot >= hard_state.promised, "nothing is accepted below what was promised");
+    const auto held = entries.find(entry.index);
+    CHECK(held == entries.end() || held->second.ballot <= entry.ballot,
+          "a slot is filled again only by a later ballot");
+  }
+  entries[entry.index] = entry;
+  damaged.erase(entry.index);
 }
 
 Recovered TestDisk::recover(size_t tail_entries) const {
@@ -57,6 +75,7 @@ Recovered TestDisk::recover(size_t tail_entries) const {
   recovered.last = snapshot.index;
   recovered.last_write = last_write;
   for (const auto& [index, entry] : entries) {
+    if (index != recovered.last.next()) recovered.runs.push_back({recovered.last.next(), {}});
     if (recovered.runs.empty() || recovered.runs.back().ballot != entry.ballot) {
       recovered.runs.push_back({index, entry.ballot});
     }
@@ -97,6 +116,7 @@ TestCluster::TestCluster(TestOptions options) : options_(options) {
     TestNode& node = *nodes_.back();
     node.id = NodeId{place + 1};
     node.incarnation = ++incarnations_;
+    node.disk.shape = shape();
     node.disk.put(founding_write(options_.protocol, founding_));
     start(node);
   }
@@ -219,7 +239,8 @@ void TestCluster::apply(TestNode& node) {
       entry = *found;
     }
     if (chosen_.size() < index.value) chosen_.push_back(entry);
-    CHECK(chosen_[index.value - 1] == entry, "the same entry at the same index everywhere");
+    CHECK(same_decision(shape(), chosen_[index.value - 1], entry),
+          "the same entry at the same index everywhere");
     node.applied.push_back(std::move(entry));
   }
 }
@@ -227,7 +248,10 @@ void TestCluster::apply(TestNode& node) {
 void TestCluster::observe(TestNode& node) {
   const Status status = node.replica->status();
   if (status.role != Role::leader) return;
-  const auto [known, fresh] = leaders_.try_emplace(status.ballot.round, node.id);
+  const bool by_term = shape() == LogShape::prefix;
+  CHECK(by_term || status.ballot.node == node.id, "a ballot names who leads it");
+  const Ballot office = by_term ? Ballot{status.ballot.round, {}} : status.ballot;
+  const auto [known, fresh] = leaders_.try_emplace(office, node.id);
   CHECK(fresh || known->second == node.id, "one leader for each term");
 }
 
@@ -285,13 +309,13 @@ void TestCluster::advance(Duration duration) {
 }
 
 uint64_t TestCluster::leader() const {
-  uint64_t term = 0;
+  Ballot best;
   uint64_t found = 0;
   for (const auto& candidate : nodes_) {
     if (candidate->replica == nullptr) continue;
     const Status status = candidate->replica->status();
-    if (status.role != Role::leader || status.ballot.round < term) continue;
-    term = status.ballot.round;
+    if (status.role != Role::leader || status.ballot < best) continue;
+    best = status.ballot;
     found = candidate->id.value;
   }
   return found;
@@ -360,6 +384,7 @@ void TestCluster::wipe_and_restart(uint64_t id) {
   crash(id);
   TestNode& target = node(id);
   target.disk = {};
+  target.disk.shape = shape();
   target.applied.clear();
   target.incarnation = ++incarnations_;
   target.amnesiac = true;
@@ -382,7 +407,8 @@ void TestCluster::send_snapshot(uint64_t from, NodeId to) {
   TestNode& sender = node(from);
   const bool reachable = node(to.value).replica != nullptr && !cut_.contains({from, to.value});
   const Index index{sender.applied.size()};
-  SnapshotMeta meta{index, sender.applied.back().ballot, {}};
+  // As a state machine knows it: the round, and nothing of who led.
+  SnapshotMeta meta{index, {sender.applied.back().ballot.round, {}}, {}};
   for (const Entry& entry : sender.applied) {
     if (entry.kind == EntryKind::members) meta.members = entry.data;
   }

@@ -20,6 +20,7 @@ namespace quorate::consensus::testing {
 
 // The durable image of one replica's log.
 struct TestDisk {
+  LogShape shape = LogShape::prefix;
   HardState hard_state;
   SnapshotMeta snapshot;
   std::map<Index, Entry> entries;
@@ -27,6 +28,8 @@ struct TestDisk {
   WriteId last_write;
 
   void put(const Write& write);
+  void put_entry(const Entry& entry, Index was_committed);
+  void replace_prefix(const Write& write);
   Recovered recover(size_t tail_entries) const;
   const Entry* read(Index index) const;  // null: not there, or damaged
 };
@@ -117,6 +120,7 @@ class TestCluster {
   void apply(TestNode& node);
   void observe(TestNode& node);
   void start(TestNode& node);
+  LogShape shape() const { return log_shape(options_.protocol); }
 
   TestOptions options_;
   Members founding_;
@@ -124,7 +128,7 @@ class TestCluster {
   std::vector<std::unique_ptr<TestNode>> nodes_;
   std::deque<Message> network_;
   std::set<std::pair<uint64_t, uint64_t>> cut_;
-  std::map<uint64_t, NodeId> leaders_;  // of each term
+  std::map<Ballot, NodeId> leaders_;  // of each term (Raft), of each ballot (Paxos)
   std::vector<Entry> chosen_;
   uint64_t sequence_ = 0;
   uint64_t incarnations_ = 100;

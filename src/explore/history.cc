@@ -11,14 +11,14 @@ std::string number(uint64_t value) { return std::to_string(value); }
 std::string named(NodeId node) { return "node " + number(node.value); }
 std::string named(Index index) { return "index " + number(index.value); }
 
-std::string quorum_lacks(Index index, uint64_t chain, const consensus::Members& members,
+std::string quorum_lacks(Index index, uint64_t print, const consensus::Members& members,
                          const std::vector<const LogImage*>& disks) {
   const auto lacks = [&](const std::vector<consensus::Member>& half) -> std::string {
     size_t holders = 0;
     for (const consensus::Member& member : half) {
       const LogImage& disk = *disks[member.id.value - 1];
       const bool covered = index < disk.snapshot().index;
-      holders += covered || disk.chain_at(index) == chain ? 1 : 0;
+      holders += covered || disk.print_at(index) == print ? 1 : 0;
     }
     if (half.empty() || holders * 2 > half.size()) return {};
     return named(index) + " is committed while durable on " + number(holders) + " of " +
@@ -33,8 +33,15 @@ std::string nobody_could_decide(Index known, Index index, const LogImage& log,
                                 const InForce& in_force,
                                 const std::vector<const LogImage*>& disks) {
   const auto lacks = [&](Index place, const consensus::Members& members) {
-    return quorum_lacks(place, log.chain_at(place), members, disks);
+    return quorum_lacks(place, log.print_at(place), members, disks);
   };
+  if (log.in_slots()) {  // each is decided for itself
+    for (Index slot = known.next(); slot <= index; ++slot) {
+      std::string lacking = lacks(slot, in_force.before);
+      if (!lacking.empty() && !lacks(slot, in_force.at_index).empty()) return lacking;
+    }
+    return {};
+  }
   std::string broken = lacks(index, in_force.before);
   if (broken.empty() || lacks(index, in_force.at_index).empty()) return {};
   // By the new members, once the old ones have decided what let them in.
@@ -59,6 +66,7 @@ std::string History::leading(NodeId node, uint64_t round, const LogImage& log) {
   for (const Lead& known : leaders_) {
     if (known.round != round) continue;
     if (known.node == node) return {};
+    if (log.in_slots()) continue;  // another ballot of the same round
     return named(node) + " is the second leader of term " + number(round) + ", after " +
            named(known.node);
   }
@@ -73,9 +81,9 @@ std::string History::leading(NodeId node, uint64_t round, const LogImage& log) {
          named(required) + " (leader completeness)";
 }
 
-std::string History::choose(const Slot& slot) {
+std::string History::choose(const Slot& slot, bool in_slots) {
   const consensus::Entry& entry = slot.entry;
-  if (!chosen_.empty() && entry.ballot.round < chosen_.back().round) {
+  if (!in_slots && !chosen_.empty() && entry.ballot.round < chosen_.back().round) {
     return "terms go back along the committed log at " + named(entry.index);
   }
   const uint64_t sequence = entry.id.sequence;
@@ -104,7 +112,7 @@ std::string History::committed(NodeId node, Index index, uint64_t round, const L
   for (Index next = known.next(); next <= index; ++next) {
     const Slot* slot = log.find(next);
     if (slot == nullptr) return named(next) + " was given back before it was committed";
-    broken = choose(*slot);
+    broken = choose(*slot, log.in_slots());
     if (!broken.empty()) return named(node) + ": " + broken;
   }
   const auto found = std::ranges::find(committed_, round, &Furthest::round);
@@ -167,7 +175,25 @@ void History::fingerprint(consensus::Fingerprint& into) const {
   reads.add_to(into);
 }
 
+namespace {
+
+// "Paxos Made Simple", P2: a ballot proposes one value for a slot.
+std::string slots_match(NodeId one, const LogImage& log, NodeId other, const LogImage& other_log) {
+  for (Index index = std::min(log.last(), other_log.last()); index; index = index.previous()) {
+    const Slot* slot = log.find(index);
+    const Slot* there = other_log.find(index);
+    if (slot == nullptr || there == nullptr || slot->entry.ballot != there->entry.ballot) continue;
+    if (consensus::same_decision(log.shape(), slot->entry, there->entry)) continue;
+    return named(one) + " and " + named(other) + " have accepted different values at " +
+           named(index) + " in one ballot of round " + number(slot->entry.ballot.round);
+  }
+  return {};
+}
+
+}  // namespace
+
 std::string logs_match(NodeId one, const LogImage& log, NodeId other, const LogImage& other_log) {
+  if (log.in_slots()) return slots_match(one, log, other, other_log);
   for (Index index = std::min(log.last(), other_log.last());; index = index.previous()) {
     const Slot* slot = log.find(index);
     const Slot* there = other_log.find(index);

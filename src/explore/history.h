@@ -62,7 +62,7 @@ class History {
     NodeId node;
     Index floor;
   };
-  std::string choose(const Slot& slot);
+  std::string choose(const Slot& slot, bool in_slots);
   uint64_t chain_of(Index index) const { return chosen_[index.value - 1].chain; }
 
   std::vector<Chosen> chosen_;
@@ -71,8 +71,8 @@ class History {
   std::vector<OpenRead> reads_;
 };
 
-// Log matching: where two logs hold an entry of the same round at the same index, everything up to
-// there is the same.
+// Slots: in one ballot one value. A prefix, log matching: where two logs hold an entry of the same
+// round at the same index, everything up to there is the same.
 std::string logs_match(NodeId one, const LogImage& log, NodeId other, const LogImage& other_log);
 
 }  // namespace quorate::explore

@@ -7,13 +7,14 @@ namespace {
 
 std::string number(uint64_t value) { return std::to_string(value); }
 
-// Node names are left out: a proposal's sequence is unique in a search.
-uint64_t extend(uint64_t chain, const consensus::Entry& entry) {
+// Node names are left out: a proposal's sequence is unique in a search. In slots the ballot is too:
+// members accept one decision in different ones.
+uint64_t extend(consensus::LogShape shape, uint64_t chain, const consensus::Entry& entry) {
   static const consensus::Renaming kSame;
   consensus::Fingerprint link(kSame);
   link.add(chain);
   link.add(entry.index);
-  link.add(entry.ballot.round);
+  if (shape == consensus::LogShape::prefix) link.add(entry.ballot.round);
   link.add(static_cast<uint64_t>(entry.kind));
   link.add(entry.id.sequence);
   if (entry.kind == consensus::EntryKind::members) {
@@ -40,7 +41,8 @@ std::string LogImage::guard(const consensus::Write& write) const {
     }
     // Raft, section 5.2: a server votes for at most one candidate in a term.
     const consensus::Ballot& before = hard_state_.promised;
-    if (next.promised.round == before.round && before.node && next.promised.node != before.node) {
+    if (!in_slots() && next.promised.round == before.round && before.node &&
+        next.promised.node != before.node) {
       return "two votes in term " + number(before.round) + ": for " + number(before.node.value) +
              " and then for " + number(next.promised.node.value);
     }
@@ -50,6 +52,28 @@ std::string LogImage::guard(const consensus::Write& write) const {
   if (first <= hard_state_.committed) {
     return "index " + number(first.value) + " is replaced, though " +
            number(hard_state_.committed.value) + " is committed";
+  }
+  return in_slots() ? guard_slots(write) : std::string();
+}
+
+// What an acceptor owes (as in sim/log_image.cc).
+std::string LogImage::guard_slots(const consensus::Write& write) const {
+  if (write.truncate_from) return "an acceptor drops slots";
+  if (write.install && !write.keep_behind && last() > write.snapshot->index) {
+    return "an install drops what was accepted behind it";
+  }
+  const consensus::HardState& next = write.hard_state ? *write.hard_state : hard_state_;
+  for (const consensus::Entry& entry : write.entries) {
+    if (entry.index <= next.committed) continue;
+    const std::string place = "slot " + number(entry.index.value);
+    if (entry.ballot < next.promised) return place + " is accepted below the promise";
+    const Slot* held = find(entry.index);
+    if (held == nullptr) continue;
+    if (entry.ballot < held->entry.ballot) return place + " goes back to an earlier ballot";
+    if (entry.ballot == held->entry.ballot &&
+        !consensus::same_decision(shape_, entry, held->entry)) {
+      return place + " gets a second value in one ballot";
+    }
   }
   return {};
 }
@@ -69,14 +93,40 @@ std::string LogImage::replace_prefix(const consensus::Write& write, uint64_t ins
            number(hard_state_.committed.value);
   }
   if (!held) {
-    slots_.clear();
+    if (!in_slots()) slots_.clear();
     snapshot_chain_ = installed_chain;
   } else if (slot != nullptr) {
     snapshot_chain_ = slot->chain;
-    const uint64_t dropped = meta.index - snapshot_.index;
-    slots_.erase(slots_.begin(), slots_.begin() + static_cast<std::ptrdiff_t>(dropped));
   }
+  const uint64_t dropped = std::min<uint64_t>(meta.index - snapshot_.index, slots_.size());
+  slots_.erase(slots_.begin(), slots_.begin() + static_cast<std::ptrdiff_t>(dropped));
   snapshot_ = meta;
+  return {};
+}
+
+void LogImage::fill(const consensus::Entry& entry) {
+  while (last() < entry.index) {
+    Slot hole;
+    hole.entry.index = last().next();
+    hole.held = false;
+    slots_.push_back(std::move(hole));
+  }
+  slots_[entry.index - snapshot_.index - 1] = {entry, 0, true};
+}
+
+std::string LogImage::chain_slots() {
+  uint64_t chain = snapshot_chain_;
+  for (Slot& slot : slots_) {
+    if (!slot.held || chain == 0) {
+      chain = 0;
+      if (slot.entry.index <= hard_state_.committed) {
+        return "slot " + number(slot.entry.index.value) + " is committed and a hole";
+      }
+    } else {
+      chain = extend(shape_, chain, slot.entry);
+    }
+    slot.chain = chain;
+  }
   return {};
 }
 
@@ -84,7 +134,7 @@ std::string LogImage::put(const consensus::Entry& entry) {
   if (entry.index != last().next()) {
     return "entry " + number(entry.index.value) + " leaves a gap behind " + number(last().value);
   }
-  slots_.push_back({entry, extend(chain_at(last()), entry)});
+  slots_.push_back({entry, extend(shape_, chain_at(last()), entry)});
   return {};
 }
 
@@ -99,14 +149,36 @@ std::string LogImage::apply(const consensus::Write& write, uint64_t installed_ch
   }
   if (write.snapshot) broken = replace_prefix(write, installed_chain);
   for (const consensus::Entry& entry : write.entries) {
-    if (broken.empty()) broken = put(entry);
+    if (!broken.empty()) break;
+    if (in_slots()) {
+      fill(entry);
+    } else {
+      broken = put(entry);
+    }
   }
+  if (in_slots() && broken.empty()) broken = chain_slots();
   return broken;
 }
 
 const Slot* LogImage::find(Index index) const {
   if (index <= snapshot_.index || index > last()) return nullptr;
-  return &slots_[index - snapshot_.index - 1];
+  const Slot& slot = slots_[index - snapshot_.index - 1];
+  return slot.held ? &slot : nullptr;
+}
+
+uint64_t LogImage::print_at(Index index) const {
+  const Slot* slot = find(index);
+  if (slot == nullptr) return 0;
+  return in_slots() ? extend(shape_, 1, slot->entry) : slot->chain;
+}
+
+uint64_t LogImage::content_print() const {
+  if (!in_slots()) return chain_at(last());
+  static const consensus::Renaming kSame;
+  consensus::Fingerprint content(kSame);
+  content.add(snapshot_.index);
+  for (const Slot& slot : slots_) content.add(slot.entry);
+  return content.value().low;
 }
 
 uint64_t LogImage::chain_at(Index index) const {
@@ -132,8 +204,9 @@ consensus::Recovered LogImage::recover(size_t tail) const {
   for (const Slot& slot : slots_) {
     const consensus::Entry& entry = slot.entry;
     if (recovered.runs.empty() || recovered.runs.back().ballot != entry.ballot) {
-      recovered.runs.push_back({entry.index, entry.ballot});
+      recovered.runs.push_back({entry.index, entry.ballot});  // a hole's is empty
     }
+    if (!slot.held) continue;
     if (entry.kind == consensus::EntryKind::members) recovered.members_entries.push_back(entry);
     if (last() - entry.index < tail) recovered.tail.push_back(entry);
   }
@@ -145,7 +218,10 @@ void LogImage::fingerprint(consensus::Fingerprint& into) const {
   into.add(snapshot_);
   into.add(snapshot_chain_);
   into.add(slots_.size());
-  for (const Slot& slot : slots_) into.add(slot.entry);
+  for (const Slot& slot : slots_) {
+    into.add(slot.entry);
+    if (in_slots()) into.add(slot.held);
+  }
 }
 
 }  // namespace quorate::explore

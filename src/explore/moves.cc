@@ -55,12 +55,13 @@ Print Moves::canonical(const State& state) const {
 State Moves::first() {
   consensus::Members founders;
   for (uint64_t id = 1; id <= scope_.voters; ++id) founders.voters.push_back({NodeId{id}, 0, {}});
-  LogImage founded;
+  const consensus::LogShape shape = consensus::log_shape(scope_.protocol);
+  LogImage founded(shape);
   const std::string broken = founded.apply(consensus::founding_write(scope_.protocol, founders), 0);
   CHECK(broken.empty(), "a log can be founded");
   State state;
   for (uint64_t id = 1; id <= scope_.nodes; ++id) {
-    const LogImage disk = id <= scope_.voters ? founded : LogImage();
+    const LogImage disk = id <= scope_.voters ? founded : LogImage(shape);
     state.nodes[id - 1] = universe_.found(NodeId{id}, disk);
   }
   state.history = universe_.intern(History::founded(founded));

@@ -47,7 +47,13 @@ std::string log_text(const Node& node) {
   }
   for (const Slot& slot : log.slots()) {
     const Index index = slot.entry.index;
-    const bool durable = node.durable().chain_at(index) == slot.chain;
+    if (!slot.held) {
+      text += " " + number(index.value) + "/.";
+      continue;
+    }
+    const Slot* stored = node.durable().find(index);
+    const bool durable = stored != nullptr && stored->entry.ballot == slot.entry.ballot &&
+                         node.durable().print_at(index) == log.print_at(index);
     text += durable ? " " : " *";
     text += number(index.value) + "/" + number(slot.entry.ballot.round);
     if (slot.entry.kind == consensus::EntryKind::members) text += "m";

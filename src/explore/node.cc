@@ -123,7 +123,7 @@ void Node::perform(const Order& order, Effects& effects) {
 
 void Node::lose_disk() {
   if (!ghost_) ghost_ = std::move(durable_);
-  durable_ = LogImage();
+  durable_ = LogImage(logical_.shape());
   amnesiac_ = true;
   ++incarnation_;
 }

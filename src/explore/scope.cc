@@ -70,6 +70,8 @@ const std::vector<Bound>& bounds() {
       QRT_BOUND("tail", 0, 1000, tail, "entries that a restart finds in memory"),
       QRT_BOUND("quorum-rule", 0, 1, quorum_rule, "a commit on too few disks is broken already"),
       QRT_BOUND("symmetry", 0, 1, symmetry, "mirror images count as one state"),
+      QRT_BOUND("protocol", 0, std::size(consensus::kProtocols) - 1, protocol,
+                "0: raft, 1: multipaxos"),
       QRT_BOUND("depth", 1, UINT64_MAX, depth, "moves from the start"),
   };
   return kBounds;

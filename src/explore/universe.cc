@@ -12,9 +12,12 @@ std::vector<consensus::Renaming> renamings_of(const Scope& scope) {
   std::vector<uint8_t> names(scope.nodes);
   std::iota(names.begin(), names.end(), uint8_t{1});
   std::vector<consensus::Renaming> all;
+  // Ballots are ordered by the names of nodes too, so in slots a mirror image is another story.
+  const bool mirrors =
+      scope.symmetry && consensus::log_shape(scope.protocol) == consensus::LogShape::prefix;
   do {
     all.emplace_back(std::span<const uint8_t>(names));
-  } while (scope.symmetry && std::ranges::next_permutation(names).found);
+  } while (mirrors && std::ranges::next_permutation(names).found);
   return all;
 }
 
@@ -43,8 +46,6 @@ Print print_of(const consensus::Renaming& renaming, consensus::Protocol protocol
   print_into(into, protocol, thing);
   return into.value();
 }
-
-uint64_t chain_at_end(const LogImage& log) { return log.chain_at(log.last()); }
 
 std::vector<consensus::Members> single_changes(const consensus::Members& current,
                                                const Scope& scope) {
@@ -100,7 +101,9 @@ uint32_t Universe::found(NodeId id, const LogImage& disk) {
 Summary Universe::summarize(const Node& node) const {
   const consensus::Status status = node.replica().status();
   Summary summary;
-  summary.leads = status.role == consensus::Role::leader;
+  // In slots a leader learns by leading: what it must know it knows when it is established.
+  const bool learned = !node.logical().in_slots() || status.established;
+  summary.leads = status.role == consensus::Role::leader && learned;
   const Time deadline = node.replica().deadline();
   summary.armed = scope_.clocks == Clocks::free ? deadline != kNever : deadline <= node.now();
   summary.streams = !node.streams().empty();
@@ -223,7 +226,7 @@ Outcome Universe::work_out(uint32_t node, Code code) {
     broken_.push_back("node " + std::to_string(before.self().value) + ": " + effects.violation);
     return outcome;
   }
-  if (chain_at_end(after->logical()) != chain_at_end(before.logical())) {
+  if (after->logical().content_print() != before.logical().content_print()) {
     outcome.flags |= Outcome::kWrites;
   }
   if (after->committed() > before.committed()) outcome.flags |= Outcome::kCommits;

@@ -30,6 +30,7 @@ Result<void> write_identity(world::Disk& disk, const NodeConfig& config) {
   identity.next_sequence = 1;
   identity.name = config.name;
   identity.token = config.token;
+  identity.protocol = consensus::name_of(config.protocol);
   return save_identity(disk, config.directory, identity);
 }
 

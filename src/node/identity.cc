@@ -8,7 +8,10 @@ namespace {
 
 constexpr std::string_view kMagic = "QRTIDENT";
 constexpr uint8_t kFormatWithoutName = 1;
-constexpr uint8_t kFormat = 2;
+constexpr uint8_t kFormatWithoutProtocol = 2;
+constexpr uint8_t kFormat = 3;
+// Written in the older format, which versions without a choice of protocol read too.
+constexpr std::string_view kDefaultProtocol = "raft";
 constexpr uint64_t kIdentityBytesMax = 4096;
 constexpr const char* kName = "identity";
 
@@ -17,7 +20,8 @@ constexpr const char* kName = "identity";
 Bytes encode_identity(const Identity& identity) {
   Encoder out;
   out.raw(kMagic);
-  out.u8(kFormat);
+  const bool named = identity.protocol != kDefaultProtocol;
+  out.u8(named ? kFormat : kFormatWithoutProtocol);
   out.u64(identity.cluster_id);
   out.u64(identity.member.value);
   out.u64(identity.incarnation);
@@ -26,6 +30,7 @@ Bytes encode_identity(const Identity& identity) {
   out.u64(identity.joined_at.value);
   out.string(identity.name);
   out.string(identity.token);
+  if (named) out.string(identity.protocol);
   out.u32(crc32c(out.text()));
   return out.take();
 }
@@ -34,18 +39,19 @@ std::optional<Identity> decode_identity(const Bytes& encoded) {
   Decoder in(encoded.view());
   if (in.raw(kMagic.size()) != kMagic) return std::nullopt;
   const uint8_t format = in.u8();
-  if (format != kFormat && format != kFormatWithoutName) return std::nullopt;
+  if (format < kFormatWithoutName || format > kFormat) return std::nullopt;
   Identity identity;
   identity.cluster_id = in.u64();
   identity.member = NodeId{in.u64()};
   identity.incarnation = in.u64();
   identity.amnesiac = in.u8() != 0;
   identity.next_sequence = in.u64();
-  if (format == kFormat) {
+  if (format >= kFormatWithoutProtocol) {
     identity.joined_at = Index{in.u64()};
     identity.name = std::string(in.string());
     identity.token = std::string(in.string());
   }
+  if (format == kFormat) identity.protocol = std::string(in.string());
   const uint32_t stored = in.u32();
   if (!in.finished()) return std::nullopt;
   const std::string_view covered = encoded.view().substr(0, encoded.size() - sizeof(stored));

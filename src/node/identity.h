@@ -29,6 +29,9 @@ struct Identity {
   Index joined_at;
   std::string name;   // under which it was started first, and the cluster's token; empty: the
   std::string token;  // directory is older than these fields
+  // That the log was founded with, as consensus::name_of() writes it. Directories that are older
+  // than this field are Raft's.
+  std::string protocol = "raft";
   bool operator==(const Identity&) const = default;
 };
 

@@ -9,7 +9,10 @@
 namespace quorate::node {
 namespace {
 
-constexpr uint8_t kFormat = 1;
+constexpr uint8_t kFormatWithoutProtocol = 1;
+constexpr uint8_t kFormat = 2;
+// Told in the older format, which versions without a choice of protocol understand too.
+constexpr std::string_view kDefaultProtocol = "raft";
 
 std::vector<std::string> sorted_addresses(const std::vector<std::string>& urls) {
   std::vector<std::string> addresses = addresses_of(urls);
@@ -21,23 +24,28 @@ std::vector<std::string> sorted_addresses(const std::vector<std::string>& urls) 
 
 Bytes encode_introduction(const Introduction& introduction) {
   Encoder out;
-  out.u8(kFormat);
+  const bool named = introduction.protocol != kDefaultProtocol;
+  out.u8(named ? kFormat : kFormatWithoutProtocol);
   out.u64(introduction.cluster_id);
   out.varint(introduction.group.value);
   out.varint(introduction.index.value);
   out.string(consensus::encode_members(introduction.members).view());
+  if (named) out.string(introduction.protocol);
   return out.take();
 }
 
 std::optional<Introduction> decode_introduction(const Bytes& encoded) {
   if (encoded.size() > kIntroductionBytesMax) return std::nullopt;
   Decoder in(encoded.view());
-  if (in.u8() != kFormat) return std::nullopt;
+  const uint8_t format = in.u8();
+  if (format != kFormat && format != kFormatWithoutProtocol) return std::nullopt;
   Introduction introduction;
   introduction.cluster_id = in.u64();
   introduction.group = GroupId{in.varint()};
   introduction.index = Index{in.varint()};
   auto members = consensus::decode_members(Bytes(in.string()));
+  if (format == kFormat) introduction.protocol = std::string(in.string());
+  if (introduction.protocol.size() > kProtocolBytesMax) return std::nullopt;
   if (!in.finished() || !members || !introduction.group) return std::nullopt;
   introduction.members = std::move(*members);
   return introduction;

@@ -21,6 +21,7 @@ struct Introduction {
   GroupId group;
   Index index;  // of the log: the configuration in force there, which is decided
   consensus::Members members;
+  std::string protocol = "raft";  // that the cluster was founded with
 };
 
 Bytes encode_introduction(const Introduction& introduction);

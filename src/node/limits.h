@@ -103,6 +103,8 @@ inline constexpr size_t kChangesWaitingMax = 64;
 // fit into an introduction.
 inline constexpr size_t kMemberUrlsMax = 16;
 inline constexpr size_t kMemberUrlBytesMax = 512;
+// The name of a protocol, as members tell it each other.
+inline constexpr size_t kProtocolBytesMax = 64;
 // What a member tells whoever asks who belongs to the cluster. Seven members need about 1 KiB.
 inline constexpr size_t kIntroductionBytesMax = size_t{60} << 10U;
 // How often a leader looks whether a new member has caught up: what it then has missed in this

@@ -166,6 +166,13 @@ TEST(IntroductionTest, BytesComeBackAndDamagedOnesDoNot) {
   for (size_t size = 0; size < encoded.size(); ++size) {
     EXPECT_FALSE(decode_introduction(encoded.slice(0, size))) << size;
   }
+  EXPECT_EQ(decoded->protocol, "raft");
+  introduction.protocol = "other";
+  const Bytes newer = encode_introduction(introduction);
+  EXPECT_EQ(decode_introduction(newer)->protocol, "other");
+  EXPECT_GT(newer.size(), encoded.size()) << "Raft is told as before";
+  introduction.protocol = std::string(65, 'x');
+  EXPECT_FALSE(decode_introduction(encode_introduction(introduction)));
 }
 
 TEST(IntroductionTest, AMemberIsFoundByAllItsUrls) {

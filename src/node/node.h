@@ -39,6 +39,9 @@ struct NodeConfig {
   std::string token;  // under both is taken as it is, whatever the rest of the flags says
   GroupId group{1};
   consensus::Protocol protocol = consensus::Protocol::raft;
+  // False: `protocol` is for a new cluster only; else what the directory, or the cluster that is
+  // joined, was founded with.
+  bool protocol_demanded = true;
   std::string directory;
   std::vector<PeerConfig> members;    // the initial set, self included; the log decides later
   std::vector<std::string> contacts;  // host:port of others, asked when nobody else is known
@@ -77,6 +80,10 @@ class Node : public Service {
   // should be stopped soon; what it was asked has been answered by then.
   virtual void set_removed_handler(std::function<void()> handler) = 0;
 };
+
+// The protocol of a running cluster is not what `config` demands: a sentence for the operator. Else
+// `config` has it now.
+Result<void> adopt_protocol(NodeConfig& config, const std::string& found, const std::string& whose);
 
 // Looks whose data the directory holds and makes `config` speak for that member. False: nobody's
 // yet. An error: somebody else's. Blocking.

@@ -73,6 +73,7 @@ Result<Identity> claim_directory(world::Disk& disk, world::Executor& executor,
     identity.cluster_id = config.cluster_id;
     identity.member = config.self;
     identity.next_sequence = 1;
+    identity.protocol = consensus::name_of(config.protocol);
     if (config.introduction) identity.joined_at = config.introduction->index;
   }
   identity.name = config.name;
@@ -135,12 +136,39 @@ Result<std::shared_ptr<machine::StateMachine>> replace_store(
 
 }  // namespace
 
+// A log is founded with one protocol and goes on with it: what another one would read in it is not
+// what was promised.
+Result<void> adopt_protocol(NodeConfig& config, const std::string& found,
+                            const std::string& whose) {
+  const auto known = consensus::protocol_named(found);
+  if (!known) {
+    return fail(ErrorKind::conflict, whose +
+                                         " runs a protocol that this version does not know (it "
+                                         "knows " +
+                                         consensus::protocol_names() + "): use a newer version");
+  }
+  if (*known == config.protocol) return {};
+  if (config.protocol_demanded) {
+    return fail(ErrorKind::conflict,
+                whose + " was founded with the protocol " + found + ", but " +
+                    std::string(consensus::name_of(config.protocol)) +
+                    " is asked for, and a cluster keeps the protocol it was founded with; start "
+                    "with --consensus " +
+                    found + ", or found a new cluster in an empty data directory");
+  }
+  config.protocol = *known;
+  return {};
+}
+
 Result<bool> adopt_stored_identity(world::Disk& disk, NodeConfig& config) {
   auto stored = load_identity(disk, config.directory);
   if (!stored) return pass_on(stored.error());
   if (!*stored) return false;
   const Identity& identity = **stored;
   if (auto checked = check_owner(identity, config); !checked) return pass_on(checked.error());
+  if (auto same = adopt_protocol(config, identity.protocol, config.directory); !same) {
+    return pass_on(same.error());
+  }
   // Ids of the flags are those of a founding that this member had no part in.
   if (identity.joined_at || identity.member != config.self) config.members.clear();
   config.self = identity.member;

@@ -201,7 +201,8 @@ LifeState RunningNode::life_state() const {
 
 void RunningNode::say_hello(NodeId peer) {
   const bool undecided = !identity_.amnesiac && !group_->has_replica();
-  const Hello hello{undecided ? config_.incarnation : identity_.incarnation, told_};
+  const Hello hello{undecided ? config_.incarnation : identity_.incarnation, told_,
+                    std::string(consensus::name_of(config_.protocol))};
   peers_.send(peer, world::Lane::urgent, encode(config_.group, hello));
 }
 
@@ -217,17 +218,39 @@ void RunningNode::on_peer_connected(NodeId peer) {
 }
 
 void RunningNode::on_peer_disconnected(NodeId peer) {
+  foreign_speakers_.erase(peer);
   if (founding_) founding_->forget(peer);
   group_->on_disconnected(peer);
+}
+
+// A member of another protocol is no member of this log, whatever it says.
+bool RunningNode::speaks_ours(NodeId peer, const Hello& hello) {
+  const std::string_view ours = consensus::name_of(config_.protocol);
+  if (hello.protocol == ours) {
+    foreign_speakers_.erase(peer);
+    return true;
+  }
+  if (foreign_speakers_.insert(peer).second && told_foreign_.insert(peer).second) {
+    log(LogLevel::error,
+        "member " + std::to_string(peer.value) + " runs the protocol " +
+            (consensus::protocol_named(hello.protocol) ? hello.protocol : "of a newer version") +
+            ", this one " + std::string(ours) +
+            ": nothing it says is listened to. All members of a cluster run the protocol that it "
+            "was founded with: start that member again with --consensus " +
+            std::string(ours) + " and an empty data directory, or this one with its protocol");
+  }
+  return false;
 }
 
 bool RunningNode::on_peer_frame(NodeId peer, Frame& frame) {
   if (failed_) return true;
   if (const auto* hello = std::get_if<Hello>(&frame.body)) {
+    if (!speaks_ours(peer, *hello)) return true;
     if (founding_) founding_->heard(peer, hello->state);
     shard_.work_came();
     return true;
   }
+  if (foreign_speakers_.contains(peer)) return true;
   return frame.group == config_.group && group_->on_frame(peer, frame);
 }
 
@@ -386,6 +409,7 @@ NodeStatus RunningNode::status() const {
   status.self = config_.self;
   status.group = config_.group;
   status.cluster_id = config_.cluster_id;
+  status.protocol = consensus::name_of(config_.protocol);
   status.consensus = group_->status();
   status.applied = group_->applied();
   status.members = member_views();

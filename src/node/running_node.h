@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "node/founding.h"
@@ -72,6 +73,7 @@ class RunningNode : public Node, private Peers::Listener {
   void on_peer_connected(NodeId peer) override;
   void on_peer_disconnected(NodeId peer) override;
   bool on_peer_frame(NodeId peer, Frame& frame) override;
+  bool speaks_ours(NodeId peer, const Hello& hello);
 
   Time after_drain(Time now);
   void decide_founding(Time now);
@@ -123,7 +125,9 @@ class RunningNode : public Node, private Peers::Listener {
   std::optional<Time> lost_since_;  // there is no leader, or no connection with it
   Time next_inquiry_{};
   bool inquiring_ = false;
-  uint64_t foreign_cluster_ = 0;  // named in the log already
+  uint64_t foreign_cluster_ = 0;       // named in the log already
+  std::set<NodeId> foreign_speakers_;  // connected peers whose log runs another protocol
+  std::set<NodeId> told_foreign_;      // named in the log already
   Time started_at_{};
   std::optional<Index> ready_at_;  // replay is over when this is applied
   bool ready_ = false;

@@ -22,8 +22,9 @@ void RunningNode::take_members_news() {
 }
 
 void RunningNode::introduce() {
-  Bytes introduction = encode_introduction(
-      {config_.cluster_id, config_.group, membership_.decided_at(), membership_.decided()});
+  Bytes introduction = encode_introduction({config_.cluster_id, config_.group,
+                                            membership_.decided_at(), membership_.decided(),
+                                            std::string(consensus::name_of(config_.protocol))});
   if (introduction.size() > kIntroductionBytesMax) {
     log(LogLevel::warn,
         "the cluster has too many members to introduce them to new ones; remove some");

@@ -73,6 +73,7 @@ struct NodeStatus {
   NodeId self;
   GroupId group;
   uint64_t cluster_id = 0;
+  std::string_view protocol;  // of its log
   consensus::Status consensus;
   Index applied;
   std::vector<MemberView> members;  // as decided and applied here, sorted by id

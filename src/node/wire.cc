@@ -61,6 +61,9 @@ Hello decode_hello(Decoder& in) {
   Hello hello;
   hello.incarnation = in.u64();
   hello.state = choice(in, LifeState::formed);
+  // Whoever is older than the choice of protocols, or runs the first of them, says nothing more.
+  if (!in.finished()) hello.protocol = std::string(in.string());
+  if (hello.protocol.size() > kProtocolBytesMax) in.fail();
   return hello;
 }
 
@@ -238,6 +241,7 @@ Bytes encode(GroupId group, const Hello& hello) {
   Encoder out = begin(Kind::hello, group);
   out.u64(hello.incarnation);
   out.u8(static_cast<uint8_t>(hello.state));
+  if (hello.protocol != Hello{}.protocol) out.string(hello.protocol);
   return out.take();
 }
 

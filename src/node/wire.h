@@ -25,6 +25,7 @@ enum class LifeState : uint8_t { fresh = 0, virgin = 1, formed = 2 };
 struct Hello {
   uint64_t incarnation = 0;
   LifeState state = LifeState::fresh;
+  std::string protocol = "raft";  // of its log
 };
 struct ConsensusFrame {
   consensus::Message message;  // `after` does not travel

@@ -60,6 +60,8 @@ std::vector<Bytes> all_frames() {
 TEST(WireTest, EveryKindComesBackAsItWas) {
   EXPECT_EQ(round_trip(Hello{17, LifeState::formed}).incarnation, 17U);
   EXPECT_EQ(round_trip(Hello{17, LifeState::formed}).state, LifeState::formed);
+  EXPECT_EQ(round_trip(Hello{17, LifeState::formed}).protocol, "raft");
+  EXPECT_EQ(round_trip(Hello{17, LifeState::formed, "other"}).protocol, "other");
   const Forward forward = round_trip(Forward{5, {NodeId{1}, 2}, Bytes("command")});
   EXPECT_EQ(forward.round, 5U);
   EXPECT_EQ(forward.id, (ProposalId{NodeId{1}, 2}));
@@ -188,6 +190,24 @@ TEST(MemberAboutTest, ComesBackAndRefusesNoise) {
   for (size_t size = 0; size < encoded.size(); ++size) {
     EXPECT_EQ(decode_member_about(encoded.slice(0, size)), std::nullopt);
   }
+}
+
+TEST(HelloTest, OfRaftIsWhatVersionsWithoutAChoiceOfProtocolSay) {
+  const Bytes plain = encode(kGroup, Hello{17, LifeState::virgin});
+  EXPECT_EQ(encode(kGroup, Hello{17, LifeState::virgin, "raft"}), plain);
+  EXPECT_GT(encode(kGroup, Hello{17, LifeState::virgin, "other"}).size(), plain.size());
+  EXPECT_FALSE(decode_frame(encode(kGroup, Hello{17, LifeState::virgin, std::string(65, 'x')})));
+}
+
+TEST(IdentityTest, KeepsTheProtocolAndReadsDirectoriesWithoutOne) {
+  Identity identity{1, NodeId{2}, 3, true, 4, Index{5}, "n1", "token"};
+  const Bytes older = encode_identity(identity);
+  identity.protocol = "other";
+  const Bytes newer = encode_identity(identity);
+  EXPECT_EQ(decode_identity(older)->protocol, "raft");
+  EXPECT_EQ(decode_identity(newer)->protocol, "other");
+  EXPECT_EQ(older.view()[8], 2) << "what older versions read";
+  EXPECT_EQ(newer.view()[8], 3) << "what they refuse";
 }
 
 TEST(IdentityTest, ComesBackAndEveryFlippedBitIsSeen) {

@@ -139,12 +139,13 @@ void Cluster::found(uint64_t voters) {
   for (uint64_t position = 0; position < voters; ++position) {
     SimNode& node = nodes_[position];
     node.bootstrap = bootstrap;
-    node.durable = LogImage(bootstrap);
+    node.durable = LogImage(bootstrap, shape());
     const std::string broken = node.durable.apply(founding, 0);
     if (!broken.empty()) violated(node, "founding: " + broken);
     node.logical = node.durable;
     for (Index index = node.durable.first(); index <= node.durable.last(); ++index) {
       oracles_.entry_written(node.id, *node.durable.find(index));
+      oracles_.entry_durable(node.id, node.durable.find(index)->entry);
     }
     node.machine.members = bootstrap;
     node.durable_machine = node.machine;
@@ -152,7 +153,7 @@ void Cluster::found(uint64_t voters) {
   // The founding entry is committed before anyone starts.
   const LogImage& founded = nodes_.front().durable;
   oracles_.committed(nodes_.front().id, founded.hard_state().committed,
-                     founded.hard_state().promised.round, founded, members, holders());
+                     founded.hard_state().promised, founded, members, holders());
 }
 
 int64_t Cluster::between(Rng& rng, int64_t low, int64_t high) {
@@ -378,7 +379,7 @@ const std::vector<Holder>& Cluster::holders() {
 }
 
 void Cluster::tell_committed(const SimNode& node, Index index) {
-  oracles_.committed(node.id, index, node.replica->status().ballot.round, node.logical,
+  oracles_.committed(node.id, index, node.replica->status().ballot, node.logical,
                      node.replica->members(), holders());
 }
 
@@ -448,11 +449,12 @@ void Cluster::watch_role(SimNode& node) {
   const consensus::Status status = node.replica->status();
   if (options_.observer != nullptr) {
     std::string text = role_name(status.role);
-    text += " term " + std::to_string(status.ballot.round);
+    text += (shape() == consensus::LogShape::prefix ? " term " : " ballot ") +
+            std::to_string(status.ballot.round);
     if (text != node.shown) show(HappeningKind::state, node.position, node.shown = text);
   }
   if (status.role != consensus::Role::leader) return;
-  oracles_.leading(node.id, status.ballot.round, node.logical);
+  oracles_.leading(node.id, status, node.logical);
 }
 
 void Cluster::schedule_wake(SimNode& node) {
@@ -478,12 +480,12 @@ void Cluster::on_wake(SimNode& node, const Scheduled& event) {
 
 uint64_t Cluster::leader() const {
   uint64_t best = size();
-  uint64_t best_round = 0;
+  consensus::Ballot best_ballot;
   for (const SimNode& node : nodes_) {
     if (!node.alive) continue;
     const consensus::Status status = node.replica->status();
-    if (status.role != consensus::Role::leader || status.ballot.round < best_round) continue;
-    best_round = status.ballot.round;
+    if (status.role != consensus::Role::leader || status.ballot < best_ballot) continue;
+    best_ballot = status.ballot;
     best = node.position;
   }
   return best;

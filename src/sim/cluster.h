@@ -108,6 +108,7 @@ class Cluster {
   void show(HappeningKind kind, uint64_t node, std::string text);  // to the observer, if any
 
  private:
+  consensus::LogShape shape() const { return oracles_.shape(); }
   struct Proposal {
     uint64_t node = 0;
     uint64_t life = 0;
@@ -166,8 +167,8 @@ class Cluster {
   consensus::Config config_for(const SimNode& node) const;
 
   // cluster_damage.cc
-  bool whole_at(const SimNode& node, Index index, uint64_t chain) const;
-  bool only_here(const SimNode& node, Index index, uint64_t chain) const;
+  bool whole_at(const SimNode& node, Index index, uint64_t print) const;
+  bool only_here(const SimNode& node, Index index, uint64_t print) const;
   bool memory_lost() const;
   bool damage_anywhere() const;
   void fall_over_damage(SimNode& node);

@@ -7,20 +7,22 @@
 namespace quorate::sim {
 
 // Whether the member could give this entry back, or the state it led to.
-bool Cluster::whole_at(const SimNode& node, Index index, uint64_t chain) const {
+bool Cluster::whole_at(const SimNode& node, Index index, uint64_t print) const {
   if (index <= node.durable.snapshot().index) return node.durable_machine.applied >= index;
   const LogImage::Slot* slot = node.durable.find(index);
-  return slot != nullptr && slot->chain == chain && !slot->damaged;
+  return slot != nullptr && slot->print == print && !slot->damaged;
 }
 
 // Nobody may have been told of it, and the others can go on without this member.
-bool Cluster::only_here(const SimNode& node, Index index, uint64_t chain) const {
+bool Cluster::only_here(const SimNode& node, Index index, uint64_t print) const {
   if (index <= oracles_.chosen() || (nodes_.size() - 1) * 2 <= nodes_.size()) return false;
   return std::ranges::none_of(nodes_, [&](const SimNode& other) {
     if (other.position == node.position) return false;
-    uint64_t found = 0;
-    const bool on_disk = other.durable.chain_at(index, found) && found == chain;
-    return on_disk || (other.logical.chain_at(index, found) && found == chain);
+    const auto holds = [&](const LogImage& log) {
+      const LogImage::Slot* slot = log.find(index);
+      return slot != nullptr && slot->print == print;
+    };
+    return holds(other.durable) || holds(other.logical);
   });
 }
 
@@ -42,9 +44,9 @@ bool Cluster::may_rot(uint64_t position, Index index) const {
   const LogImage::Slot* slot = node.durable.find(index);
   if (slot == nullptr || slot->damaged || memory_lost()) return false;
   const auto copies = static_cast<uint64_t>(std::ranges::count_if(nodes_, [&](const auto& other) {
-    return other.position != position && whole_at(other, index, slot->chain);
+    return other.position != position && whole_at(other, index, slot->print);
   }));
-  return copies >= swarm_.rot_copies || only_here(node, index, slot->chain);
+  return copies >= swarm_.rot_copies || only_here(node, index, slot->print);
 }
 
 bool Cluster::rot(uint64_t position, Index first, Index last) {
@@ -60,7 +62,7 @@ bool Cluster::rot(uint64_t position, Index first, Index last) {
     if (!may_rot(position, index)) continue;
     if (tracing_) say(named(position) + " ROT at " + std::to_string(index.value));
     const LogImage::Slot* known = node.logical.find(index);
-    if (known != nullptr && known->chain == node.durable.find(index)->chain) {
+    if (known != nullptr && known->same_as(*node.durable.find(index))) {
       node.logical.damage(index);
     }
     node.durable.damage(index);
@@ -88,7 +90,7 @@ void Cluster::on_damage_found(SimNode& node) {
     for (Index index = range.first; index <= range.last; ++index) {
       const LogImage::Slot* slot = node.durable.find(index);
       if (slot == nullptr || !slot->damaged) continue;
-      if (slot->chain == node.logical.find(index)->chain) found.ranges.push_back({index, index});
+      if (slot->same_as(*node.logical.find(index))) found.ranges.push_back({index, index});
     }
   }
   if (!found.ranges.empty()) step(node, std::move(found));

@@ -153,7 +153,7 @@ void Cluster::wipe(uint64_t position) {
   ++wipes_;
   hash_.add(wipes_);
   if (!node.ghost) node.ghost = std::move(node.durable);
-  node.durable = LogImage(node.bootstrap);
+  node.durable = LogImage(node.bootstrap, shape());
   node.durable_machine = {};
   node.durable_machine.members = node.bootstrap;
   node.machine = node.durable_machine;

@@ -23,6 +23,7 @@ void Cluster::make_durable(SimNode& node, const consensus::Write& write) {
   const uint64_t chain = install ? oracles_.chosen_chain(write.snapshot->index) : 0;
   const std::string broken = node.durable.apply(write, chain);
   if (!broken.empty()) violated(node, "on disk: " + broken);
+  for (const consensus::Entry& entry : write.entries) oracles_.entry_durable(node.id, entry);
   if (!install) return;
   ++installs_;
   const Index index = write.snapshot->index;
@@ -131,10 +132,10 @@ const consensus::Entry* Cluster::entry_to_apply(const SimNode& node, Index index
 
 void Cluster::applied_one(SimNode& node, const consensus::Entry& entry) {
   Machine& machine = node.machine;
-  const uint64_t chain = mix(machine.chain, hash_entry(entry));
+  const uint64_t chain = mix(machine.chain, hash_entry(shape(), entry));
   oracles_.applied(node.id, machine.applied, entry, chain);
   machine.applied = entry.index;
-  machine.ballot = entry.ballot;
+  machine.ballot = {entry.ballot.round, {}};  // a state machine is told the round alone
   machine.chain = chain;
   if (entry.kind == consensus::EntryKind::members) machine.members = entry.data;
   if (!entry.id || entry.id.sequence > proposals_.size()) return;

@@ -24,10 +24,12 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 }  // namespace
 
-std::string trace_path(const std::string& scenario_path) {
+std::string trace_path(const std::string& scenario_path, consensus::Protocol protocol) {
   const std::string end = ".txt";
   const bool known = scenario_path.ends_with(end);
-  return scenario_path.substr(0, scenario_path.size() - (known ? end.size() : 0)) + ".trace";
+  return scenario_path.substr(0, scenario_path.size() - (known ? end.size() : 0)) +
+         (protocol == consensus::Protocol::raft ? "" : "." + std::string(name_of(protocol))) +
+         ".trace";
 }
 
 std::string difference(const std::string& expected, const std::string& actual) {

@@ -11,8 +11,8 @@
 
 namespace quorate::sim {
 
-// "a/b.txt" -> "a/b.trace"
-std::string trace_path(const std::string& scenario_path);
+// "a/b.txt" -> "a/b.trace", with another protocol than Raft "a/b.NAME.trace"
+std::string trace_path(const std::string& scenario_path, consensus::Protocol protocol);
 // The lines in which they differ, with a little of what stands before; empty: they are equal.
 std::string difference(const std::string& expected, const std::string& actual);
 // The whole file, or an error that says what to do.

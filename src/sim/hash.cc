@@ -27,12 +27,25 @@ uint64_t hash_text(std::string_view text) {
   return mix(state, word);
 }
 
-uint64_t hash_entry(const consensus::Entry& entry) {
-  uint64_t state = mix(entry.ballot.round, entry.ballot.node.value);
+namespace {
+
+uint64_t hash_behind(uint64_t state, const consensus::Entry& entry) {
   state = mix(state, static_cast<uint64_t>(entry.kind));
   state = mix(state, entry.id.node.value);
   state = mix(state, entry.id.sequence);
   return mix(state, hash_text(entry.data.view()));
+}
+
+}  // namespace
+
+uint64_t hash_entry(const consensus::Entry& entry) {
+  return hash_behind(mix(entry.ballot.round, entry.ballot.node.value), entry);
+}
+
+uint64_t hash_decision(const consensus::Entry& entry) { return hash_behind(0, entry); }
+
+uint64_t hash_entry(consensus::LogShape shape, const consensus::Entry& entry) {
+  return shape == consensus::LogShape::prefix ? hash_entry(entry) : hash_decision(entry);
 }
 
 void TraceHash::add(uint64_t word) {

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "consensus/replicated_log.h"
+#include "consensus/factory.h"
 
 namespace quorate::sim {
 
@@ -17,6 +17,9 @@ uint64_t mix(uint64_t state, uint64_t word);
 uint64_t hash_text(std::string_view text);
 // Everything in an entry except its position: index and prefix are the chain's business.
 uint64_t hash_entry(const consensus::Entry& entry);
+// Without the ballot: what was decided, not by whom.
+uint64_t hash_decision(const consensus::Entry& entry);
+uint64_t hash_entry(consensus::LogShape shape, const consensus::Entry& entry);
 
 // 128 bits over a stream of words.
 class TraceHash {

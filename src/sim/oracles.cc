@@ -34,7 +34,11 @@ void Oracles::hard_state_written(NodeId node, const consensus::HardState& before
 }
 
 void Oracles::entry_written(NodeId node, const LogImage::Slot& slot) {
-  if (protocol_ != consensus::Protocol::raft) return;
+  if (in_slots()) {
+    const std::string broken = slots_.asked(slot.entry);
+    if (!broken.empty()) violated(node, broken);
+    return;
+  }
   const Index index = slot.entry.index;
   RoundLog& log = rounds_[slot.entry.ballot.round];
   if (log.chains.empty()) log.first = index;
@@ -52,27 +56,40 @@ void Oracles::entry_written(NodeId node, const LogImage::Slot& slot) {
   }
 }
 
-void Oracles::leading(NodeId node, uint64_t round, const LogImage& log) {
-  const auto [known, fresh] = leaders_.emplace(round, node);
-  if (!fresh) {
-    if (known->second != node) {
-      violated(node, "second leader in round " + number(round) + ", after node " +
-                         number(known->second.value));
-    }
+void Oracles::entry_durable(NodeId node, const consensus::Entry& entry) {
+  if (!in_slots()) return;
+  slots_.accepted(node, entry, member_changes_ == 0 ? &chosen_members_ : nullptr);
+}
+
+void Oracles::leading(NodeId node, const consensus::Status& status, const LogImage& log) {
+  const consensus::Ballot ballot = office(status.ballot);
+  if (in_slots() && ballot.node != node) {
+    violated(node, "leads a ballot of node " + number(ballot.node.value));
+  }
+  Office& known = leaders_.try_emplace(ballot, Office{node}).first->second;
+  if (known.node != node) {
+    violated(node, "second leader in round " + number(ballot.round) + ", after node " +
+                       number(known.node.value));
     return;
   }
+  if (known.complete || (in_slots() && !status.established)) return;
+  known.complete = true;
+  complete(node, ballot, log);
+}
+
+void Oracles::complete(NodeId node, const consensus::Ballot& ballot, const LogImage& log) {
   Index required;
   for (const auto& [by, index] : committed_by_) {
-    if (by < round) required = std::max(required, index);
+    if (by < ballot) required = std::max(required, index);
   }
   if (required <= log.snapshot().index) return;
   uint64_t chain = 0;
   if (!log.chain_at(required, chain)) {
-    violated(node, "leader completeness broken: leads round " + number(round) +
+    violated(node, "leader completeness broken: leads round " + number(ballot.round) +
                        " with a log up to " + named(log.last()) + ", but " + named(required) +
                        " is committed");
   } else if (chain != chosen_chain(required)) {
-    violated(node, "leader completeness broken: leads round " + number(round) +
+    violated(node, "leader completeness broken: leads round " + number(ballot.round) +
                        " with another log than the committed one up to " + named(required));
   }
 }
@@ -101,7 +118,7 @@ std::string Oracles::quorum_holds(Index index, uint64_t chain, const consensus::
 
 void Oracles::choose(NodeId node, const LogImage::Slot& slot) {
   const consensus::Entry& entry = slot.entry;
-  if (!chosen_.empty() && entry.ballot < chosen_.back().ballot) {
+  if (!in_slots() && !chosen_.empty() && entry.ballot < chosen_.back().ballot) {
     violated(node, "rounds go back along the committed log at " + named(entry.index));
   }
   chosen_.push_back({slot.chain, entry.ballot});
@@ -149,7 +166,7 @@ void Oracles::choose_members(NodeId node, const consensus::Entry& entry) {
   }
 }
 
-void Oracles::committed(NodeId node, Index index, uint64_t round, const LogImage& log,
+void Oracles::committed(NodeId node, Index index, consensus::Ballot ballot, const LogImage& log,
                         const consensus::Members& members, const std::vector<Holder>& holders) {
   uint64_t chain = 0;
   if (index > log.last()) {
@@ -177,22 +194,35 @@ void Oracles::committed(NodeId node, Index index, uint64_t round, const LogImage
       violated(node, named(next) + " was given back before it was committed");
       return;
     }
+    if (in_slots()) judge_slot(node, slot->entry, members);
     choose(node, *slot);
   }
+  if (in_slots()) slots_.decided(index);
   // Decided by the configuration in force then: the last one decided, or one that was pending
   // then and still is. In a long turn a next one may have been appended since.
-  const std::string lacking = quorum_holds(index, chain, members, holders);
-  if (!lacking.empty() && !quorum_holds(index, chain, chosen_members_, holders).empty()) {
-    violated(node, lacking);
+  if (!in_slots()) {
+    const std::string lacking = quorum_holds(index, chain, members, holders);
+    if (!lacking.empty() && !quorum_holds(index, chain, chosen_members_, holders).empty()) {
+      violated(node, lacking);
+    }
   }
-  Index& best = committed_by_[round];
+  Index& best = committed_by_[office(ballot)];
   best = std::max(best, index);
+}
+
+// Before the slot counts as chosen: by the configuration that was decided before it, or the one
+// that the reporting node goes by.
+void Oracles::judge_slot(NodeId node, const consensus::Entry& entry,
+                         const consensus::Members& members) {
+  const bool founding = chosen_members_.voters.empty();
+  const std::string lacking = slots_.undecided(entry, founding ? members : chosen_members_);
+  if (!lacking.empty() && !slots_.undecided(entry, members).empty()) violated(node, lacking);
 }
 
 void Oracles::snapshot_installed(NodeId node, const consensus::SnapshotMeta& meta) {
   if (meta.index > chosen()) {
     violated(node, "installs a snapshot up to " + named(meta.index) + ", which is not committed");
-  } else if (meta.index && chosen_[meta.index.value - 1].ballot != meta.ballot) {
+  } else if (!in_slots() && meta.index && chosen_[meta.index.value - 1].ballot != meta.ballot) {
     violated(node, "installs a snapshot with a wrong ballot at " + named(meta.index));
   }
 }

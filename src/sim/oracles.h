@@ -2,7 +2,8 @@
 //
 // Fed with every write, decision, answer and change of role as it happens, in O(1) each: logs are
 // compared through their chains (sim/log_image.h). The first broken rule is kept as a sentence;
-// nothing is aborted here. Only rules marked "Raft" know more than the door says.
+// nothing is aborted here. Rules marked "Raft" or "slots" know more than the door says: those of
+// protocols that keep ballots, and those of protocols that decide slot by slot (sim/slot_oracle.h).
 //
 // The central record is `chosen`: for every index, the entry first reported committed by anyone.
 #pragma once
@@ -14,6 +15,7 @@
 
 #include "consensus/factory.h"
 #include "sim/log_image.h"
+#include "sim/slot_oracle.h"
 
 namespace quorate::sim {
 
@@ -28,20 +30,25 @@ enum class Fate : uint8_t { pending, refused, chosen, acknowledged };
 
 class Oracles {
  public:
-  explicit Oracles(consensus::Protocol protocol) : protocol_(protocol) {}
+  explicit Oracles(consensus::Protocol protocol)
+      : protocol_(protocol), shape_(consensus::log_shape(protocol)) {}
 
+  consensus::LogShape shape() const { return shape_; }
   const std::string& violation() const { return violation_; }
   void violated(NodeId node, const std::string& rule);
 
   // Election safety, vote durability: hard states in the order they were written.
   void hard_state_written(NodeId node, const consensus::HardState& before,
                           const consensus::HardState& after);
-  // Log matching: same index and ballot, same prefix.
+  // Raft: log matching: same index and ballot, same prefix. Slots: one value for each ballot, and
+  // none but the chosen one in later ballots.
   void entry_written(NodeId node, const LogImage::Slot& slot);
-  // A node says it leads: at most one per round, and it holds all that was committed before.
-  void leading(NodeId node, uint64_t round, const LogImage& log);
+  void entry_durable(NodeId node, const consensus::Entry& entry);
+  // A node says it leads: at most one for each term (Raft) or ballot (slots), and it holds all that
+  // was committed before: in slots once it is established, since it learns by leading.
+  void leading(NodeId node, const consensus::Status& status, const LogImage& log);
   // A node says that everything up to `index` is committed.
-  void committed(NodeId node, Index index, uint64_t round, const LogImage& log,
+  void committed(NodeId node, Index index, consensus::Ballot ballot, const LogImage& log,
                  const consensus::Members& members, const std::vector<Holder>& holders);
   void snapshot_installed(NodeId node, const consensus::SnapshotMeta& meta);
   void applied(NodeId node, Index applied_before, const consensus::Entry& entry, uint64_t chain);
@@ -75,18 +82,31 @@ class Oracles {
     Index first;
     std::vector<uint64_t> chains;
   };
+  bool in_slots() const { return shape_ == consensus::LogShape::slots; }
+  // Whose office it is: of a term there is one, whoever got votes in it.
+  consensus::Ballot office(const consensus::Ballot& ballot) const {
+    return in_slots() ? ballot : consensus::Ballot{ballot.round, {}};
+  }
+  void complete(NodeId node, const consensus::Ballot& ballot, const LogImage& log);
+  void judge_slot(NodeId node, const consensus::Entry& entry, const consensus::Members& members);
   void choose(NodeId node, const LogImage::Slot& slot);
   void choose_members(NodeId node, const consensus::Entry& entry);
   std::string quorum_holds(Index index, uint64_t chain, const consensus::Members& members,
                            const std::vector<Holder>& holders) const;
 
   consensus::Protocol protocol_;
+  consensus::LogShape shape_;
+  SlotOracle slots_;
   std::string violation_;
   std::vector<Chosen> chosen_;
-  std::map<uint64_t, RoundLog> rounds_;     // Raft: entries by the term that created them
-  std::map<uint64_t, NodeId> leaders_;      // by round
-  std::map<uint64_t, Index> committed_by_;  // highest index first committed in a round
-  std::vector<Fate> fates_;                 // by proposal sequence - 1
+  std::map<uint64_t, RoundLog> rounds_;  // Raft: entries by the term that created them
+  struct Office {
+    NodeId node;
+    bool complete = false;  // was seen to hold everything
+  };
+  std::map<consensus::Ballot, Office> leaders_;
+  std::map<consensus::Ballot, Index> committed_by_;  // highest index first committed in an office
+  std::vector<Fate> fates_;                          // by proposal sequence - 1
   uint64_t acknowledged_ = 0;
   uint64_t member_changes_ = 0;
   Index read_floor_;

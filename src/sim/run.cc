@@ -38,7 +38,9 @@ class InProgress {
 };
 
 std::string replay_command(const SimOptions& options, uint64_t seed) {
-  std::string command = "quorate sim --protocol raft --seed " + std::to_string(seed);
+  std::string command = "quorate sim --consensus " +
+                        std::string(consensus::name_of(options.protocol)) + " --seed " +
+                        std::to_string(seed);
   if (options.nodes != 0) command += " --nodes " + std::to_string(options.nodes);
   return command + " --trace";
 }

@@ -1,5 +1,7 @@
 #include "sim/script.h"
 
+#include <algorithm>
+
 #include "sim/text.h"
 #include "sim/world_settings.h"
 
@@ -46,11 +48,36 @@ void set_by_hand(Script& script) {
   script.seeds = 1;
 }
 
+// "consensus any", or names.
+bool set_protocols(const std::vector<std::string>& words, Script& script) {
+  script.protocols.clear();
+  if (words.size() == 2 && words[1] == "any") {
+    script.protocols.assign(std::begin(consensus::kProtocols), std::end(consensus::kProtocols));
+    return true;
+  }
+  for (auto word = words.begin() + 1; word != words.end(); ++word) {
+    const auto protocol = consensus::protocol_named(*word);
+    if (!protocol || is_for(script, *protocol)) return false;
+    script.protocols.push_back(*protocol);
+  }
+  return !script.protocols.empty();
+}
+
+std::string protocols_text(const Script& script) {
+  if (script.protocols == Script{}.protocols) return {};
+  std::string text = "consensus";
+  for (const consensus::Protocol protocol : script.protocols) {
+    text += " " + std::string(consensus::name_of(protocol));
+  }
+  return text + "\n";
+}
+
 bool parse_setting(const std::vector<std::string>& words, Script& script) {
   if (words[0] == "finds") {
     script.finds.insert(script.finds.end(), words.begin() + 1, words.end());
     return script.finds.size() <= kWordsMax;
   }
+  if (words[0] == "consensus") return set_protocols(words, script);
   if (words.size() != 2) return false;
   int64_t value = 0;
   if (words[0] == "seeds") {
@@ -124,8 +151,12 @@ std::string text_of(const ScriptLine& line) {
          joined(line.words);
 }
 
+bool is_for(const Script& script, consensus::Protocol protocol) {
+  return std::ranges::find(script.protocols, protocol) != script.protocols.end();
+}
+
 std::string text_of(const Script& script) {
-  std::string text = world_text(script.world);
+  std::string text = protocols_text(script) + world_text(script.world);
   if (!script.finds.empty()) text += "finds " + joined(script.finds) + "\n";
   if (script.seeds != Script{}.seeds) text += "seeds " + std::to_string(script.seeds) + "\n";
   if (script.first_seed != 1) text += "first_seed " + std::to_string(script.first_seed) + "\n";

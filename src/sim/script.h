@@ -40,6 +40,8 @@ struct Script {
   int64_t until = 0;    // when the healing begins; 0: `linger` after the last line
   int64_t linger = 0;   // 0: an election timeout
   StoryDetail story = StoryDetail::roles;
+  // Whose hazard it is; with another protocol it would test nothing.
+  std::vector<consensus::Protocol> protocols{consensus::Protocol::raft};
   std::vector<std::string> finds;  // planted bugs (base/mutants.def) that it shows
   std::vector<ScriptLine> lines;
 };
@@ -53,6 +55,8 @@ std::string text_of(const ScriptLine& line);
 // name) is a violation: the scenario did not test what it says. Returns the story: each line, and
 // the roles, terms and, if asked for, logs that changed until the next.
 std::string play_script(Cluster& cluster, const Script& script, Rng rng);
+
+bool is_for(const Script& script, consensus::Protocol protocol);
 
 // Whether the words are an action, with the right number of arguments.
 bool is_action(const std::vector<std::string>& words);

@@ -153,6 +153,7 @@ ShortStory record_and_shorten(const SimOptions& options, const Swarm& world, uin
   if (until == 0) until = time_of(end.violation);
   Script script = script_of(recording, world, seed, until);
   script.name = name;
+  script.protocols = {options.protocol};
   return shorten(options, script, end.violation, budget);
 }
 

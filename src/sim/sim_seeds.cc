@@ -24,6 +24,7 @@ struct Arguments {
   uint64_t twice_every = 50;  // runs each such seed a second time and compares the hashes
   bool full = false;          // whole nodes instead of cores
   std::string faults;         // of the full profile; empty: from the seed
+  quorate::consensus::Protocol protocol = quorate::consensus::Protocol::raft;
 };
 
 double cpu_seconds() {
@@ -39,6 +40,12 @@ bool parse(int count, char** words, Arguments& arguments) {
     if (name == "--profile") {
       arguments.full = std::strcmp(words[position + 1], "full") == 0;
       if (!arguments.full && std::strcmp(words[position + 1], "core") != 0) return false;
+      continue;
+    }
+    if (name == "--consensus") {
+      const auto protocol = quorate::consensus::protocol_named(words[position + 1]);
+      if (!protocol) return false;
+      arguments.protocol = *protocol;
       continue;
     }
     if (name == "--faults") {
@@ -120,11 +127,13 @@ using Runner = std::function<quorate::sim::RunResult(uint64_t seed)>;
 Runner make_runner(const Arguments& arguments) {
   if (!arguments.full) {
     quorate::sim::SimOptions options;
+    options.protocol = arguments.protocol;
     options.nodes = arguments.nodes;
     options.trace = arguments.trace;
     return [options](uint64_t seed) { return quorate::sim::run_seed(options, seed); };
   }
   quorate::sim::full::Options options;
+  options.protocol = arguments.protocol;
   options.members = arguments.nodes;
   options.trace = arguments.trace;
   if (!arguments.faults.empty()) {
@@ -144,7 +153,8 @@ int main(int count, char** words) {
   Arguments arguments;
   if (!parse(count, words, arguments)) {
     std::fprintf(stderr,
-                 "usage: sim_seeds [--profile core|full] [--nodes N] [--first S] [--count K] "
+                 "usage: sim_seeds [--consensus NAME] [--profile core|full] [--nodes N] [--first "
+                 "S] [--count K] "
                  "[--twice-every M] [--faults LIST] [--trace 1]\n");
     return 2;
   }

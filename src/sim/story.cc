@@ -28,10 +28,13 @@ std::string log_terms(const SimNode& node, bool short_runs) {
   const LogImage& log = node.alive ? node.logical : node.durable;
   std::string text;
   for (Index index = log.first(); index <= log.last();) {
-    const uint64_t term = log.find(index)->entry.ballot.round;
+    const auto word_at = [&](Index at) {
+      const LogImage::Slot* slot = log.find(at);
+      return slot == nullptr ? "." : std::to_string(slot->entry.ballot.round);  // "." is a hole
+    };
+    const std::string word = word_at(index);
     uint64_t count = 0;
-    for (; index <= log.last() && log.find(index)->entry.ballot.round == term; ++index) ++count;
-    const std::string word = std::to_string(term);
+    for (; index <= log.last() && word_at(index) == word; ++index) ++count;
     if (short_runs && count > kRunMax) {
       text += (text.empty() ? "" : " ") + word + "*" + std::to_string(count);
       continue;
@@ -47,7 +50,9 @@ std::string describe_node(const Cluster& cluster, uint64_t position, bool with_l
   if (node.outside) return text + " outside";
   if (!node.alive) return text + " down";
   const consensus::Status status = node.replica->status();
-  text += std::string(" ") + name_of(status.role) + " term " + std::to_string(status.ballot.round);
+  text += std::string(" ") + name_of(status.role) +
+          (node.logical.shape() == consensus::LogShape::prefix ? " term " : " ballot ") +
+          std::to_string(status.ballot.round);
   if (node.paused) text += " paused";
   if (node.amnesiac) text += " without its memory";
   if (!with_log) return text;

@@ -49,9 +49,15 @@ def free_port():
         return port
 
 
+# The protocol of every cluster of this run (tests/e2e/run.py --consensus); empty: the default.
+CONSENSUS = os.environ.get('CONSENSUS', '')
+
+
 def clean_environment(**more):
     kept = {k: v for k, v in os.environ.items()
             if not k.startswith(('ETCD_', 'ETCDCTL_', 'QUORATE_'))}
+    if CONSENSUS:
+        kept['ETCD_CONSENSUS'] = CONSENSUS
     kept.update(more)
     return kept
 

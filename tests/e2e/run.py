@@ -38,6 +38,7 @@ import snapshot  # noqa: E402
 import streams  # noqa: E402
 import tls  # noqa: E402
 import watch  # noqa: E402
+import cluster  # noqa: E402
 from cluster import Failure, Skip  # noqa: E402
 
 
@@ -55,8 +56,11 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--binary', required=True)
     parser.add_argument('--repeat', type=int, default=1, help='how often each test is run')
+    parser.add_argument('--consensus', help='protocol of the clusters; else CONSENSUS or Raft')
     parser.add_argument('names', nargs='*')
     options = parser.parse_args()
+    if options.consensus:
+        cluster.CONSENSUS = options.consensus
     binary = os.path.abspath(options.binary)
     if not os.access(binary, os.X_OK):
         print(f'{binary} is not a program; build it first')

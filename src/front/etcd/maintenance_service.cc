@@ -10,6 +10,9 @@ using grpc::CallId;
 
 namespace {
 
+// Far from etcd's own fields, whose clients pass over it.
+constexpr uint32_t kStatusProtocolField = 1000;
+
 constexpr std::string_view kService = "etcdserverpb.Maintenance";
 // How often the leader is looked at while somebody waits for another one: little beside the
 // milliseconds that an election takes.
@@ -48,6 +51,7 @@ void MaintenanceService::on_status(CallId call, std::string_view) {
   write_flag(10, api_.service().is_learner(), out);
   write_text(11, api_.version_minor(), out);
   write_number(12, api_.options().quota_backend_bytes, out);
+  write_text(kStatusProtocolField, status.protocol, out);
   api_.server().answer(call, out, {});
 }
 

@@ -28,6 +28,8 @@ void render_identity(Api& api, const node::NodeStatus& status, MetricsPage& page
 }
 
 void render_consensus(const node::NodeStatus& status, MetricsPage& page) {
+  page.family("quorate_consensus_info", "Protocol of the replicated log.", "gauge");
+  page.sample("quorate_consensus_info", label("protocol", std::string(status.protocol)), "1");
   page.gauge("etcd_server_has_leader", "Whether this member knows a leader.",
              status.consensus.leader ? 1 : 0);
   page.gauge("etcd_server_is_leader", "Whether this member leads.",

@@ -67,6 +67,7 @@ Cluster::Cluster(const FullSwarm& swarm, uint64_t seed, Trace trace)
     : swarm_(swarm),
       trace_(std::move(trace)),
       rng_(mix(seed, 11)),
+      truth_(consensus::log_shape(swarm_.protocol) == consensus::LogShape::prefix),
       atlas_(swarm_.atlas, swarm_.members),
       world_(mix(seed, 12)),
       members_(swarm_.members) {
@@ -115,6 +116,7 @@ node::NodeConfig Cluster::config(uint64_t member) {
   }
   config.election_timeout = swarm_.election_timeout;
   config.heartbeat_interval = swarm_.heartbeat_interval;
+  config.protocol = swarm_.protocol;
   config.pre_vote = swarm_.pre_vote;
   config.snapshot_count = swarm_.snapshot_count;
   config.catch_up_entries = swarm_.catch_up_entries;

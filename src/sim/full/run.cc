@@ -27,7 +27,8 @@ void say_log(LogLevel /*level*/, std::string_view text) {
 }
 
 std::string replay_command(const Options& options, uint64_t seed) {
-  std::string command = "quorate sim --profile full --seed " + std::to_string(seed);
+  std::string command = "quorate sim --consensus " + std::string(name_of(options.protocol)) +
+                        " --profile full --seed " + std::to_string(seed);
   if (options.members != 0) command += " --nodes " + std::to_string(options.members);
   if (options.faults) command += " --faults " + to_text(*options.faults);
   return command + " --trace";
@@ -36,6 +37,7 @@ std::string replay_command(const Options& options, uint64_t seed) {
 FullSwarm world_of(const Options& options, uint64_t seed) {
   Rng rng(mix(seed, 20));
   FullSwarm swarm = draw_swarm(rng, options.members, options.faults ? &*options.faults : nullptr);
+  swarm.protocol = options.protocol;
   if (options.duration_ms != 0) swarm.duration = std::chrono::milliseconds(options.duration_ms);
   return swarm;
 }

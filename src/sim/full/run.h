@@ -9,6 +9,7 @@
 namespace quorate::sim::full {
 
 struct Options {
+  consensus::Protocol protocol = consensus::Protocol::raft;
   uint64_t members = 0;            // 0: from the seed
   std::optional<FaultSet> faults;  // nothing: from the seed
   uint32_t trace = 0;              // 1: a line for each event

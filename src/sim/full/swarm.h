@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "base/types.h"
+#include "consensus/factory.h"
 #include "sim/full/fault.h"
 #include "world/sim/sim_world.h"
 
@@ -24,6 +25,7 @@ enum class AtlasMode : uint8_t {
 
 struct FullSwarm {
   // ---- The cluster.
+  consensus::Protocol protocol = consensus::Protocol::raft;
   uint64_t members = 3;
   Duration election_timeout = std::chrono::seconds(1);
   Duration heartbeat_interval = std::chrono::milliseconds(100);

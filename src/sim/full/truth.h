@@ -30,6 +30,10 @@ class Truth {
     std::string answer;        // what the client of a command must hear
   };
 
+  // `by_round`: every member applies an entry with the same round, and rounds only grow along the
+  // log. Where ballots are rewritten (Multi-Paxos) neither holds.
+  explicit Truth(bool by_round = true) : by_round_(by_round) {}
+
   // A broken rule; the first one counts.
   void violated(NodeId node, const std::string& text);
   bool broken() const { return !violation_.empty(); }
@@ -60,6 +64,7 @@ class Truth {
   void decide(NodeId node, uint64_t round, consensus::EntryKind kind, std::string_view data);
   void compare_hash(NodeId node, Index applied, uint32_t hash);
 
+  bool by_round_;
   std::vector<Decided> decided_;
   std::map<uint64_t, Index> places_;       // of commands, by fingerprint
   std::map<uint64_t, std::string> never_;  // refused commands

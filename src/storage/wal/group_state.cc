@@ -56,6 +56,7 @@ std::vector<consensus::BallotRun> BallotRuns::list() const {
 
 bool GroupState::keeps_rest(const consensus::Write& write) const {
   if (!write.snapshot) return false;
+  if (write.keep_behind) return true;
   const consensus::SnapshotMeta& arrived = *write.snapshot;
   if (arrived.index == snapshot.index) return arrived.ballot == snapshot.ballot;
   const Index end = write.truncate_from ? std::min(last, write.truncate_from->previous()) : last;

@@ -44,7 +44,7 @@ struct GroupState {
   IndexRanges damaged;      // entries whose content is lost
 
   // Whether the log holds the snapshot's last entry with the same ballot once `write` has
-  // truncated it: then an install keeps the entries behind it.
+  // truncated it: then an install keeps the entries behind it. Or the write says so itself.
   bool keeps_rest(const consensus::Write& write) const;
   // The rule that the write would break, or null.
   const char* broken_rule(const consensus::Write& write, bool keep_rest) const;

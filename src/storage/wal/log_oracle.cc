@@ -12,6 +12,8 @@ using consensus::Entry;
 using consensus::EntryKind;
 using consensus::Write;
 
+constexpr GroupId kSlotsGroup{9};
+
 Bytes random_bytes(Rng& rng, size_t size_max) {
   std::string text;
   const size_t size = rng.below(size_max + 1);
@@ -21,6 +23,18 @@ Bytes random_bytes(Rng& rng, size_t size_max) {
 
 Index last_of(const ModelGroup& group) {
   return group.entries.empty() ? group.snapshot.index : group.entries.rbegin()->first;
+}
+
+// Holes are runs of the empty ballot.
+std::vector<consensus::BallotRun> runs_of(const ModelGroup& group) {
+  std::vector<consensus::BallotRun> runs;
+  Index last = group.snapshot.index;
+  for (const auto& [index, entry] : group.entries) {
+    if (index != last.next()) runs.push_back({last.next(), {}});
+    if (runs.empty() || runs.back().ballot != entry.ballot) runs.push_back({index, entry.ballot});
+    last = index;
+  }
+  return runs;
 }
 
 void add_entries(Rng& rng, uint64_t round, Write& write, Index last) {
@@ -85,6 +99,56 @@ Write random_write(Rng& rng, const ModelGroup& group) {
   return write;
 }
 
+// How far the log has no hole.
+Index whole_until(const ModelGroup& group) {
+  Index whole = std::max(group.snapshot.index, group.hard_state.committed);
+  while (group.entries.contains(whole.next())) ++whole;
+  return whole;
+}
+
+// As Multi-Paxos writes: slots behind the decided ones, in any order and again in later ballots.
+Write random_slots_write(Rng& rng, const ModelGroup& group) {
+  Write write;
+  write.id = WriteId{group.last_write.value + rng.between(1, 3)};
+  consensus::HardState next = group.hard_state;
+  const Index committed = group.hard_state.committed;
+  switch (rng.below(9)) {
+    case 0:
+      next.promised = {next.promised.round + 1, NodeId{rng.next()}};
+      break;
+    case 1:
+    case 2:
+      next.committed = whole_until(group);
+      [[fallthrough]];
+    case 3:
+    case 8:
+      if (committed > group.snapshot.index) {
+        write.snapshot = {committed, group.entries.at(committed).ballot, random_bytes(rng, 40)};
+      }
+      break;
+    case 4:  // a snapshot of others, over slots of which some are missing here
+      if (rng.below(2) == 0) {
+        next.committed = std::max(committed, group.snapshot.index) + rng.between(1, 4);
+        write.snapshot = {next.committed, {next.promised.round, {}}, random_bytes(rng, 40)};
+        write.install = write.keep_behind = true;
+      }
+      break;
+    default: {
+      // One slot has one content in one ballot.
+      next.promised = {next.promised.round + 1, NodeId{rng.between(1, 3)}};
+      const Index from = std::max(committed, group.snapshot.index);
+      Index at = from + rng.below(3);
+      for (uint64_t count = rng.between(1, 4); count > 0; --count) {
+        add_entries(rng, next.promised.round, write, at);
+        write.entries.resize(write.entries.size() - rng.below(write.entries.size()));
+        at = write.entries.back().index + rng.below(2);
+      }
+    }
+  }
+  if (next != group.hard_state) write.hard_state = next;
+  return write;
+}
+
 std::string describe(const char* what, GroupId group) {
   return std::string(what) + " of group " + std::to_string(group.value);
 }
@@ -103,11 +167,10 @@ std::string difference(Wal& log, std::map<GroupId, consensus::Recovered>& recove
     if (got.last != last_of(expected)) return describe("last index", id);
     std::vector<Entry> entries;
     std::vector<Entry> members;
-    std::vector<consensus::BallotRun> runs;
+    const std::vector<consensus::BallotRun> runs = runs_of(expected);
     for (const auto& [index, entry] : expected.entries) {
       entries.push_back(entry);
       if (entry.kind == EntryKind::members) members.push_back(entry);
-      if (runs.empty() || runs.back().ballot != entry.ballot) runs.push_back({index, entry.ballot});
     }
     if (!got.damaged.empty()) return describe("damage", id);
     if (got.tail != entries) return describe("tail", id);
@@ -173,7 +236,8 @@ void apply_to_model(Model& model, const ScriptStep& step) {
   }
   if (write.snapshot) {
     const auto held = entries.find(write.snapshot->index);
-    const bool same = (held != entries.end() && held->second.ballot == write.snapshot->ballot) ||
+    const bool same = write.keep_behind ||
+                      (held != entries.end() && held->second.ballot == write.snapshot->ballot) ||
                       (group.snapshot.index == write.snapshot->index &&
                        group.snapshot.ballot == write.snapshot->ballot);
     if (write.install && !same) entries.clear();
@@ -188,8 +252,10 @@ std::vector<ScriptStep> make_script(uint64_t seed, size_t steps) {
   Model model;
   std::vector<ScriptStep> script;
   while (script.size() < steps) {
-    const GroupId id{rng.below(3) == 0 ? uint64_t{9} : uint64_t{1}};
-    script.push_back({id, random_write(rng, model[id])});
+    const GroupId id = rng.below(3) == 0 ? kSlotsGroup : GroupId{1};
+    ModelGroup& group = model[id];
+    const bool slots = id == kSlotsGroup;
+    script.push_back({id, slots ? random_slots_write(rng, group) : random_write(rng, group)});
     apply_to_model(model, script.back());
   }
   return script;
@@ -294,11 +360,10 @@ std::string lie_about(Wal& log, FakeExecutor& executor, GroupId id, const consen
   if (got.last_write != expected.last_write) return describe("last write", id);
   if (got.last != last_of(expected)) return describe("last index", id);
   const IndexRanges damaged(got.damaged);
-  std::vector<consensus::BallotRun> runs;
+  const std::vector<consensus::BallotRun> runs = runs_of(expected);
   std::vector<Entry> members;
   std::vector<Index> lost_members;
   for (const auto& [index, entry] : expected.entries) {
-    if (runs.empty() || runs.back().ballot != entry.ballot) runs.push_back({index, entry.ballot});
     const bool lost = damaged.contains(index);
     if (entry.kind == EntryKind::members) {
       if (lost) {

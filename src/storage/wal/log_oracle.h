@@ -28,7 +28,8 @@ struct ScriptStep {
 };
 
 void apply_to_model(Model& model, const ScriptStep& step);
-// A plausible life of two groups: elections, appends, conflicts, truncations, snapshots.
+// A plausible life of two groups: one whose log is cut off at its end and written anew (Raft), one
+// whose slots are filled in any order and again (Multi-Paxos); with snapshots of either kind.
 std::vector<ScriptStep> make_script(uint64_t seed, size_t steps);
 // A write that any recovered group must be able to take.
 ScriptStep follow_up(const Model& model, GroupId group);

@@ -221,7 +221,10 @@ Result<void> SegmentedWal::adopt_group(GroupId id, wal::RecoveredGroup& found) {
   size_t bytes = 0;
   for (Index index = state.last; index > state.snapshot.index; index = index.previous()) {
     const Position* position = adopted.positions.find(index);
-    if (position == nullptr) break;
+    if (position == nullptr) {
+      if (state.runs.find(index) == consensus::Ballot{}) continue;  // a hole
+      break;
+    }
     bytes += position->size;
     if (bytes > options_.recovered_tail_bytes && !places.empty()) break;
     places.push_back({index, *position, segments_.at(position->generation)});
