@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "app/bench/bench.h"
 #include "app/bench_raw.h"
 #include "app/commands.h"
 #include "app/doctor/facts.h"
@@ -474,13 +475,15 @@ int command_line(int argument_total, char** arguments) {
   add_sim(app, line);
   add_check(app, line);
   add_explore(app, line);
-  add_raw_bench(app, line.json, line.code);
   add_doctor(app, line);
   add_top(app, line);
   add_shell(app, line);
   const etcdctl::Run run = [&line](const std::function<int(const Common&)>& command) {
     with_endpoints(line, command);
   };
+  const auto bench_lines = bench::make_lines();
+  bench::add_bench(app, *bench_lines, run);
+  add_raw_bench(app, line.json, line.code);
   const auto lines = etcdctl::make_lines();
   etcdctl::add_commands(app, *lines, run, line.command);
   std::vector<char*> own = own_arguments(argument_total, arguments, line);

@@ -29,6 +29,7 @@ import histories  # noqa: E402
 import election  # noqa: E402
 import kubernetes  # noqa: E402
 import lease  # noqa: E402
+import load  # noqa: E402
 import lock  # noqa: E402
 import maintenance  # noqa: E402
 import matrix  # noqa: E402
@@ -46,7 +47,7 @@ LONG = [differential_long, matrix_long]  # only when named
 
 
 def tests(names):
-    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, main_job, snapshot, matrix, differential, *(LONG if names else []), tls):
+    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, load, main_job, snapshot, matrix, differential, *(LONG if names else []), tls):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

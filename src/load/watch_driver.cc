@@ -1,0 +1,284 @@
+#include "load/watch_driver.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "load/clock.h"
+#include "load/event_check.h"
+#include "storage/mvcc/protobuf.h"
+
+namespace quorate::load {
+namespace {
+
+constexpr std::string_view kWatchPath = "/etcdserverpb.Watch/Watch";
+constexpr std::string_view kPutPath = "/etcdserverpb.KV/Put";
+constexpr Duration kTurn = std::chrono::milliseconds(10);
+
+// Fields of WatchResponse, Event and KeyValue.
+constexpr uint32_t kWatchId = 2;
+constexpr uint32_t kCreated = 3;
+constexpr uint32_t kCanceled = 4;
+constexpr uint32_t kCancelReason = 6;
+constexpr uint32_t kEvents = 11;
+constexpr uint32_t kEventRow = 2;
+constexpr uint32_t kModRevision = 3;
+constexpr uint32_t kRowValue = 5;
+
+std::string behind_prefix(std::string prefix) {
+  while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
+  if (prefix.empty()) return std::string(1, '\0');
+  prefix.back() = static_cast<char>(static_cast<unsigned char>(prefix.back()) + 1);
+  return prefix;
+}
+
+void write_time(Time moment, std::string& value) {
+  auto number = static_cast<uint64_t>(moment.time_since_epoch().count());
+  for (size_t place = 0; place < kWatchedValueBytesMin; ++place, number >>= 8U) {
+    value[place] = static_cast<char>(number);
+  }
+}
+
+Time read_time(std::string_view value) {
+  uint64_t number = 0;
+  for (size_t place = kWatchedValueBytesMin; place-- > 0;) {
+    number = number << 8U | static_cast<uint8_t>(value[place]);
+  }
+  return Time(Duration(static_cast<Duration::rep>(number)));
+}
+
+class WatchDriver final : public Driver, private CallHandler {
+ public:
+  WatchDriver(Http2Client& client, const KeySpace& space, uint32_t slots,
+              const WatchOptions& options)
+      : client_(client),
+        space_(space),
+        options_(options),
+        slots_(slots),
+        streams_(std::min(options.streams, options.watchers), nullptr),
+        check_(options.watchers),
+        values_(space.value_bytes, space.seed + 1),
+        rng_(space.seed),
+        event_{"event", 0, {}} {
+    CHECK(space.value_bytes >= kWatchedValueBytesMin, "checked by the caller");
+  }
+
+  std::vector<std::string> kinds() const override { return {"put"}; }
+  bool ready() const override { return client_.ready(); }
+  std::string first_error() const override { return first_error_; }
+  Result<void> prepare() override;
+  void issue(const Operation& operation) override;
+  void turn(Duration patience, Listener& listener) override;
+  void measure(bool opens) override;
+  void finish() override;
+  std::vector<SideResult> side_results() const override { return {event_}; }
+  std::vector<std::string> problems() const override;
+
+ private:
+  // Tags of puts are their slots; those of streams lie above them.
+  static constexpr uint64_t kStreamTag = uint64_t{1} << 32U;
+
+  void on_message(Call& call, std::string_view message) override;
+  void on_end(Call& call, Outcome outcome, std::string_view text) override;
+  void take_events(uint64_t watcher);
+  void take_event(uint32_t watcher, std::string_view event);
+
+  Http2Client& client_;
+  KeySpace space_;
+  WatchOptions options_;
+  uint32_t slots_;
+  std::vector<Call*> streams_;
+  uint32_t created_ = 0;
+  EventCheck check_;
+  Values values_;
+  Rng rng_;
+  SideResult event_;
+  bool measuring_ = false;
+  Time opens_ = kNever;
+  Time closes_ = kNever;
+  Time now_;
+  uint64_t acknowledged_ = 0;
+  uint64_t failed_ = 0;
+  std::string first_error_;
+  std::vector<std::string> stream_problems_;
+  std::vector<std::string_view> events_;
+  std::string message_;
+  std::string value_;
+  Listener* listener_ = nullptr;
+};
+
+// Streams that were lost say so once each; more than a few tell nothing new.
+constexpr size_t kStreamProblemsMax = 10;
+
+Result<void> WatchDriver::prepare() {
+  for (size_t place = 0; place < streams_.size(); ++place) {
+    if (!client_.ready()) return fail(ErrorKind::unavailable, "every connection is lost");
+    streams_[place] = &client_.open_stream(kWatchPath, *this, kStreamTag + place);
+  }
+  const std::string end = behind_prefix(space_.prefix);
+  for (uint32_t watcher = 0; watcher < options_.watchers; ++watcher) {
+    std::string create;
+    protobuf::write_present(1, space_.prefix, create);
+    protobuf::write_present(2, end, create);
+    protobuf::write_number(7, int64_t{watcher} + 1, create);  // 0 would leave the id to the server
+    message_.clear();
+    protobuf::write_present(1, create, message_);
+    Call* const stream = streams_[watcher % streams_.size()];
+    if (stream != nullptr) client_.send(*stream, message_);
+  }
+  const Time end_of_patience = clock_now() + options_.setup_max;
+  while (created_ < options_.watchers && stream_problems_.empty()) {
+    if (clock_now() > end_of_patience) {
+      return fail(ErrorKind::unavailable, std::to_string(options_.watchers - created_) + " of " +
+                                              std::to_string(options_.watchers) +
+                                              " watchers were not created in time");
+    }
+    client_.turn(kTurn);
+  }
+  if (!stream_problems_.empty()) return fail(ErrorKind::unavailable, stream_problems_.front());
+  return {};
+}
+
+void WatchDriver::issue(const Operation& operation) {
+  CHECK(operation.slot < slots_, "as many slots as the plan has");
+  value_ = values_.next();
+  write_time(operation.intended, value_);
+  const uint64_t key = space_.order == KeyOrder::sequential ? operation.sequence % space_.keys
+                                                            : rng_.below(space_.keys);
+  message_.clear();
+  protobuf::write_present(1, key_text(space_.prefix, key), message_);
+  protobuf::write_present(2, value_, message_);
+  client_.start(kPutPath, message_, *this, operation.slot, false);
+}
+
+void WatchDriver::turn(Duration patience, Listener& listener) {
+  listener_ = &listener;
+  client_.turn(patience);
+  listener_ = nullptr;
+}
+
+void WatchDriver::measure(bool opens) {
+  measuring_ = opens;
+  (opens ? opens_ : closes_) = clock_now();
+  if (!opens) return;
+  closes_ = kNever;
+  event_ = {"event", 0, {}};
+}
+
+// The last events are still on their way when the last put has been answered.
+void WatchDriver::finish() {
+  const Time end = clock_now() + options_.delivery_max;
+  while (clock_now() < end && stream_problems_.empty() &&
+         (check_.behind() != 0 || check_.events() < acknowledged_)) {
+    client_.turn(kTurn);
+  }
+}
+
+void WatchDriver::on_message(Call& call, std::string_view message) {
+  uint64_t watcher = 0;
+  bool created = false;
+  std::string_view reason;
+  bool canceled = false;
+  events_.clear();
+  protobuf::Reader reader(message);
+  while (reader.next()) {
+    switch (reader.field()) {
+      case protobuf::varint_field(kWatchId):
+        watcher = reader.number();
+        break;
+      case protobuf::varint_field(kCreated):
+        created = reader.boolean();
+        break;
+      case protobuf::varint_field(kCanceled):
+        canceled = reader.boolean();
+        break;
+      case protobuf::bytes_field(kCancelReason):
+        reason = reader.bytes();
+        break;
+      case protobuf::bytes_field(kEvents):
+        events_.push_back(reader.bytes());
+        break;
+      default:
+        break;
+    }
+  }
+  if (!reader.ok() || canceled || watcher == 0 || watcher > options_.watchers) {
+    if (stream_problems_.size() < kStreamProblemsMax) {
+      stream_problems_.push_back(
+          "stream " + std::to_string(call.tag - kStreamTag) +
+          (canceled ? ": a watcher was canceled: " : ": no answer of a watch") +
+          std::string(reason));
+    }
+    return;
+  }
+  if (created) ++created_;
+  take_events(watcher - 1);
+}
+
+void WatchDriver::take_events(uint64_t watcher) {
+  now_ = clock_now();
+  for (const std::string_view event : events_) take_event(static_cast<uint32_t>(watcher), event);
+}
+
+void WatchDriver::take_event(uint32_t watcher, std::string_view event) {
+  int64_t revision = 0;
+  std::string_view value;
+  protobuf::Reader outer(event);
+  while (outer.next()) {
+    if (outer.field() != protobuf::bytes_field(kEventRow)) continue;
+    protobuf::Reader row(outer.bytes());
+    while (row.next()) {
+      if (row.field() == protobuf::varint_field(kModRevision)) revision = row.signed_number();
+      if (row.field() == protobuf::bytes_field(kRowValue)) value = row.bytes();
+    }
+  }
+  check_.take(watcher, revision);
+  if (measuring_) ++event_.in_window;
+  if (value.size() < kWatchedValueBytesMin) return;
+  const Time intended = read_time(value);
+  if (intended >= opens_ && intended < closes_) event_.latency.add(now_ - intended);
+}
+
+void WatchDriver::on_end(Call& call, Outcome outcome, std::string_view text) {
+  const std::string why = std::string(outcome_name(outcome)) +
+                          (text.empty() ? std::string() : ": " + std::string(text));
+  if (call.tag >= kStreamTag) {
+    streams_[call.tag - kStreamTag] = nullptr;
+    if (stream_problems_.size() < kStreamProblemsMax) {
+      stream_problems_.push_back("stream " + std::to_string(call.tag - kStreamTag) +
+                                 " of watchers ended: " + why);
+    }
+    return;
+  }
+  ++(outcome == Outcome::ok ? acknowledged_ : failed_);
+  if (outcome != Outcome::ok && first_error_.empty()) first_error_ = why;
+  // Behind the end of a run nobody waits for it.
+  if (listener_ != nullptr) listener_->on_done(static_cast<uint32_t>(call.tag), outcome, 0);
+}
+
+std::vector<std::string> WatchDriver::problems() const {
+  std::vector<std::string> found = stream_problems_;
+  const auto tell = [&found](uint64_t count, const std::string& what) {
+    if (count != 0) found.push_back(std::to_string(count) + " " + what);
+  };
+  tell(check_.missed(), "events never came to a watcher, while later ones did");
+  tell(check_.out_of_order(), "events came twice or out of order");
+  tell(check_.behind(), "watchers had not seen all events when the run was over");
+  if (check_.gave_up()) found.emplace_back("the order of events was not checked to the end");
+  if (check_.events() < acknowledged_) {
+    tell(acknowledged_ - check_.events(), "puts were acknowledged, and nobody saw an event");
+  }
+  if (check_.events() > acknowledged_ + failed_) {
+    tell(check_.events() - acknowledged_ - failed_,
+         "events are of nobody's put; does somebody else write under this prefix?");
+  }
+  return found;
+}
+
+}  // namespace
+
+std::unique_ptr<Driver> watch_driver(Http2Client& client, const KeySpace& space, uint32_t slots,
+                                     const WatchOptions& options) {
+  return std::make_unique<WatchDriver>(client, space, slots, options);
+}
+
+}  // namespace quorate::load
