@@ -1,0 +1,248 @@
+"""What is measured: groups of rows, each group on a fresh cluster of three members.
+
+A group's function is a generator: it yields (row, values) as soon as a row is measured, so that
+what is done is kept. `wanted` says which rows are still missing.
+"""
+import base64
+import json
+import os
+import signal
+import statistics
+import time
+
+from systems import Invalid, ask, figures, first_answer, kill, resident_mebibytes, revision
+
+VALUE_BYTES = 256
+LOAD = ['--connections', 50, '--outstanding', 1000]
+
+
+class Sizes:
+    def __init__(self, quick):
+        self.duration = '1s' if quick else '6s'
+        self.warm_up = '0.5s' if quick else '1.5s'
+        self.alone = '1s' if quick else '5s'
+        self.zookeeper_warm_up = '2s' if quick else '15s'
+        self.keys = 1_000 if quick else 10_000
+        self.million = 20_000 if quick else 1_000_000
+        self.five_million = 50_000 if quick else 5_000_000
+        self.restarts = 1 if quick else 3
+        self.watchers = 1_000 if quick else 10_000
+        self.leases = 5_000 if quick else 100_000
+        self.raw_seconds = 1 if quick else 4
+
+
+class Run:
+    """One group on one system: what its rows need."""
+
+    def __init__(self, tool, system, sizes, state, wanted):
+        self.tool = tool
+        self.system = system
+        self.sizes = sizes
+        self.state = state
+        self.wanted = wanted
+
+    def point(self, row, cluster, arguments, duration=None, warm_up=None):
+        plan = ['--duration', duration or self.sizes.duration, '--warm-up',
+                warm_up or self.sizes.warm_up, '--keys', self.sizes.keys]
+        found = self.tool.bench(row, self.system.name, [*arguments, *plan], cluster)
+        return found['points'][0]
+
+    def median(self, row, system, metric):
+        values = [cell['values'][metric] for cell in self.state.cells(row, system)]
+        if not values:
+            raise Invalid(f'{row} of {system} must be measured first')
+        return statistics.median(values)
+
+
+def speed_rows(run):
+    """row: (arguments, duration)"""
+    alone = ['--connections', 1, '--outstanding', 1]
+    return {
+        'put': (['put', *LOAD], None),
+        'put-alone': (['put', *alone], run.sizes.alone),
+        'get': (['get', *LOAD], None),
+        'get-serializable': (['get', '--serializable', *LOAD], None),
+        'range-100': (['range', '--keys-each', 100, '--connections', 10, '--outstanding', 64], None),
+        'range-1000': (['range', '--keys-each', 1000, '--connections', 10, '--outstanding', 64],
+                       None),
+        'swap': (['swap', *LOAD], None),
+        'txn-put': (['txn-put', *LOAD], None),
+    }
+
+
+def speed(run):
+    with run.system.start() as cluster:
+        for row, (arguments, duration) in speed_rows(run).items():
+            if row not in run.wanted:
+                continue
+            before = revision(cluster) if row == 'put' else 0
+            point = run.point(row, cluster, arguments, duration)
+            if row == 'put' and revision(cluster) - before != point['all']['ok']:
+                raise Invalid(f'{point["all"]["ok"]} puts acknowledged, the revision rose by '
+                              f'{revision(cluster) - before}')
+            yield row, figures(point)
+
+
+def open_loop(run):
+    """At half of what etcd can do at most: the same rate for everybody."""
+    if 'put-open' not in run.wanted:
+        return
+    rate = round(run.median('put', 'etcd', 'per_second') / 2)
+    with run.system.start() as cluster:
+        values = figures(run.point('put-open', cluster, ['put', '--rate', rate, '--poisson', *LOAD],
+                                   warm_up='3s'))
+        values['rate'] = rate
+        yield 'put-open', values
+
+
+def sweep(run):
+    """Throughput against latency, for the picture."""
+    if 'sweep' not in run.wanted:
+        return
+    row = 'zookeeper-set' if run.system.name == 'zookeeper' else 'put'
+    most = run.median(row, run.system.name, 'per_second')
+    rates = ','.join(str(round(most * share)) for share in (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.95))
+    with run.system.start() as cluster:
+        found = run.tool.bench('sweep', run.system.name,
+                               [row, *LOAD, '--sweep', rates, '--duration', '3s', '--warm-up',
+                                '1s', '--keys', run.sizes.keys], cluster)
+        path = os.path.join(run.system.folder, f'sweep-{run.system.name}.json')
+        with open(path, 'w') as file:
+            json.dump(found, file)
+        yield 'sweep', {'points': len(found['points'])}
+
+
+def zookeeper(run):
+    """Sets and gets as ZooKeeper has them; its first seconds belong to the compiler in it."""
+    with run.system.start() as cluster:
+        for row in ('zookeeper-set', 'zookeeper-get'):
+            if row in run.wanted:
+                yield row, figures(run.point(row, cluster, [row, *LOAD],
+                                             warm_up=run.sizes.zookeeper_warm_up))
+
+
+def watch(run):
+    watchers = ['--watchers', run.sizes.watchers, '--streams', 100]
+    with run.system.start() as cluster:
+        if 'watch-memory' in run.wanted:
+            leader = cluster.leader()
+            run.point('put', cluster, ['put', *LOAD])  # so that buffers have their size
+            before = resident_mebibytes(leader.process)
+            point = run.point('watch-memory', cluster, ['watch', *watchers, '--rate', 1],
+                              duration='4s')
+            after = point['outside']['largest_resident_bytes'] / (1 << 20)
+            yield 'watch-memory', {'bytes': max(after - before, 0) * (1 << 20) / run.sizes.watchers}
+        for row, rate in (('watch-quiet', 10), ('watch', 1000)):
+            if row not in run.wanted:
+                continue
+            point = run.point(row, cluster, ['watch', *watchers, '--rate', rate])
+            side = next(iter(point['side'].values()))
+            yield row, {'per_second': side['per_second'], 'p50_us': side['p50_us'],
+                        'p99_us': side['p99_us'],
+                        'cpu_us': point['outside']['cpu_us_per_operation']}
+
+
+def leases(run):
+    if 'leases' not in run.wanted:
+        return
+    with run.system.start() as cluster:
+        yield 'leases', figures(run.point('leases', cluster,
+                                          ['keep-alive', '--leases', run.sizes.leases, *LOAD]))
+
+
+def key_of(number):
+    return base64.b64encode(f'bench/{number:08}'.encode()).decode()
+
+
+def million(run):
+    """Memory with a million keys, and how long a member takes to answer again after kill -9."""
+    total = run.sizes.million
+    with run.system.start() as cluster:
+        run.tool.bench('million', run.system.name,
+                       ['put', *LOAD, '--sequential', '--keys', total, '--operations', total],
+                       cluster, seconds=900)
+        time.sleep(5)  # buffers that empty by themselves do so
+        found = ask(cluster.leader().endpoint,
+                    {'key': 'AA==', 'range_end': 'AA==', 'count_only': True}, patience=60)
+        if not found or int(found['count']) != total:
+            raise Invalid(f'{total} keys were put, {found} are there')
+        if 'memory' in run.wanted:
+            each = [resident_mebibytes(node.process) for node in cluster.nodes]
+            yield 'memory', {'mebibytes': max(each), 'mean_mebibytes': statistics.mean(each)}
+        body = {'key': key_of(total // 2), 'serializable': True}
+        if 'restart' in run.wanted:
+            took = []
+            for _ in range(run.sizes.restarts):
+                leader = cluster.leader()
+                node = next(node for node in cluster.nodes if node is not leader)
+                kill(node)
+                began = time.monotonic()
+                node.start()
+                took.append(first_answer(node.endpoint, body, began))
+                cluster.wait_ready()
+            yield 'restart', {'seconds': statistics.median(took)}
+        if 'restart-all' in run.wanted:
+            for node in cluster.nodes:
+                node.process.send_signal(signal.SIGKILL)
+            for node in cluster.nodes:
+                node.process.wait()
+            began = time.monotonic()
+            for node in cluster.nodes:
+                node.start()
+            body['serializable'] = False
+            yield 'restart-all', {'seconds': first_answer(cluster.nodes[0].endpoint, body, began)}
+
+
+def growth(run):
+    """The same load over ten thousand keys and over five million."""
+    if 'growth' not in run.wanted:
+        return
+    total = run.sizes.five_million
+    with run.system.start() as cluster:
+        values = {}
+        for name, keys in (('few', run.sizes.keys), ('many', total)):
+            if name == 'many':
+                run.tool.bench('growth-load', run.system.name,
+                               ['put', *LOAD, '--sequential', '--keys', total, '--operations',
+                                total], cluster, seconds=1800)
+            for operation in (['put'], ['get', '--no-load'] if name == 'many' else ['get']):
+                point = run.tool.bench('growth', run.system.name,
+                                       [*operation, *LOAD, '--keys', keys, '--duration',
+                                        run.sizes.duration, '--warm-up', run.sizes.warm_up],
+                                       cluster)['points'][0]
+                values[f'{operation[0]}_{name}'] = point['total']['per_second']
+        values['put_kept'] = values['put_many'] / values['put_few']
+        values['get_kept'] = values['get_many'] / values['get_few']
+        values['mebibytes'] = max(resident_mebibytes(node.process) for node in cluster.nodes)
+        yield 'growth', values
+
+
+def raw(run):
+    for row, more in (('raw-memory', []),
+                      ('raw-durable', ['--log', 'durable', '--directory',
+                                       os.path.join(run.system.folder, f'raw-{time.time_ns()}')])):
+        if row not in run.wanted:
+            continue
+        found = run.tool.bench(row, run.system.name,
+                               ['raw', '--outstanding', 256, '--seconds', run.sizes.raw_seconds,
+                                *more])
+        run.tool.commands[row] = 'quorate bench raw --outstanding 256' + \
+            (' --log durable --directory D' if more else '')
+        yield row, {'cpu_us': found['cpu_us_per_entry'], 'per_second': found['entries_per_second'],
+                    'p50_us': found['latency_us']['p50'], 'p99_us': found['latency_us']['p99']}
+
+
+ETCD, QUORATE, ZOOKEEPER = 'etcd', 'quorate', 'zookeeper'
+# group: (function, rows, systems, repeats at most)
+GROUPS = {
+    'speed': (speed, ['put', 'put-alone', 'get', 'get-serializable', 'range-100', 'range-1000',
+                      'swap', 'txn-put'], [ETCD, QUORATE], 9),
+    'open': (open_loop, ['put-open'], [ETCD, QUORATE], 9),
+    'zookeeper': (zookeeper, ['zookeeper-set', 'zookeeper-get'], [ZOOKEEPER], 9),
+    'watch': (watch, ['watch-memory', 'watch-quiet', 'watch'], [ETCD, QUORATE], 9),
+    'leases': (leases, ['leases'], [ETCD, QUORATE], 9),
+    'raw': (raw, ['raw-memory', 'raw-durable'], [QUORATE], 9),
+    'sweep': (sweep, ['sweep'], [ETCD, QUORATE, ZOOKEEPER], 1),
+    'million': (million, ['memory', 'restart', 'restart-all'], [ETCD, QUORATE], 1),
+    'growth': (growth, ['growth'], [QUORATE], 1),
+}
