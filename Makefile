@@ -5,7 +5,8 @@
 help:
 	@echo "make run      build, start three nodes on 127.0.0.1:2379, :22379, :32379; CONSENSUS=multipaxos"
 	@echo "make test     build and run every fast test (also what .ci/run does)"
-	@echo "make bench    side by side with Debian's etcd; writes docs/benchmarks.md (about 25 min)"
+	@echo "make bench    beside Debian's etcd and ZooKeeper; writes docs/benchmarks.md (about 45 min);"
+	@echo "              ROWS=put,get for a part of it, QUICK=1 to see that it works"
 	@echo "make failover the part of it that kills, freezes and stops leaders (about 12 min)"
 	@echo "make soak     random seeds, faults and bytes until stopped, or MINUTES=n"
 	@echo "make fuzz     libFuzzer on every decoder until stopped, or MINUTES=n in all"
@@ -29,9 +30,12 @@ release: packages
 dev: packages
 	@cmake --preset dev >/dev/null && cmake --build --preset dev
 
+# ROWS=put,get SYSTEMS=etcd,quorate REPEATS=3 BUDGET=120 QUICK=1 FRESH=1, each if wanted.
 bench: release
-	@python3 bench/compare.py --binary build/release/bin/quorate
-	@python3 bench/failover.py --binary build/release/bin/quorate
+	@python3 bench/compare.py --binary build/release/bin/quorate $(if $(ROWS),--rows $(ROWS)) \
+	    $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(REPEATS),--repeats $(REPEATS)) \
+	    $(if $(BUDGET),--budget $(BUDGET)) $(if $(QUICK),--quick) $(if $(FRESH),--fresh)
+	@$(if $(ROWS)$(QUICK)$(BUDGET)$(SYSTEMS),true,python3 bench/failover.py --binary build/release/bin/quorate)
 
 failover: release
 	@python3 bench/failover.py --binary build/release/bin/quorate
