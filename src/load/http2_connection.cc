@@ -1,7 +1,5 @@
 #include "load/http2_connection.h"
 
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -15,9 +13,12 @@
 
 #include "base/check.h"
 #include "load/clock.h"
+#include "load/dial.h"
 
 namespace quorate::load {
 namespace {
+
+constexpr std::string_view kDefaultPort = "2379";
 
 nghttp2_nv header(std::string_view name, std::string_view value) {
   // nghttp2 takes pointers to non-const but only reads, and everything here outlives the call.
@@ -25,45 +26,6 @@ nghttp2_nv header(std::string_view name, std::string_view value) {
   auto* value_bytes = reinterpret_cast<uint8_t*>(const_cast<char*>(value.data()));
   return {name_bytes, value_bytes, name.size(), value.size(),
           NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
-}
-
-struct Addresses {
-  addrinfo* list = nullptr;
-  Addresses() = default;
-  Addresses(const Addresses&) = delete;
-  Addresses& operator=(const Addresses&) = delete;
-  ~Addresses() {
-    if (list != nullptr) ::freeaddrinfo(list);
-  }
-};
-
-// A socket that is on its way to `endpoint`; -1 with the reason in `problem`.
-int begin_connect(const std::string& endpoint, std::string& problem) {
-  const size_t colon = endpoint.rfind(':');
-  std::string host = endpoint.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  const std::string port = colon == std::string::npos ? "2379" : endpoint.substr(colon + 1);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  Addresses found;
-  const int code = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &found.list);
-  if (code != 0) {
-    problem = endpoint + ": " + ::gai_strerror(code);
-    return -1;
-  }
-  const int made = ::socket(found.list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (made < 0) {
-    problem = endpoint + ": no socket: " + std::strerror(errno);
-    return -1;
-  }
-  const int on = 1;
-  ::setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  if (::connect(made, found.list->ai_addr, found.list->ai_addrlen) != 0 && errno != EINPROGRESS) {
-    problem = endpoint + ": " + std::strerror(errno);
-    ::close(made);
-    return -1;
-  }
-  return made;
 }
 
 // The length behind the five bytes before a message; the first one says that it is not compressed.
@@ -175,7 +137,7 @@ Connection::~Connection() {
 }
 
 void Connection::dial() {
-  socket_ = begin_connect(client_.endpoints_[endpoint_], client_.last_problem_);
+  socket_ = begin_connect(client_.endpoints_[endpoint_], kDefaultPort, client_.last_problem_);
   if (socket_ < 0) {
     retry_at_ = clock_now() + kReconnectAfter;
     endpoint_ = (endpoint_ + 1) % client_.endpoints_.size();

@@ -109,15 +109,17 @@ bool take_lines(Lines& lines) {
   return true;
 }
 
+using Runner = int (*)(const Common& common, const Options& options);
+
 CLI::App& add_workload(CLI::App& bench, Lines& lines, const Run& run, const std::string& name,
-                       const std::string& help) {
+                       const std::string& help, Runner runner = run_etcd) {
   CLI::App* command = bench.add_subcommand(name, help);
   add_plan(*command, lines);
   add_keys(*command, lines);
-  command->callback([&lines, run, name] {
+  command->callback([&lines, run, name, runner] {
     lines.options.workload = name;
-    run([&lines](const Common& common) {
-      return take_lines(lines) ? run_etcd(common, lines.options) : kExitUsage;
+    run([&lines, runner](const Common& common) {
+      return take_lines(lines) ? runner(common, lines.options) : kExitUsage;
     });
   });
   return *command;
@@ -172,6 +174,14 @@ void add_stream_workloads(CLI::App& bench, Lines& lines, const Run& run) {
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
 }
 
+void add_zookeeper(CLI::App& bench, Lines& lines, const Run& run) {
+  add_workload(bench, lines, run, "zookeeper-set",
+               "set nodes of a ZooKeeper, by its own protocol; a connection is a session",
+               run_zookeeper);
+  add_workload(bench, lines, run, "zookeeper-get",
+               "get nodes of a ZooKeeper: what the server at hand has", run_zookeeper);
+}
+
 void add_null_server(CLI::App& bench, Lines& lines, const Run& run) {
   CLI::App* command = bench.add_subcommand(
       "null-server", "answers every call and does nothing: shows what this tool itself can do");
@@ -209,6 +219,7 @@ void add_bench(CLI::App& app, Lines& lines, const Run& run) {
   bench->require_subcommand(1);
   add_workloads(*bench, lines, run);
   add_stream_workloads(*bench, lines, run);
+  add_zookeeper(*bench, lines, run);
   add_null_server(*bench, lines, run);
   add_plot(*bench, lines, run);
 }

@@ -31,7 +31,7 @@ std::string decimal(double value, int digits) {
 std::string grouped(double value) {
   std::string text = decimal(value, value < 100 ? 1 : 0);
   const size_t point = std::min(text.find('.'), text.size());
-  for (size_t place = point; place > 3; place -= 3) text.insert(place - 3, ",");
+  for (size_t place = point; place > 3; place -= 3) text.insert(place - 3, 1, ',');
   return text;
 }
 

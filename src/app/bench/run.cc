@@ -12,6 +12,7 @@
 #include "app/output.h"
 #include "load/null_server.h"
 #include "load/plot.h"
+#include "load/zookeeper_driver.h"
 
 namespace quorate::app::bench {
 namespace {
@@ -133,6 +134,15 @@ int run_workload(Workload& workload, const Options& options,
     if (!take_step(step, interruption)) return kExitRefused;
   }
   return bad ? kExitRefused : kExitOk;
+}
+
+int run_zookeeper(const Common& common, const Options& options) {
+  Workload workload;
+  workload.driver = load::zookeeper_driver({.endpoints = common.endpoints,
+                                            .sessions = options.connections,
+                                            .space = options.space,
+                                            .reads = options.workload == "zookeeper-get"});
+  return run_workload(workload, options, common.endpoints, common.json);
 }
 
 int run_etcd(const Common& common, const Options& options) {

@@ -12,6 +12,8 @@ namespace quorate::app::bench {
 
 // Against the endpoints of the command line.
 int run_etcd(const Common& common, const Options& options);
+// The same, but they are ZooKeeper's; the workloads are zookeeper-set and zookeeper-get.
+int run_zookeeper(const Common& common, const Options& options);
 // Any workload: measures it, prints the report, returns the exit code: 1 if anything failed.
 int run_workload(Workload& workload, const Options& options,
                  const std::vector<std::string>& endpoints, bool json);
