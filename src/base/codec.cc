@@ -20,11 +20,14 @@ void Encoder::u64(uint64_t value) {
 }
 
 void Encoder::varint(uint64_t value) {
+  char buffer[10];
+  size_t size = 0;
   while (value >= 0x80) {
-    text_.push_back(static_cast<char>((value & 0x7fU) | 0x80U));
+    buffer[size++] = static_cast<char>((value & 0x7fU) | 0x80U);
     value >>= 7U;
   }
-  text_.push_back(static_cast<char>(value));
+  buffer[size++] = static_cast<char>(value);
+  text_.append(buffer, size);
 }
 
 std::string_view Decoder::raw(size_t size) {
@@ -57,6 +60,12 @@ uint64_t Decoder::u64() {
 }
 
 uint64_t Decoder::varint() {
+  // Most numbers are small.
+  if (!input_.empty() && static_cast<uint8_t>(input_[0]) < 0x80) {
+    const auto small = static_cast<uint8_t>(input_[0]);
+    input_.remove_prefix(1);
+    return small;
+  }
   uint64_t value = 0;
   for (unsigned shift = 0; shift < 64; shift += 7) {
     const uint8_t byte = u8();

@@ -487,15 +487,17 @@ bool Group::take_ready(Time now) {
   consensus::Ready ready = replica_->take_ready();
   const bool news = !nothing_asked(ready) || ready.committed > applier_.committed();
   if (ready.write) append(std::move(*ready.write));
+  std::vector<consensus::Message> free;
   for (consensus::Message& message : ready.messages) {
-    const bool free = message.after <= durable_ || QRT_MUTANT(R02_NODE);
-    if (message.to != options_.self && free) {
-      send_message(message);
+    const bool leaves = message.after <= durable_ || QRT_MUTANT(R02_NODE);
+    if (message.to != options_.self && leaves) {
+      free.push_back(std::move(message));
     } else {
       const WriteId after = message.after;
       held_.emplace(after, std::move(message));
     }
   }
+  send_messages(free);
   applier_.set_committed(ready.committed);
   for (const consensus::ReadReady& read : ready.reads) gate_.on_ready(read.id, read.index);
   for (const consensus::Refused& refused : ready.refused) route_refusal(now, refused);
@@ -519,10 +521,25 @@ void Group::route_refusal(Time now, const consensus::Refused& refused) {
                        encode(options_.group, ForwardRefused{round->second, id, why}));
 }
 
-void Group::send_message(const consensus::Message& message) {
+// A message that does not leave is a message lost: protocols live with that.
+void Group::send_message(const consensus::Message& message, Bytes frame) {
   const world::Lane lane = message.urgent ? world::Lane::urgent : world::Lane::normal;
-  // A message that does not leave is a message lost: protocols live with that.
-  world_.outbound.send(message.to, lane, encode(options_.group, message));
+  world_.outbound.send(message.to, lane, std::move(frame));
+}
+
+void Group::send_messages(const std::vector<consensus::Message>& messages) {
+  const consensus::Message* before = nullptr;  // with entries
+  MessageFrame frame;
+  for (const consensus::Message& message : messages) {
+    if (message.entries.empty()) {
+      send_message(message, encode(options_.group, message));
+      continue;
+    }
+    const bool again = before != nullptr && same_entries(*before, message);
+    frame = encode_message(options_.group, message, again ? &frame : nullptr);
+    before = &message;
+    send_message(message, frame.bytes);
+  }
 }
 
 void Group::fetch(consensus::IndexRange range) {
@@ -542,7 +559,7 @@ bool Group::release_held() {
     if (message.to == options_.self) {
       step(consensus::Receive{std::move(message)});
     } else {
-      send_message(message);
+      send_message(message, encode(options_.group, message));
     }
   }
   return any;

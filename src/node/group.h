@@ -151,7 +151,8 @@ class Group : private Proposals::Door,
   bool take_ready(Time now);
   void append(consensus::Write write);
   void route_refusal(Time now, const consensus::Refused& refused);
-  void send_message(const consensus::Message& message);
+  void send_message(const consensus::Message& message, Bytes frame);
+  void send_messages(const std::vector<consensus::Message>& messages);
   void fetch(consensus::IndexRange range);
   bool release_held();
   bool apply(Applier::Budget& budget);

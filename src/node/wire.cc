@@ -1,5 +1,7 @@
 #include "node/wire.h"
 
+#include <algorithm>
+
 #include "base/codec.h"
 #include "consensus/entry_codec.h"
 #include "node/limits.h"
@@ -246,9 +248,17 @@ Bytes encode(GroupId group, const Hello& hello) {
 }
 
 Bytes encode(GroupId group, const consensus::Message& message) {
+  return encode_message(group, message).bytes;
+}
+
+MessageFrame encode_message(GroupId group, const consensus::Message& message,
+                            const MessageFrame* same) {
   constexpr size_t kFieldsBytesMax = 48;
   size_t bytes = kFieldsBytesMax + message.head.size();
-  for (const consensus::Entry& entry : message.entries) bytes += encoded_size_max(entry);
+  if (same != nullptr) bytes += same->bytes.size() - same->entries_at;
+  if (same == nullptr) {
+    for (const consensus::Entry& entry : message.entries) bytes += encoded_size_max(entry);
+  }
   Encoder out;
   out.reserve(bytes);
   out.u8(static_cast<uint8_t>(Kind::consensus));
@@ -258,8 +268,25 @@ Bytes encode(GroupId group, const consensus::Message& message) {
   out.u8(message.urgent ? 1 : 0);
   out.string(message.head.view());
   out.varint(message.entries.size());
-  for (const consensus::Entry& entry : message.entries) consensus::encode_entry(out, entry);
-  return out.take();
+  MessageFrame frame;
+  frame.entries_at = out.size();
+  if (same != nullptr) {
+    out.raw(same->bytes.view().substr(same->entries_at));
+  } else {
+    for (const consensus::Entry& entry : message.entries) consensus::encode_entry(out, entry);
+  }
+  frame.bytes = out.take();
+  return frame;
+}
+
+// The content is the same when it lies at the same place: no need to compare it.
+bool same_entries(const consensus::Message& left, const consensus::Message& right) {
+  return std::ranges::equal(
+      left.entries, right.entries, [](const consensus::Entry& one, const consensus::Entry& other) {
+        return one.index == other.index && one.ballot == other.ballot && one.kind == other.kind &&
+               one.id == other.id && one.data.data() == other.data.data() &&
+               one.data.size() == other.data.size();
+      });
 }
 
 Bytes encode(GroupId group, const Forward& forward) {

@@ -97,6 +97,15 @@ struct Frame {
 Bytes encode(GroupId group, const Hello& hello);
 // Of a message only what travels; the entries' bytes are copied once, here.
 Bytes encode(GroupId group, const consensus::Message& message);
+// An append goes to several peers with the same entries: `same`, the frame of another message with
+// these very entries, saves encoding them again.
+struct MessageFrame {
+  Bytes bytes;
+  size_t entries_at = 0;
+};
+MessageFrame encode_message(GroupId group, const consensus::Message& message,
+                            const MessageFrame* same = nullptr);
+bool same_entries(const consensus::Message& left, const consensus::Message& right);
 Bytes encode(GroupId group, const Forward& forward);
 Bytes encode(GroupId group, const ForwardRefused& refused);
 Bytes encode(GroupId group, const ReadAsk& ask);

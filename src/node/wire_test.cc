@@ -141,6 +141,36 @@ TEST(WireTest, EveryTruncationAndEveryTailIsRefused) {
   }
 }
 
+TEST(WireTest, EntriesTakenFromAnotherFrameAreTheSameBytes) {
+  consensus::Message first;
+  first.from = NodeId{1};
+  first.to = NodeId{2};
+  first.head = Bytes("head");
+  for (uint64_t index = 7; index < 10; ++index) {
+    const ProposalId id{NodeId{1}, index};
+    first.entries.push_back({Index{index},
+                             {3, NodeId{}},
+                             consensus::EntryKind::command,
+                             id,
+                             Bytes(std::string(index, 'x'))});
+  }
+  consensus::Message second = first;
+  second.to = NodeId{3};
+  second.head = Bytes("a longer head");
+  ASSERT_TRUE(same_entries(first, second));
+  const MessageFrame frame = encode_message(kGroup, first);
+  EXPECT_EQ(encode_message(kGroup, second, &frame).bytes, encode(kGroup, second));
+  consensus::Message other = first;
+  other.entries.pop_back();
+  EXPECT_FALSE(same_entries(first, other));
+  other = first;
+  other.entries[1].ballot.round = 4;
+  EXPECT_FALSE(same_entries(first, other));
+  other = first;
+  other.entries[2].data = Bytes("yyyyyyyyy");
+  EXPECT_FALSE(same_entries(first, other));
+}
+
 TEST(WireTest, NoiseIsDecodedOrRefusedButHarmless) {
   Rng rng(7);
   const std::vector<Bytes> frames = all_frames();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace quorate::front::grpc {
 namespace {
@@ -24,7 +25,22 @@ bool is_name(std::string_view text) {
   });
 }
 
+constexpr uint64_t each_byte(uint64_t value) { return value * 0x0101010101010101; }
+
+// Whether all of eight bytes are at least 0x20 and none is 0x7f, without looking at each.
+bool plain_eight(const char* place) {
+  uint64_t bytes = 0;
+  std::memcpy(&bytes, place, sizeof bytes);
+  const uint64_t below = (bytes - each_byte(0x20)) & ~bytes;
+  const uint64_t other = bytes ^ each_byte(0x7f);
+  const uint64_t removed = (other - each_byte(0x01)) & ~other;
+  return ((below | removed) & each_byte(0x80)) == 0;
+}
+
 bool is_value(std::string_view text) {
+  while (text.size() >= sizeof(uint64_t) && plain_eight(text.data())) {
+    text.remove_prefix(sizeof(uint64_t));
+  }
   return std::ranges::all_of(text, [](char character) {
     const auto byte = static_cast<uint8_t>(character);
     return (byte >= 0x20 && byte != 0x7f) || byte == '\t';

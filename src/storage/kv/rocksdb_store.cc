@@ -3,6 +3,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/options.h>
+#include <rocksdb/perf_level.h>
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
@@ -206,6 +207,8 @@ class RocksdbStore final : public KvStore {
                                         : batch_.Put(family, key, slice(operation.value));
       CHECK(added.ok(), "a batch in memory takes every row");
     }
+    // Of this thread. Its counters, which nobody reads, are touched for every comparison of keys.
+    rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
     const rocksdb::Status status = opened_->database->Write(write_options_, &batch_);
     if (!status.ok()) return std::unexpected(to_error(status, "take a batch"));
     return {};

@@ -20,6 +20,12 @@ bool Reader::malformed() {
 }
 
 bool Reader::read_varint(uint64_t& value) {
+  // Field numbers, short lengths, small values.
+  if (!input_.empty() && static_cast<uint8_t>(input_[0]) < 0x80) {
+    value = static_cast<uint8_t>(input_[0]);
+    input_.remove_prefix(1);
+    return true;
+  }
   value = 0;
   for (unsigned i = 0; i < 10; ++i) {
     if (i >= input_.size()) return malformed();

@@ -55,11 +55,14 @@ constexpr size_t varint_size(uint64_t value) {
   return size;
 }
 inline void write_varint(uint64_t value, std::string& out) {
+  char buffer[10];
+  size_t size = 0;
   while (value >= 0x80) {
-    out.push_back(static_cast<char>((value & 0x7fU) | 0x80U));
+    buffer[size++] = static_cast<char>((value & 0x7fU) | 0x80U);
     value >>= 7U;
   }
-  out.push_back(static_cast<char>(value));
+  buffer[size++] = static_cast<char>(value);
+  out.append(buffer, size);
 }
 // Fields at their default are not written; a negative number takes ten bytes.
 inline void write_number(uint32_t field, int64_t value, std::string& out) {

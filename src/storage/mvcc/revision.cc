@@ -1,14 +1,16 @@
 #include "storage/mvcc/revision.h"
 
+#include <array>
+
 namespace quorate::storage::mvcc {
 
 namespace {
 
 constexpr size_t kRowKeySize = 17;
 
-void append_big_endian(uint64_t value, std::string& out) {
-  for (int shift = 56; shift >= 0; shift -= 8) {
-    out.push_back(static_cast<char>((value >> static_cast<unsigned>(shift)) & 0xffU));
+void put_big_endian(uint64_t value, char* place) {
+  for (unsigned byte = 0; byte < 8; ++byte) {
+    place[byte] = static_cast<char>((value >> (56 - 8 * byte)) & 0xffU);
   }
 }
 
@@ -21,10 +23,12 @@ int64_t read_big_endian(std::string_view bytes) {
 }  // namespace
 
 void append_row_key(const RowKey& key, std::string& out) {
-  append_big_endian(static_cast<uint64_t>(key.revision.main), out);
-  out.push_back('_');
-  append_big_endian(static_cast<uint64_t>(key.revision.sub), out);
-  if (key.tombstone) out.push_back('t');
+  std::array<char, kRowKeySize + 1> text;
+  put_big_endian(static_cast<uint64_t>(key.revision.main), text.data());
+  text[8] = '_';
+  put_big_endian(static_cast<uint64_t>(key.revision.sub), text.data() + 9);
+  text[kRowKeySize] = 't';
+  out.append(text.data(), kRowKeySize + (key.tombstone ? 1 : 0));
 }
 
 std::optional<RowKey> decode_row_key(std::string_view bytes) {
