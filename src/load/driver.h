@@ -55,8 +55,9 @@ class Driver {
   virtual void issue(const Operation& operation) = 0;
   // Returns after `patience`, or earlier when something happened.
   virtual void turn(Duration patience, Listener& listener) = 0;
-  // The window of the measurement opens or closes.
-  virtual void measure(bool /*opens*/) {}
+  // The window of the measurement opens or closes, at `moment`: what is intended before it does
+  // not belong inside, or does.
+  virtual void measure(bool /*opens*/, Time /*moment*/) {}
   // Between the last operation and the report: waits for what must still come.
   virtual void finish() {}
   virtual std::vector<SideResult> side_results() const { return {}; }

@@ -99,7 +99,7 @@ void Runner::open_window(Time now) {
   if (by_time()) closes_ = now + plan_.measured;
   cpu_at_opening_ = own_cpu();
   observer_.on_window(true);
-  driver_.measure(true);
+  driver_.measure(true, opens_);
 }
 
 void Runner::close_window(Time now) {
@@ -109,7 +109,7 @@ void Runner::close_window(Time now) {
   result_.window = now - opens_;
   result_.tool_cpu = own_cpu() - cpu_at_opening_;
   observer_.on_window(false);
-  driver_.measure(false);
+  driver_.measure(false, closes_);
 }
 
 // Phases begin and end here.

@@ -68,7 +68,7 @@ class WatchDriver final : public Driver, private CallHandler {
   Result<void> prepare() override;
   void issue(const Operation& operation) override;
   void turn(Duration patience, Listener& listener) override;
-  void measure(bool opens) override;
+  void measure(bool opens, Time moment) override;
   void finish() override;
   std::vector<SideResult> side_results() const override { return {event_}; }
   std::vector<std::string> problems() const override;
@@ -156,9 +156,9 @@ void WatchDriver::turn(Duration patience, Listener& listener) {
   listener_ = nullptr;
 }
 
-void WatchDriver::measure(bool opens) {
+void WatchDriver::measure(bool opens, Time moment) {
   measuring_ = opens;
-  (opens ? opens_ : closes_) = clock_now();
+  (opens ? opens_ : closes_) = moment;
   if (!opens) return;
   closes_ = kNever;
   event_ = {"event", 0, {}};

@@ -41,7 +41,7 @@ def check_accounts(report):
     return report['points'][0]
 
 
-SHORT = ('--duration', '1s', '--warm-up', '200ms', '--keys', str(KEYS), '--outstanding', '50')
+SHORT = ('--duration', '400ms', '--warm-up', '100ms', '--keys', str(KEYS), '--outstanding', '50')
 
 
 def writes_of(name, point):
@@ -76,7 +76,8 @@ def test_every_workload_did_what_it_says(binary):
                     expect(list(point['kinds']) == [name], str(point['kinds']))
                 if name == 'watch':
                     events = point['side']['event']
-                    expect(events['timed'] == 20 * point['kinds']['put']['timed'], str(events))
+                    puts = point['kinds']['put']['timed']
+                    expect(events['timed'] == 20 * puts, f'{system}: {puts} puts, {events}')
                 if name == 'swap' and not more:
                     swapped = point['kinds']['swapped']['timed']
                     lost = point['kinds']['lost the race']['timed']
