@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Where the microseconds of an operation go: samples of all members under load, by room.
 
-  bench/where.py --binary build/release/bin/quorate [--seconds N] [WORKLOAD...]
+  bench/where.py --binary build/release/bin/quorate [--seconds N] [--write] [WORKLOAD...]
 
 Three durable members under `quorate bench`; `perf record` samples them and every sample is given
 to the room of the innermost frame that is ours, or to the system call it was in. A share of the
 samples times the CPU that an operation costs (counted by /proc, not by samples) is its
-microseconds. Workloads: put put-alone get get-serializable range-100 swap. Prints Markdown.
+microseconds. Workloads: put put-alone get get-serializable range-100 swap. Prints Markdown;
+--write puts it into docs/performance.md, between its marks.
 """
 import argparse
 import collections
@@ -20,8 +21,10 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from rows import LOAD  # noqa: E402
-from systems import ROOT, Invalid, System, Tool, clean_environment  # noqa: E402
+from systems import ROOT, Invalid, System, Tool, clean_environment, versions  # noqa: E402
 
+BEGIN = '<!-- bench/where.py writes from here -->\n'
+END = '<!-- to here -->\n'
 FREQUENCY = 1499  # no multiple of any timer
 WORKLOADS = {
     'put': ['put', *LOAD],
@@ -158,16 +161,28 @@ def table(name, point, counted, used, leader):
     return '\n'.join(lines) + '\n'
 
 
+def write(text, binary):
+    path = os.path.join(ROOT, 'docs', 'performance.md')
+    with open(path) as file:
+        before, _, rest = file.read().partition(BEGIN)
+    _, _, behind = rest.partition(END)
+    stamp = f'Measured on {time.strftime("%Y-%m-%d %H:%M")}, {versions(binary)[1]}.\n\n'
+    with open(path, 'w') as file:
+        file.write(before + BEGIN + stamp + text + END + behind)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--binary', required=True)
     parser.add_argument('--tool', help='another build for the load')
     parser.add_argument('--seconds', type=int, default=5)
+    parser.add_argument('--write', action='store_true')
     parser.add_argument('workloads', nargs='*')
     options = parser.parse_args()
     binary = os.path.abspath(options.binary)
     folder = os.path.join(ROOT, 'build', 'where')
     os.makedirs(folder, exist_ok=True)
+    tables = []
     with tempfile.TemporaryDirectory(dir=folder) as directory:
         for name in options.workloads or WORKLOADS:
             try:
@@ -176,7 +191,10 @@ def main():
             except Invalid as why:
                 print(f'VOID {why}')
                 return 1
-            print(table(name, *found), flush=True)
+            tables.append(table(name, *found))
+            print(tables[-1], flush=True)
+    if options.write:
+        write('\n'.join(tables), binary)
     return 0
 
 
