@@ -1,6 +1,8 @@
 #include "consensus/factory.h"
 
 #include "base/check.h"
+#include "consensus/paxos/replica.h"
+#include "consensus/paxos/wire.h"
 #include "consensus/raft/replica.h"
 #include "consensus/raft/wire.h"
 
@@ -10,6 +12,8 @@ std::string_view name_of(Protocol protocol) {
   switch (protocol) {
     case Protocol::raft:
       return "raft";
+    case Protocol::multi_paxos:
+      return "multipaxos";
   }
   CHECK(false, "every protocol has a name");
 }
@@ -33,6 +37,8 @@ LogShape log_shape(Protocol protocol) {
   switch (protocol) {
     case Protocol::raft:
       return LogShape::prefix;
+    case Protocol::multi_paxos:
+      return LogShape::slots;
   }
   CHECK(false, "every log has a shape");
 }
@@ -48,19 +54,24 @@ std::unique_ptr<ReplicatedLog> make_replica(Protocol protocol, const Config& con
   switch (protocol) {
     case Protocol::raft:
       return std::make_unique<raft::Replica>(config, std::move(recovered), now, rng);
+    case Protocol::multi_paxos:
+      return std::make_unique<paxos::Replica>(config, std::move(recovered), now, rng);
   }
   CHECK(false, "every protocol is made here");
 }
 
 std::string_view message_kind(Protocol protocol, const Message& message) {
-  CHECK(protocol == Protocol::raft, "every protocol names its messages here");
+  if (protocol == Protocol::multi_paxos) {
+    const std::optional<paxos::Head> head = paxos::decode_head(message.head);
+    return head ? paxos::kind_of(*head) : "message";
+  }
   const std::optional<raft::Head> head = raft::decode_head(message.head);
   return head ? raft::kind_of(*head) : "message";
 }
 
-Write founding_write(Protocol protocol, const Members& members) {
+// Every protocol here begins with one decided entry of round 1, in which nobody leads.
+Write founding_write(Protocol, const Members& members) {
   CHECK(!members.voters.empty() && members.outgoing.empty(), "a log is founded by its voters");
-  CHECK(protocol == Protocol::raft, "every protocol is founded here");
   const Ballot founding{1, {}};
   Write write;
   write.id = WriteId{1};
@@ -79,12 +90,12 @@ Write founding_write_behind(Protocol protocol, const Members& members, Index beh
 }
 
 std::string describe(Protocol protocol, const Message& message) {
-  CHECK(protocol == Protocol::raft, "every protocol's messages are described here");
+  if (protocol == Protocol::multi_paxos) return paxos::describe_message(message);
   return raft::describe_message(message);
 }
 
 void fingerprint(Protocol protocol, const Message& message, WriteId durable, Fingerprint& into) {
-  CHECK(protocol == Protocol::raft, "every protocol's messages are known here");
+  if (protocol == Protocol::multi_paxos) return paxos::fingerprint_message(message, durable, into);
   raft::fingerprint_message(message, durable, into);
 }
 

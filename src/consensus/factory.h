@@ -14,8 +14,8 @@
 
 namespace quorate::consensus {
 
-enum class Protocol : uint8_t { raft };
-inline constexpr Protocol kProtocols[] = {Protocol::raft};
+enum class Protocol : uint8_t { raft, multi_paxos };
+inline constexpr Protocol kProtocols[] = {Protocol::raft, Protocol::multi_paxos};
 
 std::optional<Protocol> protocol_named(std::string_view name);
 std::string_view name_of(Protocol protocol);  // as people and data directories write it

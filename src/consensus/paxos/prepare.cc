@@ -1,0 +1,331 @@
+// Phase 1, once for all slots that are open (PMMC, section 2; PMS, section 3): promises, what was
+// accepted before them, and how a new leader fills what others left behind.
+//
+// A slot is decided by the configuration that the slots before it have decided. So a proposer needs
+// promises of a quorum of the configuration in force behind its decided prefix, and again of the
+// next one when a configuration is decided while it leads (widen).
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/mutant.h"
+#include "consensus/paxos/replica.h"
+#include "consensus/quorum.h"
+
+namespace quorate::consensus::paxos {
+namespace {
+
+// Whoever waits for a snapshot during phase 1 gives itself so many election timeouts more.
+constexpr int kSnapshotPatience = 3;
+
+bool well_formed(const Promise& page, const std::vector<Entry>& entries) {
+  if (entries.size() > kAppendEntriesMax || page.through < page.from.previous()) return false;
+  Index behind = page.from.previous();
+  for (const Entry& entry : entries) {
+    if (entry.index <= behind || entry.index > page.through || entry.ballot.round == 0)
+      return false;
+    if (entry.kind == EntryKind::members && !decode_members(entry.data)) return false;
+    behind = entry.index;
+  }
+  return true;
+}
+
+}  // namespace
+
+// ---- The proposer.
+
+void Replica::campaign(bool transfer) {
+  CHECK(may_campaign(), "only who has its memory campaigns");
+  stage_ = Stage::preparing;
+  leader_ = {};
+  acknowledge_ = false;
+  promisers_.clear();
+  refused_.clear();
+  found_.clear();
+  // Higher than all that anybody has used, ourselves in earlier lives included: our own promise is
+  // on the disk before the first question leaves (PMS, section 2.5).
+  const uint64_t round = std::max(promised_.round, seen_round_) + 1;
+  promise({round, self_});
+  if (QRT_MUTANT(X02)) promise_write_ = {};
+  draw_timeout();
+  ask_promises(transfer);
+}
+
+void Replica::ask_promises(bool transfer) {
+  for (const NodeId id : members().everyone()) {
+    if (id == self_ || !members().is_voter(id)) continue;
+    Promiser* known = promiser(id);
+    if (known == nullptr) {
+      promisers_.push_back({id, 0, committed_.next(), {}, false, {}});
+      known = &promisers_.back();
+    }
+    if (known->complete) continue;
+    known->next = std::max(known->next, committed_.next());
+    send(id, Prepare{transfer, known->next}, {});
+  }
+}
+
+Replica::Promiser* Replica::promiser(NodeId id) {
+  const auto found = std::ranges::find(promisers_, id, &Promiser::id);
+  return found == promisers_.end() ? nullptr : &*found;
+}
+
+void Replica::refused(NodeId from) {
+  if (stage_ != Stage::preparing) return;
+  if (std::ranges::find(refused_, from) == refused_.end()) refused_.push_back(from);
+  std::vector<NodeId> others = members().everyone();
+  std::erase_if(others,
+                [&](NodeId id) { return std::ranges::find(refused_, id) != refused_.end(); });
+  if (!decides(members(), others)) back_off();
+}
+
+void Replica::on_body(Message& message, const Head& head, const Promise& reply) {
+  if (stage_ != Stage::preparing && stage_ != Stage::leader) return;
+  // Only what was promised to this very ballot counts, not to an earlier one of ours (X01).
+  if (head.promised != promised_ && !(QRT_MUTANT(X01) && reply.granted)) {
+    if (head.promised < promised_ && reply.granted) return;
+    if (stage_ == Stage::leader) {
+      if (head.promised > promised_) step_down();
+      return;
+    }
+    return refused(message.from);
+  }
+  Promiser* from = promiser(message.from);
+  if (from == nullptr || from->complete || !reply.granted) return;
+  if (!admitted(message.from, head)) return;
+  if (!well_formed(reply, message.entries) || reply.from != from->next) {
+    ++dropped_;
+    return;
+  }
+  from->incarnation = head.incarnation;
+  from->committed = reply.committed;
+  from->lost = reply.lost;
+  if (reply.first > reply.from && !QRT_MUTANT(X10)) {
+    // It has only the state that these slots led to, and no value that we could propose there: a
+    // snapshot comes (the trap: to take them for open ones in which nothing was accepted).
+    election_deadline_ = now_ + kSnapshotPatience * election_timeout_;
+    return;
+  }
+  learn_page(*from, reply, message.entries);
+  if (stage_ == Stage::preparing) election_deadline_ = now_ + drawn_timeout_;
+  prepared();
+  from = promiser(message.from);
+  const bool asking = stage_ == Stage::preparing || widening_;
+  if (from == nullptr || from->complete || !asking) return;
+  send(message.from, Prepare{false, from->next}, {});
+}
+
+void Replica::learn_page(Promiser& from, const Promise& page, std::vector<Entry>& entries) {
+  const NodeId id = from.id;
+  for (Entry& entry : entries) {
+    const Index index = entry.index;
+    if (index <= committed_) continue;
+    if (index <= page.committed && !QRT_MUTANT(X04_DECIDED)) {
+      // In office we know of everything that was decided before, so this is nothing new.
+      if (index == committed_.next() && stage_ == Stage::preparing) learn(std::move(entry));
+      continue;
+    }
+    if (stage_ == Stage::leader && index <= proposed_) continue;
+    // Of each slot the value of the highest ballot (PMS, section 2.2, P2c).
+    Entry& best = found_[index];
+    const bool better = entry.ballot > best.ballot || (QRT_MUTANT(X04) && best.ballot.round == 0);
+    if (better && !(QRT_MUTANT(X04) && best.ballot.round != 0)) best = std::move(entry);
+  }
+  // Learning may have changed the configuration and with it the list.
+  Promiser* known = promiser(id);
+  if (known == nullptr) return;
+  known->next = page.through.next();
+  known->complete = page.complete;
+}
+
+bool Replica::promised_by_quorum() const {
+  std::vector<NodeId> complete;
+  if (durable_write_ >= promise_write_ || QRT_MUTANT(X03)) complete.push_back(self_);
+  for (const Promiser& one : promisers_) {
+    const Member* member = members().find(one.id);
+    const bool same_life =
+        member == nullptr || member->incarnation == 0 || member->incarnation == one.incarnation;
+    if (one.complete && same_life) complete.push_back(one.id);
+  }
+  return decides(members(), complete);
+}
+
+// A lost value may have been chosen. It is known if somebody has it, or one accepted later; it was
+// not chosen if a quorum without those who lost it says so.
+bool Replica::lost_values_known() const {
+  std::vector<std::pair<NodeId, LostSlot>> lost;
+  for (const LostSlot& slot : lost_open_slots()) lost.emplace_back(self_, slot);
+  for (const Promiser& one : promisers_) {
+    if (!one.complete) continue;
+    for (const LostSlot& slot : one.lost) lost.emplace_back(one.id, slot);
+  }
+  for (const auto& [who, slot] : lost) {
+    if (slot.index <= committed_ || QRT_MUTANT(D16_DROP)) continue;
+    const Entry* own = slots_.find(slot.index);
+    if (own != nullptr && own->ballot >= slot.ballot) continue;
+    const auto found = found_.find(slot.index);
+    const Ballot known = found == found_.end() ? Ballot{} : found->second.ballot;
+    if (known >= slot.ballot) continue;
+    std::vector<NodeId> without;
+    for (const Promiser& one : promisers_) {
+      if (one.complete) without.push_back(one.id);
+    }
+    without.push_back(self_);
+    for (const auto& [other, theirs] : lost) {
+      if (theirs.index == slot.index && theirs.ballot > known) std::erase(without, other);
+    }
+    if (!decides(members(), without)) return false;
+  }
+  return true;
+}
+
+void Replica::prepared() {
+  if (stage_ != Stage::preparing && !widening_) return;
+  if (!promised_by_quorum() || !lost_values_known()) return;
+  if (widening_) {
+    widening_ = false;
+    return propose_found();
+  }
+  if (may_campaign()) return become_leader();
+  back_off();
+}
+
+void Replica::become_leader() {
+  CHECK(promised_.node == self_, "a leader has promised its own ballot");
+  stage_ = Stage::leader;
+  leader_ = self_;
+  lost_campaigns_ = 0;
+  peers_.clear();
+  established_ = false;
+  office_start_ = {};
+  stop_ = {};
+  transfer_to_ = {};
+  void_lease();
+  lease_void_ = false;
+  undecided_bytes_ = 0;
+  proposed_ = committed_;
+  begin_following(committed_.next());
+  track_members();
+  in_office_since_ = now_;
+  heartbeat_at_ = now_ + heartbeat_interval_;
+  heartbeat_due_ = true;
+  commit_notice_at_ = kNever;
+  propose_found();
+}
+
+// A leader proposes nothing behind a configuration before it is decided, and then lets everybody
+// know that it is (see Accept::stop). So whoever has accepted something behind it at a higher
+// ballot, and does not know the configuration as decided, has it from a leader that had put
+// something else in its place: the configuration was not chosen and never will be.
+bool Replica::stop_is_void(Index index, const Ballot& ballot) const {
+  if (QRT_MUTANT(X08_VOID)) return false;
+  for (Index above = index.next(); above <= slots_.last(); ++above) {
+    if (slots_.ballot_at(above) > ballot) return true;
+  }
+  return std::any_of(found_.upper_bound(index), found_.end(),
+                     [&](const auto& found) { return found.second.ballot > ballot; });
+}
+
+// Proposes again what may have been chosen, and nothing in particular in the holes, so that no slot
+// stays open before those we fill (PMS, section 3).
+void Replica::propose_found() {
+  Index last = std::max(slots_.last(), proposed_);
+  if (!found_.empty()) last = std::max(last, found_.rbegin()->first);
+  for (Index index = proposed_.next(); index <= last && !stop_; ++index) {
+    const Entry* best = slots_.find(index);
+    const auto found = found_.find(index);
+    const bool theirs =
+        found != found_.end() && (best == nullptr || found->second.ballot > best->ballot);
+    if (theirs) best = &found->second;
+    Entry entry{index, {}, EntryKind::noop, {}, {}};
+    if (best != nullptr) entry = *best;
+    if (best == nullptr && QRT_MUTANT(X05_HOLE)) {
+      proposed_ = index;
+      continue;
+    }
+    const bool stop = entry.kind == EntryKind::members;
+    if (stop && stop_is_void(index, entry.ballot)) {
+      entry = Entry{index, {}, EntryKind::noop, {}, {}};
+    } else if (stop && !QRT_MUTANT(X08_PIPELINE)) {
+      stop_ = index;
+    }
+    propose_at(index, std::move(entry));
+  }
+  found_.erase(found_.begin(), found_.upper_bound(proposed_));
+  if (stop_) return;
+  if (!office_start_) {
+    propose_at(proposed_.next(), {proposed_.next(), {}, EntryKind::noop, {}, {}});
+    office_start_ = proposed_;
+  }
+  propose_waiting();
+}
+
+// A new configuration is in force for the slots from here on.
+void Replica::widen() {
+  if (!members().is_voter(self_)) {
+    heartbeat_all();  // so that the others know it too
+    return hand_over();
+  }
+  if (promised_by_quorum() || QRT_MUTANT(X08_PHASE1)) return propose_found();
+  widening_ = true;
+  ask_promises(false);
+}
+
+// ---- The acceptor.
+
+void Replica::on_body(Message& message, const Head& head, const Prepare& prepare) {
+  if (amnesiac_ && !QRT_MUTANT(AMNESIA)) return;
+  const Ballot& asked = head.promised;
+  const bool low = asked < promised_ && !QRT_MUTANT(X01_LOW);
+  const bool spared = asked > promised_ && !prepare.transfer && ignores(message.from, false);
+  if (low || spared) return send(message.from, Promise{}, {});
+  if (asked != promised_) {
+    follow(asked, {});
+    draw_timeout();
+  }
+  answer_prepare({message.from, prepare.from, asked}, {});
+}
+
+// A page of what was accepted. False: it waits for our disk.
+bool Replica::answer_prepare(const WaitingPrepare& asked, std::vector<Entry> read) {
+  if (promised_ != asked.ballot) return true;
+  Promise reply{true,       false,          asked.first,      asked.first.previous(),
+                committed_, slots_.first(), lost_open_slots()};
+  if (reply.lost.size() > kRepairRunsMax) return true;
+  if (asked.first < slots_.first()) {
+    lend_snapshot(asked.from);
+    send(asked.from, reply, {});
+    return true;
+  }
+  std::vector<Entry> entries;
+  size_t bytes = 0;
+  Index index = asked.first;
+  for (; index <= slots_.last(); ++index) {
+    if (!slots_.holds(index)) continue;
+    if (!whole(index)) {
+      if (index > committed_) continue;  // told in `lost`
+      break;
+    }
+    const Entry* entry = slots_.find(index);
+    const bool was_read =
+        !read.empty() && index >= read.front().index && index - read.front().index < read.size();
+    if (entry == nullptr && was_read) entry = &read[index - read.front().index];
+    if (entry == nullptr) break;
+    const bool full = entries.size() == kAppendEntriesMax ||
+                      (!entries.empty() && bytes + weight(*entry) > kAppendBytesMax);
+    if (full) break;
+    bytes += weight(*entry);
+    entries.push_back(*entry);
+  }
+  reply.complete = index > slots_.last();
+  reply.through = std::max(index.previous(), reply.through);
+  if (!reply.complete && reply.through < asked.first) {
+    if (!whole(index)) return true;  // nothing to say until it is repaired
+    std::erase_if(waiting_prepares_, [&](const auto& one) { return one.from == asked.from; });
+    if (waiting_prepares_.size() < kRepairRequestsMax) waiting_prepares_.push_back(asked);
+    return false;
+  }
+  send(asked.from, reply, {}, std::move(entries));
+  return true;
+}
+
+}  // namespace quorate::consensus::paxos
