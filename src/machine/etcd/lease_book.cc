@@ -43,11 +43,13 @@ Result<void> LeaseBook::load(const storage::KvStore& rows, const Store& store) {
         return true;
       });
   if (!scanned) return scanned;
-  visit_attached(store, [&](const Record& record) {
-    if (QRT_MUTANT(V13)) return;
-    if (!contains(record.lease)) wrong = "a key is on a lease that is not there";
-    move_key(record.key, 0, record.lease);
-  });
+  if (store.found_leases()) {
+    visit_attached(store, [&](const Record& record) {
+      if (QRT_MUTANT(V13)) return;
+      if (!contains(record.lease)) wrong = "a key is on a lease that is not there";
+      move_key(record.key, 0, record.lease);
+    });
+  }
   if (wrong == nullptr) return {};
   return fail(ErrorKind::corrupt, std::string("The row store is damaged or of a newer version: ") +
                                       wrong +

@@ -1,6 +1,7 @@
 #include "storage/mvcc/key_index.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 
@@ -12,11 +13,16 @@ namespace {
 
 constexpr size_t kRowSizeBytes = sizeof(uint32_t);
 
+// As many ones from the low end.
+uint64_t low_bits(uint32_t count) { return count >= 64 ? UINT64_MAX : (uint64_t{1} << count) - 1; }
+
 }  // namespace
 
 struct KeyIndex::Node {
   bool leaf;
   uint32_t count = 0;
+  int64_t live = 0;    // keys below that are not deleted
+  int64_t newest = 0;  // no key below was changed after this revision
 };
 
 // A search in a leaf would touch the memory of six items. So a leaf keeps, beside each pointer,
@@ -27,13 +33,17 @@ struct KeyIndex::Leaf : Node {
   uint32_t shared = 0;  // every key of the leaf begins with the same `shared` bytes
   Leaf* previous = nullptr;
   Leaf* next = nullptr;
+  uint64_t live_items = 0;  // a bit for each of `items`
   uint64_t heads[kFanout];
   Item* items[kFanout];
 
   uint32_t lower_bound(std::string_view key) const;
   void insert(uint32_t position, Item* item);
+  void erase(uint32_t position);
   void refresh_heads(uint32_t new_shared);
   void find_shared();
+  void set_live(uint32_t position, bool now);
+  int64_t count_live(uint32_t from, uint32_t to, int64_t revision) const;
 };
 
 // Child i holds the keys from separators[i - 1] (included) to separators[i]. Heads as in a leaf.
@@ -46,12 +56,29 @@ struct KeyIndex::Inner : Node {
 
   uint32_t child_of(std::string_view key) const;
   void refresh_heads();  // after any change of the separators, which is rare
+  void take_totals();    // from the children
 };
+
+// The newest version of an item that a reader at `revision` may see; null: none.
+std::optional<Version> version_at(const Item& item, int64_t revision) {
+  const Version newest = item.newest();
+  if (newest.revision.main <= revision) return newest;
+  if (item.older() == nullptr) return std::nullopt;
+  const std::vector<Version>& older = *item.older();
+  const auto after = std::upper_bound(
+      older.begin(), older.end(), revision,
+      [](int64_t main, const Version& version) { return main < version.revision.main; });
+  if (after == older.begin()) return std::nullopt;
+  return *(after - 1);
+}
 
 Item& KeyIndex::Cursor::item() const { return *leaf_->items[position_]; }
 
 void KeyIndex::Cursor::next() {
+  // Items lie anywhere in memory; who walks them should not wait for each.
+  constexpr uint32_t kAhead = 4;
   ++position_;
+  if (position_ + kAhead < leaf_->count) __builtin_prefetch(leaf_->items[position_ + kAhead]);
   settle();
 }
 
@@ -69,7 +96,7 @@ void KeyIndex::destroy(Node* node) {
   if (node->leaf) {
     auto* leaf = static_cast<Leaf*>(node);
     for (uint32_t i = 0; i < leaf->count; ++i) free_item(leaf->items[i]);
-    delete leaf;
+    free_leaf(leaf);
     return;
   }
   auto* inner = static_cast<Inner*>(node);
@@ -104,18 +131,42 @@ void KeyIndex::fill_item(Item& item, const NewVersion& version) {
 }
 
 Item* KeyIndex::make_item(const NewVersion& version) {
-  const size_t behind = version.whole ? 0 : kRowSizeBytes;
-  void* memory = std::malloc(sizeof(Item) + version.record.size() + behind);
+  const size_t bytes = sizeof(Item) + version.record.size() + (version.whole ? 0 : kRowSizeBytes);
+  const bool pooled = ItemPool::takes(bytes);
+  void* memory = pooled ? pool_.allocate(bytes) : std::malloc(bytes);
   CHECK(memory != nullptr, "out of memory");
   auto* item = new (memory) Item;
   item->older_ = nullptr;
+  item->pooled_ = pooled;
   fill_item(*item, version);
   return item;
 }
 
 void KeyIndex::free_item(Item* item) {
   delete item->older_;
-  std::free(item);
+  if (item->pooled_) {
+    pool_.release(item);
+  } else {
+    std::free(item);
+  }
+}
+
+// How large a record an item could hold where it lies.
+size_t KeyIndex::room_of(const Item& item) {
+  if (item.pooled_) return ItemPool::capacity(&item) - sizeof(Item);
+  return item.size_ + (item.whole_ ? 0 : kRowSizeBytes);
+}
+
+KeyIndex::Leaf* KeyIndex::make_leaf() {
+  return ItemPool::takes(sizeof(Leaf)) ? new (pool_.allocate(sizeof(Leaf))) Leaf : new Leaf;
+}
+
+void KeyIndex::free_leaf(Leaf* leaf) {
+  if (ItemPool::takes(sizeof(Leaf))) {
+    pool_.release(leaf);
+  } else {
+    delete leaf;
+  }
 }
 
 void KeyIndex::forget_older(Item& item) {
@@ -201,7 +252,11 @@ void KeyIndex::Leaf::insert(uint32_t position, Item* item) {
   std::copy_backward(heads + position, heads + count, heads + count + 1);
   items[position] = item;
   heads[position] = head_of(item->key(), shared);
+  const uint64_t below = low_bits(position);
+  live_items = (live_items & below) | (live_items & ~below) << 1U;
   ++count;
+  newest = std::max(newest, item->newest().revision.main);
+  if (!item->tombstone()) set_live(position, true);
   if (count == 1) {
     find_shared();
   } else if (position == 0 || position == count - 1) {
@@ -210,18 +265,87 @@ void KeyIndex::Leaf::insert(uint32_t position, Item* item) {
   }
 }
 
-Item** KeyIndex::find_slot(std::string_view key) const {
-  Leaf* leaf = descend(key, nullptr);
-  if (leaf == nullptr) return nullptr;
-  const uint32_t position = leaf->lower_bound(key);
-  const bool found = position < leaf->count && leaf->items[position]->key() == key;
-  return found ? leaf->items + position : nullptr;
+void KeyIndex::Leaf::erase(uint32_t position) {
+  set_live(position, false);
+  const uint64_t below = low_bits(position);
+  live_items = (live_items & below) | (live_items >> 1U & ~below);
+  std::copy(items + position + 1, items + count, items + position);
+  std::copy(heads + position + 1, heads + count, heads + position);
+  --count;
+}
+
+void KeyIndex::Leaf::set_live(uint32_t position, bool now) {
+  const uint64_t bit = uint64_t{1} << position;
+  live_items = now ? live_items | bit : live_items & ~bit;
+  live = std::popcount(live_items);
+}
+
+int64_t KeyIndex::Leaf::count_live(uint32_t from, uint32_t to, int64_t revision) const {
+  if (from >= to) return 0;
+  if (newest <= revision) return std::popcount(live_items & low_bits(to) & ~low_bits(from));
+  int64_t found = 0;
+  for (uint32_t i = from; i < to; ++i) {
+    const std::optional<Version> version = version_at(*items[i], revision);
+    if (version && !version->tombstone) ++found;
+  }
+  return found;
+}
+
+void KeyIndex::Inner::take_totals() {
+  live = 0;
+  newest = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    live += children[i]->live;
+    newest = std::max(newest, children[i]->newest);
+  }
 }
 
 Item* KeyIndex::find(std::string_view key) const {
-  Item** slot = find_slot(key);
-  return slot == nullptr ? nullptr : *slot;
+  const Leaf* leaf = descend(key, nullptr);
+  if (leaf == nullptr) return nullptr;
+  const uint32_t position = leaf->lower_bound(key);
+  const bool found = position < leaf->count && leaf->items[position]->key() == key;
+  return found ? leaf->items[position] : nullptr;
 }
+
+KeyIndex::Place KeyIndex::locate(std::string_view key) const {
+  Place place;
+  place.leaf_ = descend(key, &place.path_);
+  if (place.leaf_ == nullptr) return place;
+  place.position_ = place.leaf_->lower_bound(key);
+  if (place.position_ == place.leaf_->count) return place;
+  Item* item = place.leaf_->items[place.position_];
+  if (item->key() == key) place.item_ = item;
+  return place;
+}
+
+// ---- Counting.
+
+int64_t KeyIndex::count_below(const Node& node, const std::string_view* first,
+                              const std::string_view* end, int64_t revision) {
+  if (first == nullptr && end == nullptr && node.newest <= revision) return node.live;
+  if (node.leaf) {
+    const auto& leaf = static_cast<const Leaf&>(node);
+    return leaf.count_live(first == nullptr ? 0 : leaf.lower_bound(*first),
+                           end == nullptr ? leaf.count : leaf.lower_bound(*end), revision);
+  }
+  const auto& inner = static_cast<const Inner&>(node);
+  const uint32_t low = first == nullptr ? 0 : inner.child_of(*first);
+  const uint32_t high = end == nullptr ? inner.count - 1 : inner.child_of(*end);
+  int64_t found = 0;
+  for (uint32_t i = low; i <= high; ++i) {
+    found += count_below(*inner.children[i], i == low ? first : nullptr, i == high ? end : nullptr,
+                         revision);
+  }
+  return found;
+}
+
+int64_t KeyIndex::count(std::string_view first, const std::string_view* end,
+                        int64_t revision) const {
+  return root_ == nullptr ? 0 : count_below(*root_, &first, end, revision);
+}
+
+// ---- Changing.
 
 KeyIndex::Cursor KeyIndex::lower_bound(std::string_view key) const {
   Cursor cursor;
@@ -232,41 +356,49 @@ KeyIndex::Cursor KeyIndex::lower_bound(std::string_view key) const {
   return cursor;
 }
 
-void KeyIndex::add(Item* found, const NewVersion& version) {
+void KeyIndex::add(Place& place, const NewVersion& version) {
+  const bool live = !version.version.tombstone;
+  Item* found = place.item_;
+  const bool was_live = found != nullptr && !found->tombstone();
+  for (uint32_t depth = 0; depth < place.path_.depth; ++depth) {
+    Inner* inner = place.path_.steps[depth].inner;
+    inner->live += (live ? 1 : 0) - (was_live ? 1 : 0);
+    inner->newest = std::max(inner->newest, version.version.revision.main);
+  }
   if (found == nullptr) {
-    insert(make_item(version));
+    insert(place, make_item(version));
     return;
   }
   CHECK(found->newest().revision < version.version.revision, "revisions of a key only grow");
+  Leaf* leaf = place.leaf_;
+  leaf->newest = std::max(leaf->newest, version.version.revision.main);
+  if (live != was_live) leaf->set_live(place.position_, live);
   if (found->older_ == nullptr) found->older_ = new std::vector<Version>;
   found->older_->push_back(found->newest());
   bytes_ += version.record.size();
   bytes_ -= found->size_;
   const size_t needed = version.record.size() + (version.whole ? 0 : kRowSizeBytes);
-  if (needed <= found->size_ && needed * 2 >= found->size_) {
+  const size_t room = room_of(*found);
+  if (needed <= room && needed * 2 >= room) {
     fill_item(*found, version);
     return;
   }
-  Item** slot = find_slot(version.key);
-  CHECK(slot != nullptr && *slot == found, "the item given is the key's own");
   Item* item = make_item(version);
   std::swap(item->older_, found->older_);
-  *slot = item;
+  leaf->items[place.position_] = item;
   free_item(found);
 }
 
-void KeyIndex::insert(Item* item) {
-  const std::string_view key = item->key();
+void KeyIndex::insert(Place& place, Item* item) {
   ++size_;
   bytes_ += item->size_;
-  Path path;
-  Leaf* leaf = descend(key, &path);
+  Path& path = place.path_;
+  Leaf* leaf = place.leaf_;
   if (leaf == nullptr) {
-    leaf = new Leaf;
+    leaf = make_leaf();
     root_ = leaf;
   }
-  uint32_t position = leaf->lower_bound(key);
-  CHECK(position == leaf->count || leaf->items[position]->key() != key, "a key is inserted once");
+  uint32_t position = place.position_;
   Leaf* target = leaf;
   Leaf* right = nullptr;
   if (leaf->count == kFanout) {
@@ -283,10 +415,15 @@ void KeyIndex::insert(Item* item) {
 }
 
 KeyIndex::Leaf* KeyIndex::split_leaf(Leaf& leaf, uint32_t keep) {
-  auto* right = new Leaf;
+  Leaf* right = make_leaf();
   right->count = leaf.count - keep;
   std::copy(leaf.items + keep, leaf.items + leaf.count, right->items);
   leaf.count = keep;
+  right->newest = leaf.newest;
+  right->live_items = keep == kFanout ? 0 : leaf.live_items >> keep;
+  right->live = std::popcount(right->live_items);
+  leaf.live_items &= low_bits(keep);
+  leaf.live = std::popcount(leaf.live_items);
   leaf.find_shared();
   right->find_shared();
   right->next = leaf.next;
@@ -327,6 +464,8 @@ void KeyIndex::insert_above(Path& path, Node* left, std::string_view separator, 
     local.steps[local.depth++] = {in_left ? inner : sibling,
                                   in_left ? step.position : step.position - kKeep};
     insert_above(local, left, between, right);
+    inner->take_totals();
+    sibling->take_totals();
     left = inner;
     right = sibling;
     between = std::move(up);
@@ -338,6 +477,7 @@ void KeyIndex::insert_above(Path& path, Node* left, std::string_view separator, 
   root->children[1] = right;
   root->separators[0] = std::move(between);
   root->refresh_heads();
+  root->take_totals();
   root_ = root;
 }
 
@@ -351,9 +491,10 @@ void KeyIndex::erase(std::string_view key) {
   Item* item = leaf->items[position];
   --size_;
   bytes_ -= item->size_;
-  std::copy(leaf->items + position + 1, leaf->items + leaf->count, leaf->items + position);
-  std::copy(leaf->heads + position + 1, leaf->heads + leaf->count, leaf->heads + position);
-  --leaf->count;
+  if (!item->tombstone()) {
+    for (uint32_t depth = 0; depth < path.depth; ++depth) --path.steps[depth].inner->live;
+  }
+  leaf->erase(position);
   free_item(item);
   if (leaf->count == 0) remove_leaf(path, leaf);
 }
@@ -363,7 +504,7 @@ void KeyIndex::erase(std::string_view key) {
 void KeyIndex::remove_leaf(Path& path, Leaf* leaf) {
   if (leaf->previous != nullptr) leaf->previous->next = leaf->next;
   if (leaf->next != nullptr) leaf->next->previous = leaf->previous;
-  delete leaf;
+  free_leaf(leaf);
   while (path.depth > 0) {
     const Step step = path.steps[--path.depth];
     Inner* inner = step.inner;
@@ -389,6 +530,28 @@ void KeyIndex::remove_leaf(Path& path, Leaf* leaf) {
   root_ = nullptr;
 }
 
+void KeyIndex::check_node(const Node& node) {
+  int64_t live = 0;
+  if (node.leaf) {
+    const auto& leaf = static_cast<const Leaf&>(node);
+    for (uint32_t i = 0; i < leaf.count; ++i) {
+      const Item& item = *leaf.items[i];
+      const bool marked = (leaf.live_items >> i & 1U) != 0;
+      CHECK(marked != item.tombstone(), "a leaf knows which of its keys are live");
+      CHECK(item.newest().revision.main <= leaf.newest, "a leaf knows how new its keys are");
+      live += marked ? 1 : 0;
+    }
+  } else {
+    const auto& inner = static_cast<const Inner&>(node);
+    for (uint32_t i = 0; i < inner.count; ++i) {
+      check_node(*inner.children[i]);
+      CHECK(inner.children[i]->newest <= inner.newest, "a node is as new as those below");
+      live += inner.children[i]->live;
+    }
+  }
+  CHECK(live == node.live, "a node counts the live keys below it");
+}
+
 void KeyIndex::check_invariants() const {
   uint64_t keys = 0;
   uint64_t bytes = 0;
@@ -412,6 +575,8 @@ void KeyIndex::check_invariants() const {
   }
   CHECK(keys == size_, "the index counts its keys");
   CHECK(bytes == bytes_, "the index counts its bytes");
+  if (root_ != nullptr) check_node(*root_);
+  pool_.check_invariants();
 }
 
 }  // namespace quorate::storage::mvcc

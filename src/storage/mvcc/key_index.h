@@ -3,15 +3,19 @@
 // A B+ tree whose leaves point to items. An item is one block of memory: the revision of the
 // newest version, that version's encoded record (so a get is one descent and no look into the
 // store) and, rarely, a list of older revisions. Values above a budget are left out of the item
-// and read from the store. The invariant: an item's revisions grow, and the newest is inline.
+// and read from the store. Every node knows how many live keys are below it and how new the
+// newest of them is, so that keys are counted without looking at them. The invariants: an item's
+// revisions grow, and the newest is inline; a node's count is exact, its newest never too low.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "storage/mvcc/item_pool.h"
 #include "storage/mvcc/revision.h"
 
 namespace quorate::storage::mvcc {
@@ -50,7 +54,11 @@ class Item {
   uint8_t key_offset_;
   bool tombstone_;
   bool whole_;
+  bool pooled_;
 };
+
+// The newest version of an item that a reader at `revision` may see; null: none.
+std::optional<Version> version_at(const Item& item, int64_t revision);
 
 struct NewVersion {
   Version version;
@@ -79,6 +87,9 @@ class KeyIndex {
     uint32_t position_ = 0;
   };
 
+  // Where a key is, or would be: what add() needs to know. Any change of the index voids it.
+  class Place;
+
   KeyIndex() = default;
   ~KeyIndex();
   KeyIndex(const KeyIndex&) = delete;
@@ -86,10 +97,14 @@ class KeyIndex {
 
   Item* find(std::string_view key) const;
   Cursor lower_bound(std::string_view key) const;
-  // Gives `found` (from find() of the same key, null if absent) a newer version. Items move in
-  // memory: pointers to this key's item and views into it are void afterwards.
-  void add(Item* found, const NewVersion& version);
+  Place locate(std::string_view key) const;
+  // Gives the key of this place, which may be new, a newer version. Items move in memory:
+  // pointers to this key's item and views into it are void afterwards.
+  void add(Place& place, const NewVersion& version);
   void erase(std::string_view key);
+  // Live keys from `first`, included, to `end` (null: to the last), as a reader at `revision`
+  // sees them. Takes a look at each key that changed since, not at the others.
+  int64_t count(std::string_view first, const std::string_view* end, int64_t revision) const;
   // Drops older versions that a caller emptied.
   static void forget_older(Item& item);
 
@@ -105,24 +120,43 @@ class KeyIndex {
     uint32_t position;
   };
   struct Path {
-    Step steps[kDepthMax];
+    Step steps[kDepthMax];  // `depth` of them are set
     uint32_t depth = 0;
   };
 
   Leaf* descend(std::string_view key, Path* path) const;
-  Item** find_slot(std::string_view key) const;
-  void insert(Item* item);
-  static Leaf* split_leaf(Leaf& leaf, uint32_t keep);
+  void insert(Place& place, Item* item);
+  Leaf* split_leaf(Leaf& leaf, uint32_t keep);
   void insert_above(Path& path, Node* left, std::string_view separator, Node* right);
   void remove_leaf(Path& path, Leaf* leaf);
-  static void destroy(Node* node);
-  static Item* make_item(const NewVersion& version);
+  static int64_t count_below(const Node& node, const std::string_view* first,
+                             const std::string_view* end, int64_t revision);
+  static void check_node(const Node& node);
+  Leaf* make_leaf();
+  void free_leaf(Leaf* leaf);
+  void destroy(Node* node);
+  Item* make_item(const NewVersion& version);
   static void fill_item(Item& item, const NewVersion& version);
-  static void free_item(Item* item);
+  void free_item(Item* item);
+  static size_t room_of(const Item& item);
 
+  ItemPool pool_;
   Node* root_ = nullptr;
   uint64_t size_ = 0;
   uint64_t bytes_ = 0;
+};
+
+class KeyIndex::Place {
+ public:
+  Item* item() const { return item_; }  // null: the key is not there
+
+ private:
+  friend class KeyIndex;
+  Place() = default;
+  Item* item_ = nullptr;
+  Leaf* leaf_ = nullptr;
+  uint32_t position_ = 0;
+  Path path_;
 };
 
 }  // namespace quorate::storage::mvcc

@@ -20,8 +20,8 @@ class KeyIndexTest : public ::testing::Test {
     std::string encoded;
     encode_record(record, encoded);
     const Version version{{++revision_, 0}, tombstone};
-    index_.add(index_.find(key),
-               {version, std::string_view(encoded).substr(2, key.size()), encoded, true});
+    auto place = index_.locate(key);
+    index_.add(place, {version, std::string_view(encoded).substr(2, key.size()), encoded, true});
     model_[key] = {value, version};
   }
   void compare() {
@@ -87,6 +87,38 @@ TEST_F(KeyIndexTest, AgreesWithAMap) {
         ASSERT_EQ(cursor.item().key(), expected->first);
       }
       ASSERT_EQ(index_.find(key) != nullptr, model_.contains(key));
+    }
+  }
+}
+
+// The totals in the nodes against a look at every key.
+TEST_F(KeyIndexTest, CountsAsALookAtEachKeyWould) {
+  Rng rng(11);
+  const auto random_key = [&rng] { return "key" + std::to_string(rng.below(30'000)); };
+  for (int round = 0; round < 40; ++round) {
+    for (int i = 0; i < 2000; ++i) {
+      const std::string key = random_key();
+      if (rng.below(6) == 0 && model_.contains(key)) {
+        index_.erase(key);
+        model_.erase(key);
+      } else {
+        add(key, "v", rng.below(5) == 0);
+      }
+    }
+    compare();
+    const std::string first = random_key();
+    const std::string end = random_key();
+    const std::string_view end_view = end;
+    const bool unbounded = rng.below(4) == 0;
+    for (const int64_t back : {int64_t{0}, int64_t{1}, int64_t{50}, int64_t{5000}, revision_}) {
+      const int64_t revision = revision_ - back;
+      int64_t expected = 0;
+      for (auto cursor = index_.lower_bound(first); cursor.valid(); cursor.next()) {
+        if (!unbounded && cursor.item().key() >= end_view) break;
+        const auto version = version_at(cursor.item(), revision);
+        if (version && !version->tombstone) ++expected;
+      }
+      ASSERT_EQ(index_.count(first, unbounded ? nullptr : &end_view, revision), expected);
     }
   }
 }

@@ -35,19 +35,6 @@ uint64_t stored_bytes(const Version& version) {
   return kKeyBytes + (version.tombstone ? 1 : 0) + version.row_bytes;
 }
 
-// The newest version of an item that a reader at `revision` may see; null: none.
-std::optional<Version> version_at(const Item& item, int64_t revision) {
-  const Version newest = item.newest();
-  if (newest.revision.main <= revision) return newest;
-  if (item.older() == nullptr) return std::nullopt;
-  const std::vector<Version>& older = *item.older();
-  const auto after = std::upper_bound(
-      older.begin(), older.end(), revision,
-      [](int64_t main, const Version& version) { return main < version.revision.main; });
-  if (after == older.begin()) return std::nullopt;
-  return *(after - 1);
-}
-
 KeyRange make_range(std::string_view key, std::string_view range_end) {
   if (range_end.empty()) return {key, {}, false, true};
   if (range_end == std::string_view("\0", 1)) return {key, {}, true, false};
@@ -104,16 +91,24 @@ int64_t Store::range(const KeyRange& range, const Query& query, const Visitor& v
        cursor.valid() && bytes < query.bytes_max; cursor.next()) {
     const Item& item = cursor.item();
     if (past(range, item.key())) break;
+    if (static_cast<uint64_t>(count) == query.visits_max) return count_all(range, revision);
     const std::optional<Version> version = version_at(item, revision);
     if (!version || version->tombstone) continue;
-    if (static_cast<uint64_t>(count) < query.visits_max) {
-      const std::string_view record = record_of(item, *version, query.values, scratch);
-      bytes += record.size();
-      visit(record);
-    }
+    const std::string_view record = record_of(item, *version, query.values, scratch);
+    bytes += record.size();
+    visit(record);
     ++count;
   }
   return count;
+}
+
+int64_t Store::count_all(const KeyRange& range, int64_t revision) const {
+  if (!range.single)
+    return index_.count(range.first, range.unbounded ? nullptr : &range.end, revision);
+  const Item* item = index_.find(range.first);
+  const std::optional<Version> version =
+      item == nullptr ? std::nullopt : version_at(*item, revision);
+  return version && !version->tombstone ? 1 : 0;
 }
 
 void Store::write_row(const Version& version, std::string_view encoded) {
@@ -132,7 +127,7 @@ void Store::remove_row(const Version& version) {
   ++totals_.rows_compacted;
 }
 
-void Store::index_record(Item* found, const Version& version, const Record& record,
+void Store::index_record(KeyIndex::Place& place, const Version& version, const Record& record,
                          std::string_view encoded) {
   const bool whole = record.value.size() <= kInlineValueMax &&
                      index_.record_bytes() + encoded.size() <= inline_bytes_max_;
@@ -145,15 +140,17 @@ void Store::index_record(Item* found, const Version& version, const Record& reco
   }
   // The key is the first field: a tag, its length, the bytes.
   const size_t offset = record.key.empty() ? 0 : 1 + protobuf::varint_size(record.key.size());
+  const Item* found = place.item();
   const bool was_live = found != nullptr && !found->tombstone();
-  index_.add(found, {version, encoded.substr(offset, record.key.size()), encoded,
+  index_.add(place, {version, encoded.substr(offset, record.key.size()), encoded,
                      whole || record.value.empty()});
   if (!was_live && !version.tombstone) ++live_keys_;
   if (was_live && version.tombstone) --live_keys_;
 }
 
 int64_t Store::put(std::string_view key, std::string_view value, int64_t lease) {
-  Item* found = index_.find(key);
+  KeyIndex::Place place = index_.locate(key);
+  const Item* found = place.item();
   Version version{{current_ + 1, changes_++}, false};
   Record record{key, version.revision.main, version.revision.main, 1, value, lease};
   int64_t lease_before = 0;
@@ -171,7 +168,7 @@ int64_t Store::put(std::string_view key, std::string_view value, int64_t lease) 
   write_row(version, encoded_);
   ++totals_.puts;
   totals_.put_bytes += key.size() + value.size();
-  index_record(found, version, record, encoded_);
+  index_record(place, version, record, encoded_);
   return lease_before;
 }
 
@@ -190,7 +187,8 @@ int64_t Store::remove(const KeyRange& range) {
     encode_record(record, encoded_);
     version.row_bytes = static_cast<uint32_t>(encoded_.size());
     write_row(version, encoded_);
-    index_record(&item, version, record, encoded_);
+    KeyIndex::Place place = index_.locate(key);
+    index_record(place, version, record, encoded_);
     ++removed;
   }
   return removed;

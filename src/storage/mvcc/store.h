@@ -71,6 +71,8 @@ class Store {
   int64_t view() const { return current_ + (changes_ > 0 ? 1 : 0); }
   uint64_t key_count() const { return live_keys_; }
   uint64_t inline_bytes() const { return index_.record_bytes(); }
+  // Whether any row that open() found names a lease.
+  bool found_leases() const { return found_leases_; }
   uint64_t row_bytes() const { return row_bytes_; }  // of all rows that are there, keys included
   const Totals& totals() const { return totals_; }
   Readable readable(int64_t revision) const;
@@ -126,8 +128,9 @@ class Store {
   Result<void> load();
   Result<bool> load_meta();
   std::optional<Error> load_row(std::string_view key, std::string_view value);
-  void index_record(Item* found, const Version& version, const Record& record,
+  void index_record(KeyIndex::Place& place, const Version& version, const Record& record,
                     std::string_view encoded);
+  int64_t count_all(const KeyRange& range, int64_t revision) const;
   void write_row(const Version& version, std::string_view encoded);
   void remove_row(const Version& version);
   std::string_view row(const Revision& revision, std::string& scratch) const;
@@ -150,6 +153,7 @@ class Store {
   bool compacting_ = false;      // rows at or below compacted_ may still be there
   std::string compaction_next_;  // the key to go on from
   bool meta_changed_ = false;
+  bool found_leases_ = false;
   WriteBatch batch_;
   std::vector<PendingRow> pending_;  // rows in batch_, ascending
   RecentChanges recent_;             // rows of earlier batches, the newest
@@ -159,7 +163,6 @@ class Store {
 
 // Shared by the files of Store.
 uint64_t stored_bytes(const Version& version);
-std::optional<Version> version_at(const Item& item, int64_t revision);
 [[noreturn]] void stop_unreadable(const std::string& text);
 
 }  // namespace quorate::storage::mvcc

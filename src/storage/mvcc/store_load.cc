@@ -1,6 +1,7 @@
 // What of a Store outlives the process: its own values beside the rows, and how both come back.
 #include "base/check.h"
 #include "base/mutant.h"
+#include "storage/mvcc/protobuf.h"
 #include "storage/mvcc/revisions_row.h"
 #include "storage/mvcc/store.h"
 
@@ -11,6 +12,13 @@ namespace {
 std::string damaged(const std::string& what) {
   return "The row store is damaged: " + what +
          ". Replace the member, or restore it from a snapshot.";
+}
+
+// Each field once, without what need not be said, and the key first: then the size tells.
+bool in_our_form(const Record& record, std::string_view encoded) {
+  const size_t before_key = 1 + protobuf::varint_size(record.key.size());
+  return !record.key.empty() && record.key.data() == encoded.data() + before_key &&
+         encoded_size(record) == encoded.size();
 }
 
 }  // namespace
@@ -59,12 +67,18 @@ std::optional<Error> Store::load_row(std::string_view key, std::string_view valu
     return Error{ErrorKind::corrupt, damaged("a row is newer than the store")};
   }
   // Rows this store wrote begin with the key; others are put into that form.
-  encoded_.clear();
-  encode_record(*record, encoded_);
+  std::string_view encoded = value;
+  if (!in_our_form(*record, value)) {
+    encoded_.clear();
+    encode_record(*record, encoded_);
+    encoded = encoded_;
+  }
   const Version version{decoded->revision, decoded->tombstone,
-                        static_cast<uint32_t>(encoded_.size())};
+                        static_cast<uint32_t>(encoded.size())};
   row_bytes_ += stored_bytes(version);
-  index_record(index_.find(record->key), version, *record, encoded_);
+  found_leases_ = found_leases_ || record->lease != 0;
+  KeyIndex::Place place = index_.locate(record->key);
+  index_record(place, version, *record, encoded);
   return std::nullopt;
 }
 

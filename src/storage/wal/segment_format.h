@@ -22,6 +22,8 @@ namespace quorate::storage::wal {
 inline constexpr uint64_t kPageBytes = 4096;
 inline constexpr size_t kRecordHeaderBytes = 56;
 inline constexpr uint64_t kRecordAlignment = 8;
+// Where in a record's header its segment's generation stands.
+inline constexpr uint64_t kRecordGenerationAt = 8;
 // Offsets are kept in 32 bits; recovery loads one segment at a time into memory.
 inline constexpr uint64_t kSegmentBytesMax = uint64_t{1} << 30U;
 // Index numbers that may be missing between two entries (Paxos leaves holes). They cost memory.
