@@ -198,7 +198,7 @@ void Api::read(CallId call, QueryKind kind, bool local) {
 void Api::finish_barrier(CallId call, QueryKind kind, std::optional<RefusedWhy> why) {
   if (why) {
     refuse(call, refusal(call, *why));
-  } else {
+  } else if (!server_.must_wait(call, kind == QueryKind::range ? range_waiter_ : txn_waiter_)) {
     run_query(call, kind);
   }
 }

@@ -133,6 +133,14 @@ class Api {
   void finish_barrier(grpc::CallId call, machine::etcd::QueryKind kind,
                       std::optional<node::RefusedWhy> why);
   void run_query(grpc::CallId call, machine::etcd::QueryKind kind);
+  // A confirmed read whose client has not taken its last answers yet. What it reads when there is
+  // room is newer than what was confirmed, never older.
+  struct QueryWaiter final : grpc::RoomWaiter {
+    QueryWaiter(Api& the_api, machine::etcd::QueryKind the_kind) : api(the_api), kind(the_kind) {}
+    void on_room(grpc::CallId call) override { api.run_query(call, kind); }
+    Api& api;
+    machine::etcd::QueryKind kind;
+  };
   void answer_reply(grpc::CallId call, const machine::Reply& reply);
   ApiError timed_out(grpc::CallId call) const;
   std::optional<ApiError> denied_query(grpc::CallId call, machine::etcd::QueryKind kind);
@@ -143,6 +151,8 @@ class Api {
   EtcdOptions options_;
   HeaderWriter header_;
   Tether tether_;
+  QueryWaiter range_waiter_{*this, machine::etcd::QueryKind::range};
+  QueryWaiter txn_waiter_{*this, machine::etcd::QueryKind::txn};
   ServiceCounts counts_;
   Callers callers_;
   bool auth_was_on_ = false;

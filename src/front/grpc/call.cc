@@ -55,6 +55,7 @@ void Call::reset() {
   stream = 0;
   deadline = kNever;
   tag = 0;
+  waiter = nullptr;
   http_method = HttpMethod::none;
   grpc_content = posted = timeout_malformed = headers_done = complete = dispatched = held =
       remote_closed = false;

@@ -45,6 +45,13 @@ inline constexpr std::string_view kPassedOnPrefix = "grpc-metadata-";
 
 enum class HttpMethod : uint8_t { none, get, head, post, options, other };
 
+// Whoever has work for a call that should begin once its client has taken what it was sent.
+class RoomWaiter {
+ public:
+  virtual ~RoomWaiter() = default;
+  virtual void on_room(CallId call) = 0;
+};
+
 struct Call {
   CallId id;
   Connection* connection = nullptr;  // null: the slot is free
@@ -52,7 +59,8 @@ struct Call {
   int32_t stream = 0;                // HTTP/2 only
   Time deadline = kNever;
   Time started;
-  uint64_t tag = 0;       // the handler's own
+  uint64_t tag = 0;  // the handler's own
+  RoomWaiter* waiter = nullptr;
   Call* older = nullptr;  // the other calls of the connection
   Call* newer = nullptr;
 

@@ -78,10 +78,6 @@ void Connection::close() {
   server_.retire(*this);
 }
 
-bool Connection::congested() const {
-  return unsent_ + output_.size() - output_written_ > kUnsentBytesMax;
-}
-
 void Connection::on_ready(bool readable, bool writable, bool broken) {
   if (broken && !readable) {
     close();
@@ -205,21 +201,25 @@ void Connection::run_input(std::string_view input) {
 
 bool Connection::run_waiting() {
   bool ran = false;
-  while (!waiting_.empty() && !congested() && !closed()) {
+  while (!waiting_.empty() && unsent() <= kAnswersBytesMax && !closed()) {
     const CallId id = waiting_.front();
     waiting_.pop_front();
     Call* call = server_.calls().find(id);
     if (call == nullptr || call->finished) continue;
-    server_.dispatch(*call);
+    if (RoomWaiter* waiter = std::exchange(call->waiter, nullptr); waiter != nullptr) {
+      waiter->on_room(id);
+    } else {
+      server_.dispatch(*call);
+    }
     ran = true;
   }
   return ran;
 }
 
-bool Connection::write_output() {
-  while (output_written_ < output_.size()) {
-    const ssize_t wrote = ::send(descriptor_, output_.data() + output_written_,
-                                 output_.size() - output_written_, MSG_NOSIGNAL);
+// Writes what the socket takes and drops it from `bytes`; false: the connection is broken.
+bool Connection::write(std::string_view& bytes) {
+  while (!bytes.empty()) {
+    const ssize_t wrote = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (wrote < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) {
@@ -229,36 +229,64 @@ bool Connection::write_output() {
       return false;
     }
     server_.counters().bytes_sent += static_cast<uint64_t>(wrote);
-    output_written_ += static_cast<size_t>(wrote);
+    bytes.remove_prefix(static_cast<size_t>(wrote));
   }
-  output_.clear();
-  output_written_ = 0;
   return true;
 }
 
-void Connection::fill() {
+bool Connection::write_output() {
+  std::string_view rest = std::string_view(output_).substr(output_written_);
+  const bool good = write(rest);
+  output_written_ = output_.size() - rest.size();
+  if (!rest.empty()) return good;
+  output_written_ = 0;
+  if (output_.capacity() > kKeptBufferBytesMax) {
+    std::string().swap(output_);
+  } else {
+    output_.clear();
+  }
+  return good;
+}
+
+// Most output leaves at once and never lies in a buffer of the connection's own.
+bool Connection::write_fresh() {
+  std::string& fresh = server_.output_buffer();
+  fresh.clear();
+  fill(fresh);
+  std::string_view rest = fresh;
+  const bool good = write(rest);
+  output_.assign(rest);
+  return good;
+}
+
+void Connection::fill(std::string& output) {
   if (session_ == nullptr) return;
-  if (channel_ == nullptr) return session_->fill(output_);
+  if (channel_ == nullptr) return session_->fill(output);
   if (!channel_->open()) return;
   std::string& plain = server_.plain_output();
   plain.clear();
   session_->fill(plain);
-  channel_->write(plain, output_);
+  channel_->write(plain, output);
 }
 
 bool Connection::flush() {
   if (closed() || (session_ == nullptr && channel_ == nullptr)) return false;
   // Each round fills a buffer of bounded size; the socket's own buffer ends the rounds.
+  uint64_t sent = 0;
   do {
-    const size_t before = output_.size();
-    if (output_.size() - output_written_ < kOutputBytesMax) fill();
-    if (output_.size() == before && (write_blocked_ || output_.empty())) break;
-    if (!write_blocked_ && !write_output()) {
+    sent = server_.counters().bytes_sent;
+    bool good = true;
+    if (output_.empty() && !write_blocked_) {
+      good = write_fresh();
+    } else {
+      if (output_.size() - output_written_ < kOutputBytesMax) fill(output_);
+      if (!write_blocked_) good = write_output();
+    }
+    if (!good) {
       close();
       return false;
     }
-  } while (!write_blocked_);
-  if (output_.capacity() > 2 * kOutputBytesMax && output_.empty()) std::string().swap(output_);
+  } while (!write_blocked_ && server_.counters().bytes_sent != sent);
   if (output_.empty() && (closing_ || (session_ != nullptr && session_->finished()))) {
     close();
     return false;

@@ -64,7 +64,7 @@ class Connection final : public world::Poller::Handler {
   void count_unfinished(size_t bytes) { unfinished_ += bytes; }
   void count_consumed(size_t bytes) { unfinished_ -= bytes; }
   size_t unfinished() const { return unfinished_; }
-  bool congested() const;
+  size_t unsent() const { return unsent_ + output_.size() - output_written_; }
   void wait_for_room(CallId call) { waiting_.push_back(call); }
 
   void adopt(Call& call);
@@ -80,7 +80,9 @@ class Connection final : public world::Poller::Handler {
   void end_handshake();
   void turn_away(bool sent_plain_text);
   void say_goodbye();
-  void fill();
+  void fill(std::string& output);
+  bool write(std::string_view& bytes);
+  bool write_fresh();
   bool choose_session(std::string_view& input);
   bool run_waiting();
   bool write_output();

@@ -13,9 +13,14 @@ namespace quorate::front::grpc {
 
 // One read per wake: long enough to gather a full batch of calls, short enough to stay in cache.
 inline constexpr size_t kReadBytesMax = size_t{256} << 10U;
-// Bytes handed to one write: beyond it the kernel's socket buffer is full anyhow.
-inline constexpr size_t kOutputBytesMax = size_t{1} << 20U;
-// Answers a client has not taken yet; above it further calls of that connection wait, unrun.
+// Bytes handed to one write: they are put together in one buffer of the server, which stays in the
+// processor's cache at this size.
+inline constexpr size_t kOutputBytesMax = size_t{256} << 10U;
+// Answers a client has not taken yet; above it further calls of that connection wait, unrun. About
+// what a socket takes at once, so that its client never waits for us; more would only be memory,
+// and turns in which a hundred large answers are made before the first one leaves.
+inline constexpr size_t kAnswersBytesMax = size_t{1} << 20U;
+// The same with what streams send; above it they are given nothing more to say.
 inline constexpr size_t kUnsentBytesMax = size_t{8} << 20U;
 // Partly received messages of one connection together; a stream that goes above it is refused.
 inline constexpr size_t kUnfinishedBytesMax = size_t{64} << 20U;

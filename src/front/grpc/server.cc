@@ -204,7 +204,16 @@ size_t Server::unsent_bytes(CallId id) const {
 
 bool Server::congested(CallId id) const {
   const Call* call = calls_.find(id);
-  return call != nullptr && call->connection->congested();
+  return call != nullptr && call->connection->unsent() > kUnsentBytesMax;
+}
+
+bool Server::must_wait(CallId id, RoomWaiter& waiter) {
+  Call* call = calls_.find(id);
+  if (call == nullptr || call->connection->unsent() <= kAnswersBytesMax) return false;
+  CHECK(call->waiter == nullptr, "a call waits for one thing");
+  call->waiter = &waiter;
+  call->connection->wait_for_room(id);
+  return true;
 }
 
 void Server::send(CallId id, std::string_view head, const Bytes& body) {
@@ -398,7 +407,7 @@ void Server::on_data(Call& call, std::string_view data) {
 
 void Server::take_request(Call& call) {
   call.complete = true;
-  if (call.connection->congested()) {
+  if (call.connection->unsent() > kAnswersBytesMax) {
     call.connection->wait_for_room(call.id);
   } else {
     dispatch(call);

@@ -131,6 +131,10 @@ class Server {
   size_t unsent_bytes(CallId id) const;
   void resume(CallId id);           // the gate held it
   bool congested(CallId id) const;  // its connection holds more than its client reads
+  // Whether the call must wait until its client has read; then the waiter, which lives
+  // as long as the server takes turns, hears of it, unless the call is over by then. Never more
+  // than one for a call.
+  bool must_wait(CallId id, RoomWaiter& waiter);
 
   Time now() const { return executor_.now(); }
   const ServerMetrics& metrics() const { return metrics_; }
@@ -144,6 +148,8 @@ class Server {
   // What TLS opened of one read, and what it is to seal for one write.
   std::string& plain_buffer() { return plain_buffer_; }
   std::string& plain_output() { return plain_output_; }
+  // What is about to be written.
+  std::string& output_buffer() { return output_buffer_; }
   void count_handshake(int change) { handshakes_ += static_cast<size_t>(change); }
   bool may_shake_hands();
   void complain(const std::string& text);  // of what strangers can provoke: at a bounded rate
@@ -205,6 +211,7 @@ class Server {
   std::string read_buffer_;
   std::string plain_buffer_;  // empty until there is TLS
   std::string plain_output_;
+  std::string output_buffer_;
   std::string path_scratch_;
   size_t handshakes_ = 0;    // under way
   int handshake_steps_ = 0;  // in this turn

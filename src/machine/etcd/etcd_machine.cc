@@ -29,6 +29,9 @@ constexpr char kAttributesTable = 'a';
 // Keys looked at or rows removed for a compaction at the end of each run: well under a
 // millisecond, so that a large compaction is not noticed by the clients.
 constexpr uint64_t kCompactionWorkMax = 1000;
+// Answers are put together in one buffer that has grown already, then copied into memory of their
+// exact size. Above this they are rare, and their buffer is not kept.
+constexpr size_t kKeptAnswerBytesMax = size_t{1} << 20U;
 // A lease's row, as the quota reckons it.
 constexpr uint64_t kLeaseBytes = 64;
 
@@ -117,6 +120,7 @@ class Machine final : public EtcdMachine {
   AuthBook auth_;
   AppliedPosition position_;
   bool position_changed_ = false;
+  mutable std::string answer_;  // reused
   uint64_t space_taken_ = 0;
   Activity activity_;
   std::map<uint64_t, MemberAttributes> attributes_;
@@ -277,11 +281,12 @@ Result<void> Machine::commit_batch() {
 
 void Machine::query(const Bytes& request, Reply& reply) const {
   const std::optional<OpenedQuery> opened = open_query(request.view());
-  std::string body;
-  const Code code = opened ? answer(*opened, body) : Code::malformed;
+  answer_.clear();
+  const Code code = opened ? answer(*opened, answer_) : Code::malformed;
   reply.code = static_cast<uint16_t>(code);
   reply.revision = store_->current();
-  reply.body = code == Code::ok ? Bytes::adopt(std::move(body)) : Bytes();
+  reply.body = code == Code::ok ? Bytes(answer_) : Bytes();
+  if (answer_.capacity() > kKeptAnswerBytesMax) std::string().swap(answer_);
 }
 
 Code Machine::answer(const OpenedQuery& query, std::string& body) const {

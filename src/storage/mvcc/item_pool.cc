@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
+#include <new>
 
 #include "base/check.h"
 
@@ -90,8 +90,7 @@ ItemPool::Slab* ItemPool::make_slab(size_t slot_bytes) {
   void* memory = nullptr;
   Block* block = nullptr;
   if (slabs_alone_ < kSlabsAloneMax) {
-    memory = std::aligned_alloc(kSlabBytes, kSlabBytes);
-    CHECK(memory != nullptr, "out of memory");
+    memory = ::operator new(kSlabBytes, std::align_val_t{kSlabBytes});
     ++slabs_alone_;
   } else {
     block = block_with_room();
@@ -110,7 +109,7 @@ ItemPool::Slab* ItemPool::make_slab(size_t slot_bytes) {
 void ItemPool::free_slab(Slab* slab) {
   Block* block = slab->block;
   if (block == nullptr) {
-    std::free(slab);
+    ::operator delete(slab, std::align_val_t{kSlabBytes});
     --slabs_alone_;
     return;
   }
