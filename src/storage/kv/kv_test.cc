@@ -124,6 +124,34 @@ TEST_P(KvTest, ScansAscendWithinBoundsAndStopWhenTold) {
   EXPECT_EQ(seen, "cd");
 }
 
+// Long enough that a second thread reads ahead (read_ahead.h), with rows of many sizes.
+TEST_P(KvTest, LongScansSeeEachRowOnceInOrder) {
+  constexpr int kRows = 30'000;
+  const auto key_of = [](int number) { return std::to_string(100'000 + number); };
+  const auto value_of = [](int number) {
+    return std::string(static_cast<size_t>(number % 97), static_cast<char>('a' + number % 26));
+  };
+  WriteBatch batch;
+  for (int i = 0; i < kRows; ++i) batch.put(key_of(i), value_of(i));
+  batch.put("2large", std::string(size_t{1} << 20U, 'x'));  // more than a block
+  ASSERT_TRUE(store_->write(batch));
+  for (const int stop_at : {kRows + 1, 4096, 4097, 20'000, 0}) {
+    int next = 0;
+    size_t large = 0;
+    ASSERT_TRUE(store_->scan("1", "3", [&](std::string_view key, std::string_view value) {
+      if (next == kRows) {
+        large = value.size();
+        return true;
+      }
+      EXPECT_EQ(key, key_of(next));
+      EXPECT_EQ(value, value_of(next));
+      return next++ < stop_at;
+    }));
+    EXPECT_EQ(next, std::min(kRows, stop_at + 1));
+    EXPECT_EQ(large, next == kRows ? size_t{1} << 20U : 0U);
+  }
+}
+
 TEST_P(KvTest, BytesOfEveryKindSurvive) {
   const std::string odd("\0\xff\0k", 4);
   put(odd, std::string("\0\0", 2));

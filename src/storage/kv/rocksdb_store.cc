@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "storage/kv/kv_store.h"
+#include "storage/kv/read_ahead.h"
 
 namespace quorate::storage {
 
@@ -31,6 +32,8 @@ constexpr int kBackgroundJobsMax = 2;
 // Each block has its entry in the index, its checksum and its pass through the writer; of the
 // default 4 KiB, a dozen rows make one. An old revision costs a read of one.
 constexpr size_t kBlockBytes = size_t{16} << 10U;
+// A scan that goes on beyond this is worth a thread that reads ahead.
+constexpr size_t kRowsReadInPlace = 4096;
 // The buffer of the few keys kept apart. Both families are flushed together, whichever is full.
 constexpr size_t kApartBufferBytes = size_t{1} << 20U;
 constexpr const char* kApartFamily = "apart";
@@ -131,6 +134,18 @@ Result<std::optional<std::string>> read(const Opened& opened, const rocksdb::Rea
   return std::optional<std::string>(std::move(value));
 }
 
+// False: the visitor had enough.
+bool scan_ahead(rocksdb::Iterator& row, const KvVisitor& visit) {
+  ReadAhead ahead([&row](RowBlock& block) {
+    for (; row.Valid() && !block.full(); row.Next()) block.add(view(row.key()), view(row.value()));
+    return row.Valid();
+  });
+  while (const RowBlock* block = ahead.next()) {
+    if (!block->visit(visit)) return false;
+  }
+  return true;
+}
+
 Result<void> scan_family(const Opened& opened, Family* family, const rocksdb::Snapshot* snapshot,
                          std::string_view first, std::string_view end, const KvVisitor& visit) {
   const rocksdb::Slice upper = slice(end);
@@ -139,9 +154,12 @@ Result<void> scan_family(const Opened& opened, Family* family, const rocksdb::Sn
   options.fill_cache = false;  // one pass over everything must not evict what is read often
   if (!end.empty()) options.iterate_upper_bound = &upper;
   const std::unique_ptr<rocksdb::Iterator> row(opened.database->NewIterator(options, family));
-  for (row->Seek(slice(first)); row->Valid(); row->Next()) {
+  size_t visited = 0;
+  for (row->Seek(slice(first)); row->Valid() && visited < kRowsReadInPlace; row->Next()) {
     if (!visit(view(row->key()), view(row->value()))) return {};
+    ++visited;
   }
+  if (row->Valid() && !scan_ahead(*row, visit)) return {};
   if (!row->status().ok()) return std::unexpected(to_error(row->status(), "scan its rows"));
   return {};
 }
