@@ -1,6 +1,6 @@
 // What the etcd machine costs by itself, on RocksDB: put, get, memory, restart.
 //
-//   machine_bench DIRECTORY [KEYS]
+//   machine_bench DIRECTORY [KEYS [GIBIBYTES]]   of values in memory; 1 if absent
 //
 // DIRECTORY must not exist; it is left behind for inspection.
 #include <cstdio>
@@ -100,13 +100,14 @@ void gets(const EtcdMachine& machine, uint64_t count, uint64_t keys) {
 
 int main(int count, char** arguments) {
   if (count < 2) {
-    std::fprintf(stderr, "machine_bench DIRECTORY [KEYS]\n");
+    std::fprintf(stderr, "machine_bench DIRECTORY [KEYS [GIBIBYTES]]\n");
     return 2;
   }
   const std::string directory = arguments[1];
   const uint64_t keys = count > 2 ? std::strtoull(arguments[2], nullptr, 10) : 1'000'000;
+  const uint64_t budget = (count > 3 ? std::strtoull(arguments[3], nullptr, 10) : 1) << 30U;
   {
-    auto machine = must(open_etcd_machine(must(storage::open_rocksdb_store(directory))));
+    auto machine = must(open_etcd_machine(must(storage::open_rocksdb_store(directory)), budget));
     report("start", 1e-9, 1);
     puts(*machine, "put, new keys in order", keys, keys, true);
     gets(*machine, keys, keys);
@@ -118,7 +119,7 @@ int main(int count, char** arguments) {
     must(machine->checkpoint(directory + ".checkpoint"));
   }
   const double begin = seconds();
-  auto machine = must(open_etcd_machine(must(storage::open_rocksdb_store(directory))));
+  auto machine = must(open_etcd_machine(must(storage::open_rocksdb_store(directory)), budget));
   report("restart, by row", seconds() - begin, keys + keys / 4);
   std::printf("applied %llu, keys %llu\n",
               static_cast<unsigned long long>(machine->applied().value),

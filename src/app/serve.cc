@@ -13,6 +13,7 @@
 #include "app/joining.h"
 #include "app/jwt.h"
 #include "app/logging.h"
+#include "app/memory_budget.h"
 #include "app/notify.h"
 #include "app/output.h"
 #include "app/process.h"
@@ -76,7 +77,7 @@ front::etcd::EtcdOptions front_options(const ServeConfig& config) {
 Result<std::unique_ptr<machine::StateMachine>> make_machine(const std::string& directory) {
   auto store = storage::open_rocksdb_store(directory);
   if (!store) return std::unexpected(store.error());
-  auto machine = machine::etcd::open_etcd_machine(std::move(*store));
+  auto machine = machine::etcd::open_etcd_machine(std::move(*store), memory_for_values());
   if (!machine) return std::unexpected(machine.error());
   return std::unique_ptr<machine::StateMachine>(std::move(*machine));
 }

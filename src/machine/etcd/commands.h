@@ -159,7 +159,11 @@ class EtcdMachine : public StateMachine {
                                                     std::string& scratch) const = 0;
 };
 
+// Of the newest values, how many bytes are held in memory; the rest is read from the store.
+inline constexpr uint64_t kValuesInMemoryMax = uint64_t{1} << 30U;
+
 // Loads what the store holds. An error: the store is damaged or of a newer format.
-Result<std::unique_ptr<EtcdMachine>> open_etcd_machine(std::unique_ptr<storage::KvStore> store);
+Result<std::unique_ptr<EtcdMachine>> open_etcd_machine(
+    std::unique_ptr<storage::KvStore> store, uint64_t values_in_memory_max = kValuesInMemoryMax);
 
 }  // namespace quorate::machine::etcd

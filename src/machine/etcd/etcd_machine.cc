@@ -44,7 +44,8 @@ std::string attributes_key(uint64_t id) {
 
 class Machine final : public EtcdMachine {
  public:
-  explicit Machine(std::unique_ptr<KvStore> rows) : rows_(std::move(rows)) {}
+  Machine(std::unique_ptr<KvStore> rows, uint64_t values_in_memory_max)
+      : rows_(std::move(rows)), values_in_memory_max_(values_in_memory_max) {}
   Result<void> load();
 
   void apply_command(Index index, uint64_t round, const Bytes& command, Reply* reply) override;
@@ -114,6 +115,7 @@ class Machine final : public EtcdMachine {
   Code answer(const OpenedQuery& query, std::string& body) const;
 
   std::unique_ptr<KvStore> rows_;
+  const uint64_t values_in_memory_max_;
   std::unique_ptr<Store> store_;
   LeaseBook leases_;
   AlarmBook alarms_;
@@ -127,7 +129,7 @@ class Machine final : public EtcdMachine {
 };
 
 Result<void> Machine::load() {
-  Result<std::unique_ptr<Store>> store = Store::open(*rows_);
+  Result<std::unique_ptr<Store>> store = Store::open(*rows_, values_in_memory_max_);
   if (!store) return std::unexpected(store.error());
   store_ = std::move(*store);
   if (auto loaded = leases_.load(*rows_, *store_); !loaded) return loaded;
@@ -350,8 +352,9 @@ Result<AppliedPosition> Machine::checkpoint(const std::string& directory) {
 
 }  // namespace
 
-Result<std::unique_ptr<EtcdMachine>> open_etcd_machine(std::unique_ptr<storage::KvStore> store) {
-  auto machine = std::make_unique<Machine>(std::move(store));
+Result<std::unique_ptr<EtcdMachine>> open_etcd_machine(std::unique_ptr<storage::KvStore> store,
+                                                       uint64_t values_in_memory_max) {
+  auto machine = std::make_unique<Machine>(std::move(store), values_in_memory_max);
   if (auto loaded = machine->load(); !loaded) return std::unexpected(loaded.error());
   return std::unique_ptr<EtcdMachine>(std::move(machine));
 }
