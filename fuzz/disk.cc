@@ -11,6 +11,7 @@
 #include "node/introduction.h"
 #include "node/member_about.h"
 #include "node/member_change.h"
+#include "node/registers/file.h"
 #include "storage/bolt/etcd_log.h"
 #include "storage/bolt/reader.h"
 #include "storage/bolt/writer.h"
@@ -271,6 +272,12 @@ void small_files(std::string_view input) {
     if (!introduction) return;
     CHECK(node::decode_introduction(node::encode_introduction(*introduction)), "introduction");
     static_cast<void>(node::member_at(*introduction, "n1", {"http://127.0.0.1:2380"}));
+  } else if (kind == 5) {
+    const auto registers = node::decode_register_file(bytes);
+    if (!registers) return;
+    const Bytes again = node::encode_register_file(*registers);
+    const auto second = node::decode_register_file(again);
+    CHECK(second && node::encode_register_file(*second) == again, "registers");
   }
 }
 

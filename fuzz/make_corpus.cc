@@ -19,6 +19,8 @@
 #include "node/introduction.h"
 #include "node/member_about.h"
 #include "node/member_change.h"
+#include "node/registers/file.h"
+#include "node/registers/wire.h"
 #include "node/wire.h"
 #include "storage/bolt/writer.h"
 #include "storage/wal/fake_world.h"
@@ -116,6 +118,18 @@ std::vector<std::pair<std::string, Bytes>> peer_frames() {
   add("snapshot-chunk", node::SnapshotChunk{3, 0, 0, Bytes("abc")});
   add("snapshot-end", node::SnapshotEnd{3});
   add("snapshot-progress", node::SnapshotProgress{3, 1, node::SnapshotState::whole});
+  namespace caspaxos = consensus::caspaxos;
+  const auto add_registers = [&](const std::string& name, const node::RegisterPayload& payload) {
+    add(("registers-" + name).c_str(), node::RegisterFrame{node::encode_register_payload(payload)});
+  };
+  const consensus::Ballot ballot{3, NodeId{2}};
+  const caspaxos::Vote vote{ballot, {1, Bytes("v"), {{NodeId{2}, 7}}}};
+  add_registers("acceptors", node::AcceptorSet{{NodeId{1}, NodeId{2}, NodeId{3}}});
+  add_registers("prepare", caspaxos::Prepare{"x", ballot});
+  add_registers("promise", caspaxos::Promise{"x", ballot, vote});
+  add_registers("accept", caspaxos::Accept{"x", vote});
+  add_registers("accepted", caspaxos::Accepted{"x", ballot});
+  add_registers("refused", caspaxos::Refused{"x", ballot, {4, NodeId{1}}});
   return frames;
 }
 
@@ -334,6 +348,13 @@ void add_small_files(Seeds& seeds) {
   const node::Introduction introduction{5, GroupId{1}, Index{2}, three_members()};
   seeds.add("small_files", "introduction",
             bytes({4}) + std::string(node::encode_introduction(introduction).view()));
+  node::RegisterFile registers{5,    NodeId{1}, NodeId{1}, {NodeId{1}, NodeId{2}, NodeId{3}},
+                               true, {}};
+  registers.durable.rounds_reserved = 1025;
+  const consensus::caspaxos::Vote vote{{3, NodeId{2}}, {1, Bytes("v"), {{NodeId{2}, 7}}}};
+  registers.durable.registers["x"] = {{4, NodeId{1}}, vote};
+  seeds.add("small_files", "registers",
+            bytes({5}) + std::string(node::encode_register_file(registers).view()));
 }
 
 void add_bolt(Seeds& seeds) {

@@ -8,6 +8,7 @@
 #include "consensus/members.h"
 #include "consensus/raft/wire.h"
 #include "node/member_change.h"
+#include "node/registers/wire.h"
 #include "node/snapshot_receiver.h"
 #include "node/store_directory.h"
 #include "node/wire.h"
@@ -144,6 +145,13 @@ void peer_frame(std::string_view input) {
   }
   if (const auto* forward = std::get_if<node::Forward>(&frame->body)) {
     static_cast<void>(node::decode_member_change(forward->command));
+  }
+  if (const auto* registers = std::get_if<node::RegisterFrame>(&frame->body)) {
+    const auto payload = node::decode_register_payload(registers->payload);
+    if (payload) {
+      const Bytes plain = node::encode_register_payload(*payload);
+      CHECK(node::decode_register_payload(plain) == payload, "what registers say stays the same");
+    }
   }
   const Bytes again = encode_again(*frame);
   const auto second = node::decode_frame(again);

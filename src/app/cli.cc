@@ -13,6 +13,7 @@
 #include "app/import.h"
 #include "app/output.h"
 #include "app/password.h"
+#include "app/register_command.h"
 #include "app/securing.h"
 #include "app/serve.h"
 #include "app/top/top.h"
@@ -41,6 +42,7 @@ struct Line {
   SimOptions sim;
   CheckOptions check;
   ExploreOptions explore;
+  RegisterOptions registers;
   int64_t compact_revision = 0;
   bool physical = false;
   std::vector<std::string> command;  // what stands behind `--`
@@ -210,6 +212,34 @@ void add_others(CLI::App& app, Line& line) {
   app.add_subcommand("status", "each endpoint's role, term, index and revision")->callback([&line] {
     with_endpoints(line, run_status);
   });
+}
+
+void add_register(CLI::App& app, Line& line) {
+  CLI::App* all = app.add_subcommand(
+      "register", "small values that need a majority of the founding members, and no leader");
+  all->require_subcommand(1);
+  RegisterOptions& options = line.registers;
+  const auto add = [&](const std::string& name, const std::string& help,
+                       RegisterOptions::Kind kind) {
+    CLI::App* added = all->add_subcommand(name, help);
+    added->add_option("name", options.name, "of the register")->required();
+    added->callback([&line, kind] {
+      line.registers.kind = kind;
+      with_endpoints(line,
+                     [&](const Common& common) { return run_register(common, line.registers); });
+    });
+    return added;
+  };
+  add("get", "what it holds", RegisterOptions::Kind::get);
+  add("set", "write it", RegisterOptions::Kind::set)
+      ->add_option("value", options.value, "new value")
+      ->required();
+  CLI::App* swap =
+      add("cas", "write it if it holds what is expected; else exit 1", RegisterOptions::Kind::swap);
+  swap->add_option("values", options.values, "OLD NEW, or with --unwritten NEW alone")
+      ->required()
+      ->expected(1, 2);
+  swap->add_flag("--unwritten", options.unwritten, "expect that nobody has written it");
 }
 
 using MemberCommand = int (*)(const Common&, const MemberOptions&);
@@ -471,6 +501,7 @@ int command_line(int argument_total, char** arguments) {
   add_get(app, line);
   add_delete(app, line);
   add_others(app, line);
+  add_register(app, line);
   add_members(app, line);
   add_sim(app, line);
   add_check(app, line);

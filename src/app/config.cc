@@ -325,12 +325,21 @@ void read_membership(Reader& reader, ServeConfig& config) {
       list += (list.empty() ? "" : ",") + config.name + "=" + url.text;
     }
   }
-  reader.text("initial-cluster", list);
+  config.bootstrap = reader.given("bootstrap-seeds");
+  if (config.bootstrap && reader.given("initial-cluster")) {
+    reader.reject("--bootstrap-seeds and --initial-cluster both name the members; use one of them");
+  }
+  reader.text(config.bootstrap ? "bootstrap-seeds" : "initial-cluster", list);
   reader.text("initial-cluster-token", config.token);
   std::string state = "new";
   reader.text("initial-cluster-state", state);
   if (state != "new" && state != "existing") {
     reader.reject("--initial-cluster-state: " + quoted(state) + " is neither new nor existing");
+  }
+  if (config.bootstrap && state != "new") {
+    reader.reject(
+        "--bootstrap-seeds founds a cluster; a member that was added to one is started "
+        "with --initial-cluster instead");
   }
   config.start = state == "new" ? node::Start::new_cluster : node::Start::existing_cluster;
   std::string protocol = "raft";

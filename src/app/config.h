@@ -52,6 +52,7 @@ struct ServeConfig {
   std::vector<FoundingMember> cluster;  // this member included
   std::string token = "etcd-cluster";
   node::Start start = node::Start::new_cluster;
+  bool bootstrap = false;  // `cluster` are seeds that have still to agree on a cluster
   consensus::Protocol protocol = consensus::Protocol::raft;
   bool protocol_given = false;
   uint64_t heartbeat_milliseconds = 100;

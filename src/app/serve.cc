@@ -8,6 +8,7 @@
 #include <map>
 #include <random>
 
+#include "app/bootstrap.h"
 #include "app/cluster_ids.h"
 #include "app/exit_codes.h"
 #include "app/joining.h"
@@ -24,6 +25,7 @@
 #include "base/log.h"
 #include "front/etcd/server.h"
 #include "machine/etcd/commands.h"
+#include "node/member_about.h"
 #include "storage/kv/kv_store.h"
 #include "world/real/event_loop.h"
 #include "world/real/files.h"
@@ -47,6 +49,31 @@ uint64_t fresh_seed() {
 
 std::string listen_address(const Url& url) {
   return url.host == "localhost" ? "127.0.0.1:" + std::to_string(url.port) : url.address();
+}
+
+std::vector<std::string> peer_listen_addresses(const ServeConfig& config) {
+  std::vector<std::string> addresses;
+  for (const Url& url : config.listen_peer) {
+    addresses.push_back((url.secure ? "https://" : "") + listen_address(url));
+  }
+  return addresses;
+}
+
+// `config` as if the flags had named the members that the seeds agreed on.
+Result<void> adopt_founding(const node::Introduction& founding, const ServeConfig& flags,
+                            node::NodeConfig& config) {
+  const auto self = node::member_at(founding, flags.name, texts(flags.advertise_peer));
+  if (!self) return std::unexpected(self.error());
+  config.self = *self;
+  config.cluster_id = founding.cluster_id;
+  config.members.clear();
+  for (const consensus::Member& member : founding.members.voters) {
+    const auto about = node::decode_member_about(member.about);
+    if (!about) continue;
+    config.members.push_back(
+        {member.id, about->name, node::addresses_of(about->urls), about->urls});
+  }
+  return {};
 }
 
 front::etcd::EtcdOptions front_options(const ServeConfig& config) {
@@ -97,6 +124,7 @@ class Member {
   Result<void> prepare_security();
   Result<void> serve_clients();
   void join(node::NodeConfig config);
+  Result<void> agree(node::NodeConfig config);
   Result<void> open(node::NodeConfig config);
   void stop();
   void end_removed();
@@ -109,6 +137,8 @@ class Member {
   std::unique_ptr<world::Security> client_security_;
   std::unique_ptr<world::Security> peer_security_;
   std::unique_ptr<Joining> joining_;
+  std::unique_ptr<Bootstrap> bootstrap_;
+  std::optional<node::Introduction> founding_;  // what the seeds have agreed on
   std::unique_ptr<world::TcpNetwork> network_;
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<front::etcd::EtcdServer> server_;
@@ -140,8 +170,17 @@ Result<void> Member::begin() {
   if (!signals) return std::unexpected(signals.error());
   signals_ = std::move(*signals);
   node::NodeConfig config = node_config(config_);
+  if (config_.bootstrap) {
+    auto founding = load_founding(*disk_, config_.data_directory);
+    if (!founding) return std::unexpected(founding.error());
+    if (*founding) {
+      founding_ = std::move(*founding);
+      if (auto adopted = adopt_founding(*founding_, config_, config); !adopted) return adopted;
+    }
+  }
   auto known = node::adopt_stored_identity(*disk_, config);
   if (!known) return std::unexpected(known.error());
+  if (!*known && config_.bootstrap && !founding_) return agree(std::move(config));
   if (*known || config_.start == node::Start::new_cluster) return open(std::move(config));
   join(std::move(config));
   return {};
@@ -166,16 +205,40 @@ void Member::join(node::NodeConfig config) {
   joining_->start();
 }
 
+Result<void> Member::agree(node::NodeConfig config) {
+  BootstrapOptions options;
+  options.directory = config_.data_directory;
+  options.token = config_.token;
+  options.name = config_.name;
+  options.group = config.group;
+  options.listen = peer_listen_addresses(config_);
+  for (const node::PeerConfig& member : config.members) {
+    options.seeds.push_back({member.name, member.urls, member.addresses});
+  }
+  const auto done = [this,
+                     config = std::move(config)](Result<node::Introduction> founding) mutable {
+    bootstrap_.reset();
+    if (!founding) return refuse(founding.error());
+    founding_ = std::move(*founding);
+    auto opened = adopt_founding(*founding_, config_, config);
+    if (opened) opened = open(std::move(config));
+    if (!opened) refuse(opened.error());
+  };
+  bootstrap_ =
+      std::make_unique<Bootstrap>(*loop_, *disk_, peer_security_.get(), std::move(options), done);
+  return bootstrap_->start();
+}
+
 Result<void> Member::open(node::NodeConfig config) {
   log(LogLevel::info,
       "this is member " + hex(config.self.value) + " of cluster " + hex(config.cluster_id));
-  world::TcpOptions options{config.self, config.cluster_id, {}, peer_security_.get()};
-  for (const Url& url : config_.listen_peer) {
-    options.listen.push_back((url.secure ? "https://" : "") + listen_address(url));
-  }
+  const world::TcpOptions options{config.self, config.cluster_id, peer_listen_addresses(config_),
+                                  peer_security_.get()};
   auto network = world::make_tcp_network(*loop_, options);
   if (!network) return std::unexpected(network.error());
   network_ = std::move(*network);
+  // Seeds that have not heard yet cannot hear it from the register any more: we have left it.
+  if (founding_) network_->set_introduction(node::encode_introduction(*founding_));
   auto node = node::open_node(*loop_, *disk_, *network_, make_machine, std::move(config),
                               Rng(fresh_seed()));
   if (!node) return std::unexpected(node.error());

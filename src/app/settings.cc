@@ -25,6 +25,7 @@ constexpr Known kKnown[] = {
     {"listen-peer-urls", "http://localhost:2380", "URLs to listen on for the other members"},
     {"initial-advertise-peer-urls", "http://localhost:2380", "peer URLs told to the others"},
     {"initial-cluster", "${name}=${initial-advertise-peer-urls}", "the members, name=URL,..."},
+    {"bootstrap-seeds", "", "instead of --initial-cluster: seeds, name=URL,..., that first agree"},
     {"initial-cluster-state", "new", "new or existing"},
     {"initial-cluster-token", "etcd-cluster", "keeps clusters apart that share URLs"},
     {"heartbeat-interval", "100", "milliseconds between heartbeats of a leader"},

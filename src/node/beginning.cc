@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "consensus/factory.h"
 #include "node/identity.h"
+#include "node/registers/file.h"
 #include "node/running_node.h"
 #include "storage/wal/wal.h"
 
@@ -24,6 +25,13 @@ struct Beginning {
 };
 
 Result<void> write_identity(world::Disk& disk, const NodeConfig& config) {
+  RegisterFile registers;
+  registers.cluster_id = config.cluster_id;
+  registers.self = registers.proposer = config.self;
+  for (const PeerConfig& member : config.members) registers.acceptors.push_back(member.id);
+  registers.accepts = true;
+  const Bytes encoded = encode_register_file(registers);
+  if (auto saved = save_register_file(disk, config.directory, encoded); !saved) return saved;
   Identity identity;
   identity.cluster_id = config.cluster_id;
   identity.member = config.self;

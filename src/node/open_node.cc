@@ -195,6 +195,16 @@ Result<std::unique_ptr<Node>> open_node(world::Executor& executor, world::Disk& 
   if (!identity) return pass_on(identity.error());
   opened.identity = *identity;
 
+  auto registers = load_register_file(disk, config.directory);
+  if (!registers) return pass_on(registers.error());
+  if (*registers &&
+      ((*registers)->cluster_id != config.cluster_id || (*registers)->self != config.self)) {
+    return fail(ErrorKind::conflict, config.directory +
+                                         "/registers belongs to another member or cluster; put "
+                                         "this member's own directory back as it was");
+  }
+  opened.registers = std::move(*registers);
+
   storage::WalOptions options;
   options.directory = config.directory + "/wal";
   options.segment_bytes = config.wal_segment_bytes;

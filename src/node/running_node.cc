@@ -49,6 +49,8 @@ RunningNode::RunningNode(NodeWorld world, MachineFactory make_machine, NodeConfi
       identity_(opened.identity),
       wal_(std::move(opened.wal)),
       recovered_(std::move(opened.recovered)),
+      register_file_(std::move(opened.registers)),
+      first_sequence_(opened.first_sequence),
       peers_(world.executor, world.network, *this),
       shard_(world.executor, *wal_),
       membership_(config_.self, config_.members, config_.contacts, identity_.joined_at) {
@@ -125,6 +127,7 @@ void RunningNode::decide_founding(Time now) {
 
 void RunningNode::found() {
   log(LogLevel::info, "founding a new cluster with the configured members");
+  for (const PeerConfig& member : config_.members) register_acceptors_.push_back(member.id);
   founding_write_ = consensus::founding_write(config_.protocol, initial_members(config_.members));
   if (founding_write_->id == WriteId{}) founding_write_->id = WriteId{1};
   wal_->append(config_.group, *founding_write_);
@@ -214,6 +217,7 @@ void RunningNode::tell_life_state() {
 
 void RunningNode::on_peer_connected(NodeId peer) {
   say_hello(peer);
+  tell_acceptors(peer);
   group_->on_connected(peer);
 }
 
@@ -251,7 +255,11 @@ bool RunningNode::on_peer_frame(NodeId peer, Frame& frame) {
     return true;
   }
   if (foreign_speakers_.contains(peer)) return true;
-  return frame.group == config_.group && group_->on_frame(peer, frame);
+  if (frame.group != config_.group) return false;
+  if (const auto* registers = std::get_if<RegisterFrame>(&frame.body)) {
+    return take_register_frame(peer, registers->payload);
+  }
+  return group_->on_frame(peer, frame);
 }
 
 // ---- After each turn.
@@ -263,6 +271,7 @@ Time RunningNode::after_drain(Time now) {
     executor_.post(lifeline_.guard([this] { take_members_news(); }));
   }
   decide_founding(now);
+  open_registers();
   tell_life_state();
   notice_admission();
   notice_ready();
@@ -312,6 +321,7 @@ void RunningNode::fail_all(const Error& error) {
   log(LogLevel::error, "the node stops: " + error.text);
   shard_.stop();
   peers_.stop();
+  if (registers_) registers_->stop();
   // Not from here: whoever found the failure may be in the middle of something.
   executor_.post(lifeline_.guard([this] {
     group_->abandon();
@@ -347,6 +357,7 @@ void RunningNode::continue_stop(Time now) {
   if (now < stopping_->ends && !(handed_over && answered)) return;
   stopped_ = true;
   shard_.stop();
+  if (registers_) registers_->stop();
   auto done = std::exchange(stopping_, std::nullopt)->done;
   executor_.post(lifeline_.guard([this, done = std::move(done)] {
     group_->abandon();

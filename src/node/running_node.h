@@ -16,6 +16,7 @@
 #include "node/membership.h"
 #include "node/node.h"
 #include "node/peers.h"
+#include "node/registers/host.h"
 #include "node/shard.h"
 
 namespace quorate::node {
@@ -28,6 +29,7 @@ struct OpenedDirectory {
   std::unique_ptr<storage::Wal> wal;
   std::shared_ptr<machine::StateMachine> machine;
   std::optional<consensus::Recovered> recovered;  // empty: the log has nothing of the group
+  std::optional<RegisterFile> registers;
 };
 
 consensus::Members initial_members(const std::vector<PeerConfig>& members);
@@ -58,6 +60,8 @@ class RunningNode : public Node, private Peers::Listener {
   void ask_lease(LeaseWish wish, int64_t lease, Time deadline, LeaseCallback done) override;
   void query(const Bytes& request, machine::Reply& reply) const override;
   const machine::StateMachine& machine() const override { return group_->machine(); }
+  void change_register(std::string name, RegisterChange change, Time deadline,
+                       RegisterCallback done) override;
   NodeStatus status() const override;
   NodeId leader() const override { return group_->status().leader; }
   uint64_t round() const override { return group_->status().ballot.round; }
@@ -102,6 +106,11 @@ class RunningNode : public Node, private Peers::Listener {
   const consensus::Members& known_members() const;
   std::vector<MemberView> member_views() const;
 
+  // running_node_registers.cc
+  void open_registers();
+  void tell_acceptors(NodeId peer);
+  bool take_register_frame(NodeId peer, const Bytes& payload);
+
   world::Executor& executor_;
   world::Disk& disk_;
   world::Network& network_;
@@ -112,9 +121,13 @@ class RunningNode : public Node, private Peers::Listener {
   Identity identity_;
   std::unique_ptr<storage::Wal> wal_;
   std::optional<consensus::Recovered> recovered_;
+  std::optional<RegisterFile> register_file_;
+  std::vector<NodeId> register_acceptors_;  // as founded or as told; empty: not known
+  uint64_t first_sequence_ = 1;
   Peers peers_;
   Shard shard_;
   Group* group_ = nullptr;  // owned by the shard
+  std::unique_ptr<RegisterHost> registers_;
   std::optional<Founding> founding_;
   std::optional<consensus::Write> founding_write_;  // on its way to the disk
   bool becoming_amnesiac_ = false;

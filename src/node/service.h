@@ -18,6 +18,7 @@
 #include "machine/state_machine.h"
 #include "node/lease_ask.h"
 #include "node/member_change.h"
+#include "node/registers/ask.h"
 
 namespace quorate::node {
 
@@ -114,6 +115,10 @@ class Service {
   // Renews a lease, or looks how much is left of it. Answered by a leader that was confirmed
   // after the call; inside the callback of a look this node's machine is no older than that.
   virtual void ask_lease(LeaseWish wish, int64_t lease, Time deadline, LeaseCallback done) = 0;
+  // Reads or changes a register, which needs a majority of the founding members and no leader.
+  // `done` is called exactly once, never from within this call, unless this node stops.
+  virtual void change_register(std::string name, RegisterChange change, Time deadline,
+                               RegisterCallback done) = 0;
   // The local state now: serializable by itself, linearizable inside a barrier's callback.
   virtual void query(const Bytes& request, machine::Reply& reply) const = 0;
   virtual const machine::StateMachine& machine() const = 0;

@@ -23,6 +23,7 @@ enum class Kind : uint8_t {
   forward_change = 11,
   lease_ask = 12,
   lease_answer = 13,
+  registers = 14,
 };
 
 Encoder begin(Kind kind, GroupId group) {
@@ -222,6 +223,9 @@ bool decode_body(Kind kind, Decoder& in, const Bytes& bytes, Frame& frame) {
     case Kind::lease_answer:
       frame.body = decode_lease_answer(in);
       return true;
+    case Kind::registers:
+      frame.body = RegisterFrame{borrow(in, bytes)};
+      return true;
   }
   return false;
 }
@@ -376,6 +380,12 @@ Bytes encode(GroupId group, const SnapshotProgress& progress) {
   out.varint(progress.transfer);
   out.varint(progress.chunks);
   out.u8(static_cast<uint8_t>(progress.state));
+  return out.take();
+}
+
+Bytes encode(GroupId group, const RegisterFrame& registers) {
+  Encoder out = begin(Kind::registers, group);
+  out.string(registers.payload.view());
   return out.take();
 }
 

@@ -87,10 +87,15 @@ struct SnapshotProgress {  // the receiver's answer
   SnapshotState state = SnapshotState::receiving;
 };
 
+// What the registers say to each other (node/registers/wire.h).
+struct RegisterFrame {
+  Bytes payload;
+};
+
 struct Frame {
   GroupId group;
   std::variant<Hello, ConsensusFrame, Forward, ForwardRefused, ReadAsk, ReadAnswer, SnapshotHeader,
-               SnapshotChunk, SnapshotEnd, SnapshotProgress, LeaseAsk, LeaseAnswer>
+               SnapshotChunk, SnapshotEnd, SnapshotProgress, LeaseAsk, LeaseAnswer, RegisterFrame>
       body;
 };
 
@@ -116,6 +121,7 @@ Bytes encode(GroupId group, const SnapshotHeader& header);
 Bytes encode(GroupId group, const SnapshotChunk& chunk);
 Bytes encode(GroupId group, const SnapshotEnd& end);
 Bytes encode(GroupId group, const SnapshotProgress& progress);
+Bytes encode(GroupId group, const RegisterFrame& registers);
 
 // Empty: malformed. Payloads borrow from `frame`.
 std::optional<Frame> decode_frame(const Bytes& frame);

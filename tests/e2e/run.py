@@ -25,6 +25,7 @@ import differential_long  # noqa: E402
 import fencing  # noqa: E402
 import gateway  # noqa: E402
 import main_job  # noqa: E402
+import register  # noqa: E402
 import histories  # noqa: E402
 import election  # noqa: E402
 import kubernetes  # noqa: E402
@@ -47,7 +48,7 @@ LONG = [differential_long, matrix_long]  # only when named
 
 
 def tests(names):
-    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, load, main_job, snapshot, matrix, differential, *(LONG if names else []), tls):
+    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, load, main_job, snapshot, matrix, register, differential, *(LONG if names else []), tls):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

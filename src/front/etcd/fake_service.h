@@ -78,6 +78,14 @@ class FakeService : public node::Service {
     deadlines.push_back(deadline);
     executor_.post([this, done = std::move(done)]() mutable { done(barrier_refusal); });
   }
+  void change_register(std::string name, node::RegisterChange change, Time deadline,
+                       node::RegisterCallback done) override {
+    deadlines.push_back(deadline);
+    executor_.post(
+        [name = std::move(name), change = std::move(change), done = std::move(done)]() mutable {
+          done({node::RegisterVerdict::applied, node::RegisterWhy::none, 1, Bytes(name)});
+        });
+  }
   void ask_lease(node::LeaseWish wish, int64_t lease, Time deadline,
                  node::LeaseCallback done) override {
     lease_asks.emplace_back(wish, lease);

@@ -17,6 +17,7 @@
 #include "front/etcd/pages.h"
 #include "front/etcd/quota.h"
 #include "front/etcd/range_stream_service.h"
+#include "front/etcd/register_service.h"
 #include "front/etcd/snapshot_service.h"
 #include "front/etcd/waiting_line.h"
 #include "front/etcd/watch_service.h"
@@ -85,6 +86,7 @@ class Server final : public EtcdServer {
         line_(api_, lease_),
         lock_(api_, line_),
         election_(api_, line_),
+        registers_(api_),
         pages_(api_, watch_) {
     gate_.lead_to(api_);
     turn_end_.set([this] {
@@ -143,6 +145,7 @@ class Server final : public EtcdServer {
   WaitingLine line_;
   LockService lock_;
   ElectionService election_;
+  RegisterService registers_;
   Pages pages_;
 };
 
