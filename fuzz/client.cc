@@ -61,6 +61,12 @@ class OneMember : public node::Service {
       done(node::RefusedOutcome{node::RefusedWhy::no_leader});
     });
   }
+  void change_register(std::string, node::RegisterChange, Time,
+                       node::RegisterCallback done) override {
+    executor_.post([done = std::move(done)]() mutable {
+      done({node::RegisterVerdict::unknown, node::RegisterWhy::timed_out, 0, {}});
+    });
+  }
   void read_barrier(Time, node::BarrierCallback done) override {
     executor_.post([done = std::move(done)]() mutable { done(std::nullopt); });
   }
