@@ -48,7 +48,7 @@ TEST(FullProfile, TheSameSeedIsTheSameRun) {
 TEST(FullProfile, AReplayNamesWhatWasChosen) {
   const RunResult result = run(9, "crash,split", 5);
   EXPECT_EQ(result.replay,
-            "quorate sim --profile full --seed 9 --nodes 5 --faults crash,split "
+            "quorate sim --consensus raft --profile full --seed 9 --nodes 5 --faults crash,split "
             "--trace");
 }
 
