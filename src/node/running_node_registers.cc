@@ -65,7 +65,7 @@ void RunningNode::change_register(std::string name, RegisterChange change, Time 
     });
     return;
   }
-  registers_->change(std::move(name), std::move(change), deadline, std::move(done));
+  registers_->change(name, std::move(change), deadline, std::move(done));
 }
 
 }  // namespace quorate::node

@@ -16,11 +16,11 @@ RegisterHost::RegisterHost(World world, RegisterFile file, uint64_t first_sequen
   write();
 }
 
-void RegisterHost::change(std::string name, RegisterChange change, Time deadline,
+void RegisterHost::change(const std::string& name, RegisterChange change, Time deadline,
                           RegisterCallback done) {
   const ProposalId id{file_.proposer, next_sequence_++};
   asked_.emplace(id, std::move(done));
-  core_.change(world_.executor.now(), id, std::move(name), std::move(change), deadline);
+  core_.change(world_.executor.now(), id, name, std::move(change), deadline);
   drain();
 }
 

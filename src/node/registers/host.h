@@ -38,7 +38,7 @@ class RegisterHost {
   RegisterHost& operator=(const RegisterHost&) = delete;
 
   // `done` is called exactly once, never from within this call, unless the host is destroyed.
-  void change(std::string name, RegisterChange change, Time deadline, RegisterCallback done);
+  void change(const std::string& name, RegisterChange change, Time deadline, RegisterCallback done);
   void receive(NodeId from, const consensus::caspaxos::Body& body);
   const std::vector<NodeId>& acceptors() const { return file_.acceptors; }
   void stop() { stopped_ = true; }
