@@ -106,7 +106,7 @@ void Runner::close_window(Time now) {
   if (!open_) return;
   open_ = false;
   closes_ = std::min(closes_, now);
-  result_.window = now - opens_;
+  result_.window = closes_ - opens_;
   result_.tool_cpu = own_cpu() - cpu_at_opening_;
   observer_.on_window(false);
   driver_.measure(false, closes_);
