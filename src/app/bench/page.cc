@@ -111,7 +111,7 @@ std::string use_lines(const Report& report, const Point& point) {
       "this tool: " + decimal(per_operation(measurement, microseconds(measurement.tool_cpu)), 2) +
       " us CPU per operation, " + decimal(100 * tool_core_share(measurement) / processors(), 1) +
       " % of the machine\n";
-  if (tool_was_limit(measurement)) {
+  if (tool_was_limit(point)) {
     text +=
         "This tool was busy for more than 70 % of its time: it may have been the limit, and "
         "the figure is void. Use several processes of it, or a larger machine.\n";
@@ -221,7 +221,7 @@ Json point_json(const Report& report, const Point& point) {
       {"cpu_us_per_operation", per_operation(measurement, microseconds(measurement.tool_cpu))},
       {"core_share", tool_core_share(measurement)},
       {"machine_share", tool_core_share(measurement) / processors()},
-      {"was_limit", tool_was_limit(measurement)}};
+      {"was_limit", tool_was_limit(point)}};
   if (report.servers != 0) json["outside"] = outside_json(report, point);
   json["problems"] = measurement.problems;
   return json;
@@ -229,8 +229,11 @@ Json point_json(const Report& report, const Point& point) {
 
 }  // namespace
 
-bool tool_was_limit(const Measurement& measurement) {
-  return tool_core_share(measurement) > kToolShareMax;
+bool tool_was_limit(const Point& point) {
+  const Measurement& measurement = point.measurement;
+  if (tool_core_share(measurement) <= kToolShareMax) return false;
+  return point.rate <= 0 ||
+         per_operation(measurement, static_cast<double>(measurement.late)) > kLateShareMax;
 }
 
 std::string duration_text(Duration duration) {

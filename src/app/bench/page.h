@@ -11,8 +11,11 @@
 
 namespace quorate::app::bench {
 
-// Above this share of one core the tool itself may have been the limit: the figure is void.
+// Above this share of one core the tool itself may have been the limit: the figure is void. In an
+// open loop it wakes for each arrival, which costs time that it has; there it must also have been
+// late for more than this share of the operations.
 inline constexpr double kToolShareMax = 0.7;
+inline constexpr double kLateShareMax = 0.01;
 
 struct Point {
   double rate = 0;  // asked for; 0: closed loop
@@ -36,6 +39,6 @@ load::PlotSeries series_of(const Report& report);
 Result<load::PlotSeries> series_of_json(std::string_view json, std::string_view file);
 std::string progress_line(const std::string& what, const load::Progress& progress);
 std::string duration_text(Duration duration);  // 3 digits: 1.23 ms
-bool tool_was_limit(const load::Measurement& measurement);
+bool tool_was_limit(const Point& point);
 
 }  // namespace quorate::app::bench
