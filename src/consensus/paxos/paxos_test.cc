@@ -1,0 +1,515 @@
+// Ballots, phases, holes and configurations, rule by rule: most of these tests are what notices a
+// planted bug of the catalogue (X.. in base/mutants.def).
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "consensus/paxos/wire.h"
+#include "consensus/test_cluster.h"
+
+namespace quorate::consensus::paxos {
+namespace {
+
+using testing::TestCluster;
+using testing::TestOptions;
+
+TestOptions options(size_t voters = 3, size_t learners = 0) {
+  TestOptions options;
+  options.protocol = Protocol::multi_paxos;
+  options.voters = voters;
+  options.learners = learners;
+  return options;
+}
+
+uint64_t other_than(uint64_t first, uint64_t second = 0) {
+  for (uint64_t id = 1;; ++id) {
+    if (id != first && id != second) return id;
+  }
+}
+
+Message say(uint64_t from, uint64_t to, const Ballot& promised, Body body,
+            std::vector<Entry> entries = {}) {
+  Message message;
+  message.from = NodeId{from};
+  message.to = NodeId{to};
+  message.head = encode_head({promised, 0, false, std::move(body)});
+  message.entries = std::move(entries);
+  return message;
+}
+
+Entry command(uint64_t index, const Ballot& ballot, const std::string& text) {
+  return {Index{index}, ballot, EntryKind::command, {NodeId{9}, index}, Bytes(text)};
+}
+
+bool is_kind(const Message& message, std::string_view kind) {
+  return message_kind(Protocol::multi_paxos, message) == kind;
+}
+
+size_t count(TestCluster& cluster, uint64_t from, std::string_view kind) {
+  const auto sent = [&](const Message& message) {
+    return message.from == NodeId{from} && is_kind(message, kind);
+  };
+  return static_cast<size_t>(std::ranges::count_if(cluster.network(), sent));
+}
+
+// A member that prepares a ballot, with nobody else to hear it. Answers are ours to make up.
+uint64_t preparing(TestCluster& cluster) {
+  const uint64_t leader = cluster.elect();
+  const uint64_t id = other_than(leader);
+  for (uint64_t other = 1; other <= cluster.founding().voters.size(); ++other) {
+    cluster.isolate(other);
+  }
+  cluster.pass(3 * cluster.election_timeout());
+  cluster.wake(id);
+  cluster.network().clear();
+  return id;
+}
+
+TestOptions without_asking(size_t voters) {
+  TestOptions settings = options(voters);
+  settings.pre_vote = false;
+  return settings;
+}
+
+Promise complete(Index from, Index through, Index committed) {
+  return {true, true, from, through, committed, Index{1}, {}};
+}
+
+// ---- Ballots and promises.
+
+TEST(PaxosBallot, APromiseToAnEarlierBallotDoesNotCount) {
+  TestCluster cluster(without_asking(3));
+  const uint64_t id = preparing(cluster);
+  const Ballot first = cluster.status(id).ballot;
+  const Index from = cluster.status(id).committed.next();
+  ASSERT_EQ(first.node, NodeId{id});
+  cluster.pass(3 * cluster.election_timeout());
+  cluster.wake(id);
+  const Ballot second = cluster.status(id).ballot;
+  ASSERT_GT(second, first);
+  const uint64_t other = other_than(id);
+  const Promise promise = complete(from, from.previous(), from.previous());
+  cluster.step(id, Receive{say(other, id, first, promise)});
+  EXPECT_NE(cluster.status(id).role, Role::leader);
+  cluster.step(id, Receive{say(other, id, second, promise)});
+  EXPECT_EQ(cluster.status(id).role, Role::leader);
+}
+
+TEST(PaxosBallot, TheBallotIsDurableBeforeItIsUsed) {
+  TestCluster cluster(without_asking(3));
+  const uint64_t leader = cluster.elect();
+  const uint64_t id = other_than(leader);
+  cluster.crash(leader);
+  cluster.node(id).disk_stalls = true;
+  cluster.pass(3 * cluster.election_timeout());
+  cluster.wake(id);
+  EXPECT_EQ(count(cluster, id, "prepare"), 0U);
+  cluster.sync(id);
+  EXPECT_EQ(count(cluster, id, "prepare"), 2U);
+}
+
+TEST(PaxosBallot, APromiseLeavesOnceItIsDurable) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const uint64_t acceptor = other_than(leader);
+  const uint64_t proposer = other_than(leader, acceptor);
+  cluster.crash(leader);
+  cluster.pass(3 * cluster.election_timeout());
+  cluster.node(acceptor).disk_stalls = true;
+  const Ballot ballot{50, NodeId{proposer}};
+  cluster.step(acceptor, Receive{say(proposer, acceptor, ballot, Prepare{false, Index{1}})});
+  EXPECT_EQ(count(cluster, acceptor, "promise"), 0U);
+  cluster.sync(acceptor);
+  EXPECT_EQ(count(cluster, acceptor, "promise"), 1U);
+}
+
+TEST(PaxosBallot, AnAcceptanceIsToldOnceItIsDurable) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const uint64_t acceptor = other_than(leader);
+  cluster.node(acceptor).disk_stalls = true;
+  cluster.propose(leader, "slow");
+  for (int turn = 0; turn < 4; ++turn) cluster.deliver_one();
+  EXPECT_EQ(count(cluster, acceptor, "accepted"), 0U);
+  cluster.sync(acceptor);
+  EXPECT_EQ(count(cluster, acceptor, "accepted"), 1U);
+}
+
+TEST(PaxosBallot, NothingIsPromisedOrAcceptedBelowAPromise) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const uint64_t acceptor = other_than(leader);
+  const uint64_t proposer = other_than(leader, acceptor);
+  const Ballot old = cluster.status(leader).ballot;
+  const Index last = cluster.status(acceptor).last;
+  cluster.crash(leader);
+  cluster.pass(3 * cluster.election_timeout());
+  const Ballot high{50, NodeId{proposer}};
+  cluster.step(acceptor, Receive{say(proposer, acceptor, high, Prepare{false, Index{1}})});
+  ASSERT_EQ(cluster.status(acceptor).ballot, high);
+  const Accept accept{last.next(), Index{1}, last};
+  cluster.step(acceptor,
+               Receive{say(leader, acceptor, old, accept, {command(last.value + 1, old, "late")})});
+  EXPECT_EQ(cluster.status(acceptor).last, last);
+  cluster.step(acceptor,
+               Receive{say(leader, acceptor, {49, NodeId{leader}}, Prepare{true, Index{1}})});
+  EXPECT_EQ(cluster.status(acceptor).ballot, high);
+  // Nor after a restart.
+  cluster.restart(acceptor);
+  cluster.step(acceptor,
+               Receive{say(leader, acceptor, {49, NodeId{leader}}, Prepare{true, Index{1}})});
+  EXPECT_EQ(cluster.status(acceptor).ballot, high);
+}
+
+TEST(PaxosBallot, WhoLosesADuelWaits) {
+  TestCluster cluster(without_asking(3));
+  const uint64_t id = preparing(cluster);
+  const Ballot higher{cluster.status(id).ballot.round + 1, NodeId{other_than(id)}};
+  for (uint64_t other = 1; other <= 3; ++other) {
+    if (other != id) cluster.step(id, Receive{say(other, id, higher, Promise{})});
+  }
+  EXPECT_EQ(cluster.status(id).role, Role::follower);
+  EXPECT_GE(cluster.replica(id).deadline(), cluster.now() + cluster.heartbeat_interval());
+}
+
+// ---- Phase 1 and holes.
+
+TEST(PaxosPrepare, TheValueOfTheHighestBallotIsProposedAgain) {
+  for (const bool newest_first : {false, true}) {
+    TestCluster cluster(without_asking(5));
+    const uint64_t id = preparing(cluster);
+    const Ballot ballot = cluster.status(id).ballot;
+    const Index slot = cluster.status(id).committed.next();
+    std::vector<std::pair<uint64_t, Entry>> told;
+    const uint64_t first = other_than(id);
+    const uint64_t second = other_than(id, first);
+    told.emplace_back(first, command(slot.value, {1, NodeId{first}}, "older"));
+    told.emplace_back(second, command(slot.value, {1, NodeId{second}}, "newer"));
+    if (newest_first) std::ranges::reverse(told);
+    for (const auto& [from, entry] : told) {
+      cluster.step(id,
+                   Receive{say(from, id, ballot, complete(slot, slot, slot.previous()), {entry})});
+    }
+    ASSERT_EQ(cluster.status(id).role, Role::leader);
+    ASSERT_NE(cluster.replica(id).find(slot), nullptr);
+    EXPECT_EQ(cluster.replica(id).find(slot)->data.str(), "newer");
+    EXPECT_EQ(cluster.replica(id).find(slot)->ballot, ballot);
+  }
+}
+
+TEST(PaxosPrepare, HolesAreFilledBeforeAnythingIsServed) {
+  TestCluster cluster(without_asking(3));
+  const uint64_t id = preparing(cluster);
+  const Ballot ballot = cluster.status(id).ballot;
+  const Index slot = cluster.status(id).committed.next();
+  const uint64_t other = other_than(id);
+  const Entry behind = command(slot.value + 2, {1, NodeId{other}}, "behind the holes");
+  cluster.step(
+      id, Receive{say(other, id, ballot, complete(slot, behind.index, slot.previous()), {behind})});
+  ASSERT_EQ(cluster.status(id).role, Role::leader);
+  for (const uint64_t hole : {slot.value, slot.value + 1}) {
+    const Entry* filled = cluster.replica(id).find(Index{hole});
+    ASSERT_NE(filled, nullptr);
+    EXPECT_EQ(filled->kind, EntryKind::noop);
+  }
+  EXPECT_FALSE(cluster.status(id).established);
+  const ReadId read = cluster.read(id);
+  static_cast<void>(read);
+  EXPECT_TRUE(cluster.node(id).reads.empty());
+}
+
+TEST(PaxosPrepare, WhatAnotherKnowsAsDecidedIsLearnedAndNotProposed) {
+  TestCluster cluster(without_asking(3));
+  const uint64_t id = preparing(cluster);
+  const Ballot ballot = cluster.status(id).ballot;
+  const Index slot = cluster.status(id).committed.next();
+  const uint64_t other = other_than(id);
+  const Entry decided = command(slot.value, {1, NodeId{other}}, "decided");
+  cluster.node(id).disk_stalls = true;
+  cluster.step(id, Receive{say(other, id, ballot, complete(slot, slot, slot), {decided})});
+  EXPECT_EQ(cluster.status(id).committed, slot);
+  EXPECT_EQ(cluster.replica(id).find(slot)->ballot, decided.ballot);
+}
+
+TEST(PaxosPrepare, ASlotThatOthersHaveOnlyTheStateOfIsNoHole) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const uint64_t away = other_than(leader);
+  const uint64_t third = other_than(leader, away);
+  cluster.isolate(away);
+  for (int number = 0; number < 20; ++number) cluster.propose(leader, std::to_string(number));
+  cluster.settle();
+  cluster.advance(cluster.heartbeat_interval());
+  cluster.compact(third, cluster.status(third).committed.value);
+  cluster.crash(leader);
+  cluster.heal();
+  cluster.make_leader(away);
+  cluster.propose(away, "after");
+  cluster.settle();
+  EXPECT_EQ(cluster.texts(away).size(), 21U);
+  EXPECT_EQ(cluster.node(away).installs, 1U);
+}
+
+// ---- Phase 2 and learning.
+
+TEST(PaxosAccept, SlotsAreAcceptedOutOfOrderAndExposedInOrder) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const Index before = cluster.status(leader).committed;
+  cluster.filter = [](const Message& message) { return !is_kind(message, "accept"); };
+  cluster.propose(leader, "first");
+  cluster.settle();
+  cluster.filter = nullptr;
+  cluster.propose(leader, "second");
+  cluster.settle();
+  const uint64_t follower = other_than(leader);
+  EXPECT_EQ(cluster.status(follower).last, before + 2);
+  EXPECT_EQ(cluster.replica(follower).find(before.next()), nullptr);
+  EXPECT_EQ(cluster.status(leader).committed, before);
+  EXPECT_TRUE(cluster.texts(leader).empty());
+  size_t again = 0;
+  cluster.filter = [&](const Message& message) {
+    if (is_kind(message, "accept")) again += message.entries.size();
+    return true;
+  };
+  cluster.advance(10 * cluster.heartbeat_interval());
+  const std::vector<std::string> expected{"first", "second"};
+  for (uint64_t id = 1; id <= 3; ++id) EXPECT_EQ(cluster.texts(id), expected);
+  EXPECT_EQ(again, 2U) << "only what was missing is sent again, to each follower";
+}
+
+TEST(PaxosLearn, AnAnnouncementProvesNothingOfASlotAcceptedAtAnotherBallot) {
+  TestCluster cluster(options());
+  const uint64_t old = cluster.elect();
+  const uint64_t follower = other_than(old);
+  const uint64_t next = other_than(old, follower);
+  const Index before = cluster.status(follower).committed;
+  // Only the follower accepts this, and it is never chosen.
+  cluster.filter = [&](const Message& message) {
+    return !is_kind(message, "accept") || message.to == NodeId{follower};
+  };
+  cluster.cut(follower, old);
+  cluster.propose(old, "never chosen");
+  cluster.settle();
+  cluster.filter = nullptr;
+  cluster.crash(old);
+  cluster.pass(3 * cluster.election_timeout());
+  ASSERT_EQ(cluster.status(follower).last, before.next());
+  const Ballot ballot{50, NodeId{next}};
+  const Heartbeat news{false, before.next(), before.next(), 0};
+  cluster.step(follower, Receive{say(next, follower, ballot, news)});
+  EXPECT_EQ(cluster.status(follower).committed, before);
+  const Accept accept{before.next(), Index{1}, before.next()};
+  cluster.step(follower, Receive{say(next, follower, ballot, accept,
+                                     {command(before.value + 1, ballot, "chosen")})});
+  EXPECT_EQ(cluster.status(follower).committed, before.next());
+}
+
+// ---- Configurations.
+
+Members of(std::initializer_list<uint64_t> voters, std::initializer_list<uint64_t> learners = {}) {
+  Members members;
+  for (const uint64_t id : voters) {
+    members.voters.push_back({NodeId{id}, 0, Bytes("node" + std::to_string(id))});
+  }
+  for (const uint64_t id : learners) {
+    members.learners.push_back({NodeId{id}, 0, Bytes("node" + std::to_string(id))});
+  }
+  return members;
+}
+
+TEST(PaxosMembers, NothingIsProposedBehindAConfigurationThatIsNotDecided) {
+  TestCluster cluster(options(3, 1));
+  const uint64_t leader = cluster.elect();
+  for (uint64_t id = 1; id <= 4; ++id) {
+    if (id != leader) cluster.cut(id, leader);
+  }
+  cluster.propose_members(leader, of({1, 2, 3, 4}));
+  const Index stop = cluster.status(leader).last;
+  cluster.propose(leader, "behind");
+  cluster.settle();
+  EXPECT_EQ(cluster.status(leader).last, stop);
+  EXPECT_TRUE(cluster.node(leader).refused.empty()) << "it waits";
+  cluster.heal();
+  cluster.advance(5 * cluster.heartbeat_interval());
+  EXPECT_EQ(cluster.texts(leader), std::vector<std::string>{"behind"});
+  EXPECT_TRUE(cluster.replica(leader).members().is_voter(NodeId{4}));
+}
+
+TEST(PaxosMembers, EachSlotNeedsAQuorumOfItsOwnConfiguration) {
+  TestCluster cluster(options(3, 2));
+  const uint64_t leader = cluster.elect();
+  cluster.advance(cluster.heartbeat_interval());
+  const uint64_t away = other_than(leader);
+  for (const uint64_t id : {away, uint64_t{4}, uint64_t{5}}) cluster.isolate(id);
+  cluster.propose_members(leader, of({1, 2, 3, 4, 5}));
+  cluster.settle();
+  const Index stop = cluster.status(leader).committed;
+  ASSERT_EQ(cluster.replica(leader).members().voters.size(), 5U) << "two of three decide that";
+  cluster.propose(leader, "two of five");
+  cluster.settle();
+  EXPECT_EQ(cluster.status(leader).committed, stop);
+  EXPECT_TRUE(cluster.texts(leader).empty());
+}
+
+TEST(PaxosMembers, AConfigurationThatWasOverruledIsVoid) {
+  for (const bool overruled : {true, false}) {
+    TestCluster cluster(without_asking(3));
+    const uint64_t id = preparing(cluster);
+    const Ballot ballot = cluster.status(id).ballot;
+    const Index slot = cluster.status(id).committed.next();
+    const uint64_t other = other_than(id);
+    const Ballot of_stop{1, NodeId{2}};
+    const Ballot above{1, NodeId{overruled ? 3U : 1U}};
+    const Entry stop{slot, of_stop, EntryKind::members, {}, encode_members(of({1, 2}))};
+    const Entry behind = command(slot.value + 1, above, "behind");
+    cluster.step(id, Receive{say(other, id, ballot, complete(slot, slot.next(), slot.previous()),
+                                 {stop, behind})});
+    ASSERT_EQ(cluster.status(id).role, Role::leader);
+    EXPECT_EQ(cluster.replica(id).find(slot)->kind,
+              overruled ? EntryKind::noop : EntryKind::members);
+    // And nothing is proposed behind one that still stands.
+    EXPECT_EQ(cluster.status(id).last, overruled ? slot + 2 : slot);
+  }
+}
+
+TEST(PaxosMembers, AllVotersAreReplacedInOneStep) {
+  TestCluster cluster(options(2, 3));
+  const uint64_t leader = cluster.elect();
+  cluster.propose(leader, "before");
+  cluster.settle();
+  cluster.propose_members(leader, of({3, 4, 5}, {1, 2}));
+  cluster.advance(5 * cluster.election_timeout());
+  const uint64_t next = cluster.leader();
+  ASSERT_GE(next, 3U);
+  cluster.propose(next, "after");
+  cluster.advance(cluster.election_timeout());
+  const std::vector<std::string> expected{"before", "after"};
+  for (uint64_t id = 1; id <= 5; ++id) EXPECT_EQ(cluster.texts(id), expected) << id;
+}
+
+// ---- Leases.
+
+TEST(PaxosLease, ARestartDoesNotForgetThatAPromiseMayHaveBeenGiven) {
+  TestOptions settings = options();
+  settings.lease_reads = true;
+  TestCluster cluster(settings);
+  const uint64_t leader = cluster.elect();
+  const uint64_t follower = other_than(leader);
+  const uint64_t rival = other_than(leader, follower);
+  const Ballot before = cluster.status(follower).ballot;
+  cluster.restart(follower);
+  const Ballot ballot{50, NodeId{rival}};
+  cluster.step(follower, Receive{say(rival, follower, ballot, Prepare{false, Index{1}})});
+  EXPECT_EQ(cluster.status(follower).ballot, before);
+  cluster.pass(2 * cluster.election_timeout());
+  cluster.step(follower, Receive{say(rival, follower, ballot, Prepare{false, Index{1}})});
+  EXPECT_EQ(cluster.status(follower).ballot, ballot);
+}
+
+TEST(PaxosLease, AReadNeedsNoRoundWhileItHolds) {
+  TestOptions settings = options();
+  settings.lease_reads = true;
+  TestCluster cluster(settings);
+  const uint64_t leader = cluster.elect();
+  cluster.advance(3 * cluster.heartbeat_interval());
+  cluster.read(leader);
+  EXPECT_EQ(cluster.node(leader).reads.size(), 1U);
+}
+
+// ---- Who leads.
+
+// Every way in which up to five members can be connected so that somebody sees a quorum.
+class Topology {
+ public:
+  Topology(size_t voters, uint64_t edges) : voters_(voters) {
+    for (size_t one = 0; one < voters; ++one) {
+      for (size_t other = one + 1; other < voters; ++other, edges >>= 1U) {
+        if ((edges & 1U) != 0) linked_[one][other] = linked_[other][one] = true;
+      }
+    }
+  }
+  bool connected() const {
+    std::vector<size_t> reached{0};
+    for (size_t place = 0; place < reached.size(); ++place) {
+      for (size_t other = 0; other < voters_; ++other) {
+        const bool known = std::ranges::find(reached, other) != reached.end();
+        if (linked_[reached[place]][other] && !known) reached.push_back(other);
+      }
+    }
+    return reached.size() == voters_;
+  }
+  bool sees_quorum(size_t member) const {
+    size_t seen = 1;
+    for (size_t other = 0; other < voters_; ++other) seen += linked_[member][other] ? 1U : 0U;
+    return seen > voters_ / 2;
+  }
+  bool somebody_sees_quorum() const {
+    for (size_t member = 0; member < voters_; ++member) {
+      if (sees_quorum(member)) return true;
+    }
+    return false;
+  }
+  void cut(TestCluster& cluster) const {
+    for (size_t one = 0; one < voters_; ++one) {
+      for (size_t other = 0; other < voters_; ++other) {
+        if (one != other && !linked_[one][other]) cluster.cut(one + 1, other + 1);
+      }
+    }
+  }
+
+ private:
+  size_t voters_;
+  bool linked_[5][5] = {};
+};
+
+TEST(PaxosTopology, WhereverSomebodySeesAQuorumSomebodyLeads) {
+  size_t played = 0;
+  for (size_t voters = 3; voters <= 5; ++voters) {
+    const uint64_t edges = voters * (voters - 1) / 2;
+    for (uint64_t graph = 0; graph < uint64_t{1} << edges; ++graph) {
+      const Topology topology(voters, graph);
+      if (!topology.connected() || !topology.somebody_sees_quorum()) continue;
+      TestOptions settings = options(voters);
+      settings.seed = graph + 1;
+      TestCluster cluster(settings);
+      cluster.propose(cluster.elect(), "before");
+      cluster.settle();
+      topology.cut(cluster);
+      cluster.advance(4 * cluster.election_timeout());
+      const uint64_t leader = cluster.leader();
+      ASSERT_NE(leader, 0U) << voters << " members, graph " << graph;
+      cluster.propose(leader, "after");
+      cluster.advance(cluster.heartbeat_interval());
+      EXPECT_EQ(cluster.texts(leader).size(), 2U) << voters << " members, graph " << graph;
+      ++played;
+    }
+  }
+  EXPECT_GT(played, 500U);
+}
+
+TEST(PaxosElection, ALivingLeaderIsLeftAloneByWhoCannotHearIt) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const Ballot ballot = cluster.status(leader).ballot;
+  const uint64_t deaf = other_than(leader);
+  cluster.cut(leader, deaf);
+  cluster.cut(deaf, leader);
+  cluster.advance(20 * cluster.election_timeout());
+  EXPECT_EQ(cluster.leader(), leader);
+  EXPECT_EQ(cluster.status(leader).ballot, ballot);
+}
+
+TEST(PaxosElection, TheLeadIsHandedOverAtOnce) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const uint64_t heir = other_than(leader);
+  cluster.step(leader, TransferLead{NodeId{heir}});
+  cluster.settle();
+  EXPECT_EQ(cluster.leader(), heir);
+  EXPECT_EQ(cluster.status(leader).role, Role::follower);
+}
+
+}  // namespace
+}  // namespace quorate::consensus::paxos
