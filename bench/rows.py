@@ -6,6 +6,8 @@ what is done is kept. `wanted` says which rows are still missing.
 import base64
 import json
 import os
+import re
+import shutil
 import signal
 import statistics
 import time
@@ -223,19 +225,39 @@ def growth(run):
         yield 'growth', values
 
 
+def raw_log(run):
+    return ['--log', 'durable', '--directory',
+            os.path.join(run.system.folder, f'raw-{time.time_ns()}')]
+
+
+def raw_point(run, row, more):
+    found = run.tool.bench(row, run.system.name,
+                           ['raw', '--outstanding', 256, '--seconds', run.sizes.raw_seconds, *more])
+    if '--directory' in more:
+        shutil.rmtree(more[-1])
+    run.tool.commands[row] = re.sub(r'--directory \S+', '--directory D', run.tool.commands[row])
+    return {'cpu_us': found['cpu_us_per_entry'], 'per_second': found['entries_per_second'],
+            'p50_us': found['latency_us']['p50'], 'p99_us': found['latency_us']['p99']}
+
+
 def raw(run):
-    for row, more in (('raw-memory', []),
-                      ('raw-durable', ['--log', 'durable', '--directory',
-                                       os.path.join(run.system.folder, f'raw-{time.time_ns()}')])):
-        if row not in run.wanted:
-            continue
-        found = run.tool.bench(row, run.system.name,
-                               ['raw', '--outstanding', 256, '--seconds', run.sizes.raw_seconds,
-                                *more])
-        run.tool.commands[row] = 'quorate bench raw --outstanding 256' + \
-            (' --log durable --directory D' if more else '')
-        yield row, {'cpu_us': found['cpu_us_per_entry'], 'per_second': found['entries_per_second'],
-                    'p50_us': found['latency_us']['p50'], 'p99_us': found['latency_us']['p99']}
+    for row, more in (('raw-memory', []), ('raw-durable', raw_log(run))):
+        if row in run.wanted:
+            yield row, raw_point(run, row, more)
+
+
+def protocols(run):
+    """The other protocol behind the same door, beside the rows of the first."""
+    for row, more in (('raw-memory-multipaxos', []), ('raw-durable-multipaxos', raw_log(run))):
+        if row in run.wanted:
+            yield row, raw_point(run, row, ['--consensus', 'multipaxos', *more])
+    if not run.wanted & {'put-multipaxos', 'get-multipaxos'}:
+        return
+    with run.system.start(['--consensus', 'multipaxos']) as cluster:
+        for row, operation in (('put-multipaxos', 'put'), ('get-multipaxos', 'get')):
+            if row in run.wanted:
+                yield row, figures(run.point(row, cluster, [operation, *LOAD],
+                                             warm_up=run.sizes.first_warm_up))
 
 
 ETCD, QUORATE, ZOOKEEPER = 'etcd', 'quorate', 'zookeeper'
@@ -248,6 +270,8 @@ GROUPS = {
     'watch': (watch, ['watch-memory', 'watch-quiet', 'watch', 'watch-most'], [ETCD, QUORATE], 2),
     'leases': (leases, ['leases'], [ETCD, QUORATE], 1),
     'raw': (raw, ['raw-memory', 'raw-durable'], [QUORATE], 9),
+    'protocols': (protocols, ['raw-memory-multipaxos', 'raw-durable-multipaxos', 'put-multipaxos',
+                              'get-multipaxos'], [QUORATE], 3),
     'sweep': (sweep, ['sweep'], [ETCD, QUORATE, ZOOKEEPER], 1),
     'million': (million, ['memory', 'restart', 'restart-all'], [ETCD, QUORATE], 1),
     'growth': (growth, ['growth'], [QUORATE], 1),

@@ -104,12 +104,12 @@ class System:
         self.binary = binary
         self.folder = folder
 
-    def start(self):
+    def start(self, flags=()):
         directory = tempfile.mkdtemp(prefix=self.name + '-', dir=self.folder)
         if self.name == 'zookeeper':
             return ZookeeperCluster(directory)
         command = ['etcd'] if self.name == 'etcd' else [self.binary, 'serve']
-        cluster = Cluster(command, extra_flags=MEMBER_FLAGS, keep_directory=directory)
+        cluster = Cluster(command, extra_flags=[*MEMBER_FLAGS, *flags], keep_directory=directory)
         cluster.client = self.binary
         return cluster
 

@@ -12,16 +12,20 @@
 namespace quorate::raw {
 namespace {
 
-Options short_run() {
+Options short_run(consensus::Protocol protocol = consensus::Protocol::raft) {
   Options options;
+  options.protocol = protocol;
   options.outstanding = 16;
   options.warm_up = std::chrono::milliseconds(20);
   options.measured = std::chrono::milliseconds(200);
   return options;
 }
 
-TEST(RawConsensus, DecidesInMemory) {
-  const auto outcome = run_raw_consensus(short_run(), {});
+class EachProtocol : public testing::TestWithParam<consensus::Protocol> {};
+INSTANTIATE_TEST_SUITE_P(RawConsensus, EachProtocol, testing::ValuesIn(consensus::kProtocols));
+
+TEST_P(EachProtocol, DecidesInMemory) {
+  const auto outcome = run_raw_consensus(short_run(GetParam()), {});
   ASSERT_TRUE(outcome) << outcome.error().text;
   EXPECT_GT(outcome->entries, 100U);
   EXPECT_GE(outcome->messages, 4U);  // two appends and two answers at the least
@@ -31,10 +35,10 @@ TEST(RawConsensus, DecidesInMemory) {
   EXPECT_LE(outcome->p999, outcome->longest);
 }
 
-TEST(RawConsensus, DecidesOnADisk) {
+TEST_P(EachProtocol, DecidesOnADisk) {
   std::string pattern = (std::filesystem::temp_directory_path() / "raw-XXXXXX").string();
   ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-  Options options = short_run();
+  Options options = short_run(GetParam());
   options.durable = true;
   options.directory = pattern;
   const auto outcome = run_raw_consensus(options, {});
