@@ -45,6 +45,7 @@ struct Line {
   RegisterOptions registers;
   int64_t compact_revision = 0;
   bool physical = false;
+  bool interactive = false;
   std::vector<std::string> command;  // what stands behind `--`
   std::string shell;
   doctor::DoctorOptions doctor;
@@ -198,8 +199,11 @@ void add_delete(CLI::App& app, Line& line) {
 }
 
 void add_others(CLI::App& app, Line& line) {
-  app.add_subcommand("txn", "a transaction from stdin, written as for etcdctl txn")
-      ->callback([&line] { with_endpoints(line, run_txn); });
+  CLI::App* txn = app.add_subcommand("txn", "a transaction from stdin, written as for etcdctl txn");
+  txn->add_flag("-i,--interactive", line.interactive, "ask for each part");
+  txn->callback([&line] {
+    with_endpoints(line, [&](const Common& common) { return run_txn(common, line.interactive); });
+  });
   CLI::App* compact = app.add_subcommand("compact", "forget revisions before this one");
   compact->alias("compaction");
   compact->add_option("revision", line.compact_revision, "revision")->required();
@@ -404,7 +408,8 @@ void add_globals(CLI::App& app, Line& line) {
       ->check(CLI::Range(0.01, 3600.0));
   add_credentials(app, line.credentials);
   app.add_flag("--json", line.json, "one line of JSON instead of text for people");
-  app.add_option("-w,--write-out", line.write_out, "etcdctl's output: simple, table, json, fields")
+  app.add_option("-w,--write-out", line.write_out,
+                 "etcdctl's output: simple, table, json, fields, protobuf")
       ->envname("ETCDCTL_WRITE_OUT")
       ->check(CLI::IsMember({"simple", "table", "json", "fields", "protobuf"}));
   app.add_flag("--hex", line.hex, "etcdctl's output with bytes as \\xNN")->envname("ETCDCTL_HEX");

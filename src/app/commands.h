@@ -109,7 +109,8 @@ int run_put(const Common& common, const PutOptions& options);
 int run_load(const Common& common, const LoadOptions& options);
 int run_get(const Common& common, const GetOptions& options);
 int run_delete(const Common& common, const DeleteOptions& options);
-int run_txn(const Common& common);
+// `interactive`: asks for each part, as etcdctl does.
+int run_txn(const Common& common, bool interactive);
 int run_compact(const Common& common, int64_t revision, bool physical);
 int run_status(const Common& common);
 int run_member_list(const Common& common);

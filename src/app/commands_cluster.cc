@@ -63,7 +63,7 @@ int run_status(const Common& common) {
 }
 
 int run_member_list(const Common& common) {
-  if (!etcdctl::check_format(common, true)) return kExitUsage;
+  if (!etcdctl::check_format(common, etcdctl::Extra::both)) return kExitUsage;
   std::string request;
   protobuf::write_number(1, 1, request);  // linearizable
   const Response response = Session(common).read(kPathMemberList, request);

@@ -98,7 +98,7 @@ KeyRange key_range(const std::string& key, const std::string& end, bool prefix, 
 }
 
 int run_put(const Common& common, const PutOptions& options) {
-  if (!etcdctl::check_format(common, false)) return kExitUsage;
+  if (!etcdctl::check_format(common, etcdctl::Extra::protobuf)) return kExitUsage;
   std::string value = options.value;
   if (value == "-") {
     value.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
@@ -134,7 +134,7 @@ int run_put(const Common& common, const PutOptions& options) {
 }
 
 int run_get(const Common& common, const GetOptions& options) {
-  if (!etcdctl::check_format(common, false)) return kExitUsage;
+  if (!etcdctl::check_format(common, etcdctl::Extra::protobuf)) return kExitUsage;
   if (options.value_only && !common.write_out.empty() && common.write_out != "simple") {
     complain("--print-value-only goes with --write-out=simple only");
     return kExitUsage;
@@ -176,7 +176,7 @@ int run_get(const Common& common, const GetOptions& options) {
 }
 
 int run_delete(const Common& common, const DeleteOptions& options) {
-  if (!etcdctl::check_format(common, false)) return kExitUsage;
+  if (!etcdctl::check_format(common, etcdctl::Extra::protobuf)) return kExitUsage;
   const KeyRange range =
       key_range(options.key, options.range_end, options.prefix, options.from_key);
   etcd::DeleteRangeRequest request;

@@ -1,4 +1,6 @@
 // txn: a transaction from stdin.
+#include <array>
+#include <functional>
 #include <iostream>
 
 #include "app/commands.h"
@@ -32,9 +34,14 @@ struct Printer {
 
 }  // namespace
 
-int run_txn(const Common& common) {
-  if (!etcdctl::check_format(common, false)) return kExitUsage;
-  auto parsed = parse_txn(std::cin);
+int run_txn(const Common& common, bool interactive) {
+  if (!etcdctl::check_format(common, etcdctl::Extra::protobuf)) return kExitUsage;
+  const auto ask = [](int block) {
+    static constexpr std::array prompts = {
+        "compares:", "success requests (get, put, del):", "failure requests (get, put, del):"};
+    std::cout << prompts.at(static_cast<size_t>(block)) << std::endl;
+  };
+  auto parsed = parse_txn(std::cin, interactive ? ask : std::function<void(int)>());
   if (!parsed) {
     complain(parsed.error().text);
     return kExitUsage;

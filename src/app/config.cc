@@ -248,6 +248,12 @@ void read_addresses(Reader& reader, ServeConfig& config) {
   }
   reader.listen_urls("listen-client-urls", client, config.listen_client);
   reader.urls("advertise-client-urls", client, config.advertise_client);
+  if (reader.given("listen-client-http-urls")) {
+    reader.listen_urls("listen-client-http-urls", "", config.listen_client_http);
+  }
+  if (reader.given("listen-metrics-urls")) {
+    reader.listen_urls("listen-metrics-urls", "", config.listen_metrics);
+  }
   reader.listen_urls("listen-peer-urls", peer, config.listen_peer);
   reader.urls("initial-advertise-peer-urls", peer, config.advertise_peer);
 }
@@ -263,6 +269,13 @@ void read_transport(Reader& reader, bool peers, TransportConfig& transport) {
   if (peers) reader.list("peer-cert-allowed-cn", transport.allowed_names);
   reader.list(peers ? "peer-cert-allowed-hostname" : "client-cert-allowed-hostname",
               transport.allowed_hosts);
+  if (peers) {
+    reader.text("peer-client-cert-file", transport.dialling_certificate_file);
+    reader.text("peer-client-key-file", transport.dialling_key_file);
+    if (transport.dialling_certificate_file.empty() != transport.dialling_key_file.empty()) {
+      reader.reject("--peer-client-cert-file and --peer-client-key-file go together; give both");
+    }
+  }
   if (transport.certificate_file.empty() != transport.key_file.empty()) {
     reader.reject("--" + prefix + "cert-file and --" + prefix +
                   "key-file go together: a certificate is of no use without its key; give both");
@@ -282,15 +295,23 @@ void read_transport(Reader& reader, bool peers, TransportConfig& transport) {
 
 // Never less than what was asked for: https without a certificate does not start, and a
 // certificate that no URL uses is warned of.
-void check_transport(Reader& reader, bool peers, const std::vector<Url>& listened,
-                     const TransportConfig& transport, std::vector<std::string>& warnings) {
-  const std::string prefix = peers ? "peer-" : "";
-  const std::string flag = peers ? "--listen-peer-urls" : "--listen-client-urls";
+void check_certificate(Reader& reader, const std::string& flag, const std::vector<Url>& listened,
+                       const TransportConfig& transport) {
+  const std::string prefix = flag == "--listen-peer-urls" ? "peer-" : "";
   for (const Url& url : listened) {
     if (url.secure && !transport.has_certificate()) {
       reader.reject(flag + ": " + quoted(url.text) + " is to be served by TLS, which needs --" +
                     prefix + "cert-file and --" + prefix + "key-file, or --" + prefix + "auto-tls");
     }
+  }
+}
+
+void check_transport(Reader& reader, bool peers, const std::vector<Url>& listened,
+                     const TransportConfig& transport, std::vector<std::string>& warnings) {
+  const std::string prefix = peers ? "peer-" : "";
+  const std::string flag = peers ? "--listen-peer-urls" : "--listen-client-urls";
+  check_certificate(reader, flag, listened, transport);
+  for (const Url& url : listened) {
     if (!url.secure && transport.has_certificate()) {
       warnings.push_back(flag + ": " + quoted(url.text) +
                          " is plain although there is a certificate, which is not used for this "
@@ -315,6 +336,10 @@ void read_security(Reader& reader, ServeConfig& config) {
   reader.text("tls-max-version", config.tls_version_max);
   reader.number("self-signed-cert-validity", 1, 100, config.self_signed_years);
   check_transport(reader, false, config.listen_client, config.client_transport, config.warnings);
+  check_certificate(reader, "--listen-client-http-urls", config.listen_client_http,
+                    config.client_transport);
+  check_certificate(reader, "--listen-metrics-urls", config.listen_metrics,
+                    config.client_transport);
   check_transport(reader, true, config.listen_peer, config.peer_transport, config.warnings);
 }
 
@@ -341,6 +366,7 @@ void read_membership(Reader& reader, ServeConfig& config) {
         "--bootstrap-seeds founds a cluster; a member that was added to one is started "
         "with --initial-cluster instead");
   }
+  reader.boolean("force-new-cluster", config.force_new_cluster);
   config.start = state == "new" ? node::Start::new_cluster : node::Start::existing_cluster;
   std::string protocol = "raft";
   config.protocol_given = reader.given("consensus");

@@ -31,6 +31,8 @@ struct TransportConfig {
   std::string key_file;
   std::string authorities_file;
   std::string revoked_file;
+  std::string dialling_certificate_file;  // shown to those who are dialled; empty: the one above
+  std::string dialling_key_file;
   bool certificate_authentication = false;
   bool automatic = false;
   std::vector<std::string> allowed_names;
@@ -47,12 +49,15 @@ struct ServeConfig {
   std::string data_directory;
   std::vector<Url> listen_client;
   std::vector<Url> advertise_client;
+  std::vector<Url> listen_client_http;  // not empty: the ones above serve gRPC only
+  std::vector<Url> listen_metrics;      // health and metrics only
   std::vector<Url> listen_peer;
   std::vector<Url> advertise_peer;
   std::vector<FoundingMember> cluster;  // this member included
   std::string token = "etcd-cluster";
   node::Start start = node::Start::new_cluster;
   bool bootstrap = false;  // `cluster` are seeds that have still to agree on a cluster
+  bool force_new_cluster = false;  // forced_cluster.h
   consensus::Protocol protocol = consensus::Protocol::raft;
   bool protocol_given = false;
   uint64_t heartbeat_milliseconds = 100;

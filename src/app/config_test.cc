@@ -148,7 +148,7 @@ TEST(Settings, FlagsBeatVariablesAndBothSpellingsWork) {
 
 TEST(Settings, UnknownAndUnkeptPromisesAreErrors) {
   EXPECT_NE(gather_settings({"--nmae", "x"}, {}).error().text.find("--nmae"), std::string::npos);
-  EXPECT_NE(gather_settings({"--force-new-cluster"}, {}).error().text.find("does not do yet"),
+  EXPECT_NE(gather_settings({"--discovery=http://x"}, {}).error().text.find("does not do yet"),
             std::string::npos);
   EXPECT_NE(gather_settings({"--name"}, {}).error().text.find("needs a value"), std::string::npos);
   EXPECT_NE(gather_settings({"stray"}, {}).error().text.find("stray"), std::string::npos);

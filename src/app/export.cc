@@ -48,6 +48,7 @@ struct Request {
   std::string file;
   bool with_undecided = false;
   bool help = false;
+  bool quiet = false;
 };
 
 Result<Request> parse(const std::vector<std::string>& arguments) {
@@ -249,11 +250,20 @@ Result<void> export_directory(const Request& request) {
                                         " Take the snapshot from another member");
   }
   if (!bytes) return std::unexpected(bytes.error());
-  say(request, *member, revision, *bytes);
+  if (!request.quiet) say(request, *member, revision, *bytes);
   return {};
 }
 
 }  // namespace
+
+Result<void> write_export(const std::string& directory, const std::string& file) {
+  Request request;
+  request.directory = directory;
+  request.file = file;
+  request.with_undecided = true;
+  request.quiet = true;
+  return export_directory(request);
+}
 
 int export_command(const std::vector<std::string>& arguments) {
   const auto request = parse(arguments);

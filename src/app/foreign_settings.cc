@@ -44,6 +44,8 @@ constexpr ForeignSetting kForeign[] = {
      true},
     {"socket-reuse-port", "a port that two processes share would hide one of them", true},
     {"socket-reuse-address", "addresses of ended processes are always taken again", true},
+    {"client-cert-file", "the JSON gateway is in this process and dials nobody"},
+    {"client-key-file", "the JSON gateway is in this process and dials nobody"},
     {"set-member-localaddr", "the kernel chooses the local address", true},
     {"raft-read-timeout", "heartbeats watch the connections between members"},
     {"raft-write-timeout", "heartbeats watch the connections between members"},

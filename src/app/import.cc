@@ -288,6 +288,14 @@ int run_import(const std::vector<std::string>& arguments, bool directories) {
 
 }  // namespace
 
+Result<void> import_snapshot(const std::string& file, const ServeConfig& config) {
+  Request request;
+  request.path = file;
+  const auto content = bring_in(request, config);
+  if (!content) return std::unexpected(content.error());
+  return {};
+}
+
 int import_command(const std::vector<std::string>& arguments) {
   return run_import(arguments, true);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/config.h"
 
 namespace quorate::app {
 
@@ -13,6 +14,8 @@ namespace quorate::app {
 // flags.
 int import_command(const std::vector<std::string>& arguments);
 int restore_command(const std::vector<std::string>& arguments);
+// The data directory of `config`, which is not there yet, from a snapshot.
+Result<void> import_snapshot(const std::string& file, const ServeConfig& config);
 // `quorate snapshot save FILE`, of the one endpoint.
 int run_snapshot_save(const Common& common, const std::string& path);
 // `quorate snapshot status FILE`. `format`: simple, json, table or fields, as etcdctl has them.

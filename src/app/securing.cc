@@ -40,11 +40,29 @@ Result<world::TlsOptions> options_of(const ServeConfig& config, const TransportC
   return options;
 }
 
+// One certificate for those who dial, another for those who are dialled.
+class TwoCertificates final : public world::Security {
+ public:
+  TwoCertificates(std::unique_ptr<world::Security> listening,
+                  std::unique_ptr<world::Security> dialling)
+      : listening_(std::move(listening)), dialling_(std::move(dialling)) {}
+  std::unique_ptr<world::SecureChannel> accept() override { return listening_->accept(); }
+  std::unique_ptr<world::SecureChannel> dial(const std::string& host) override {
+    return dialling_->dial(host);
+  }
+
+ private:
+  std::unique_ptr<world::Security> listening_;
+  std::unique_ptr<world::Security> dialling_;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<world::Security>> client_security(const ServeConfig& config) {
-  if (!any_secure(config.listen_client)) return nullptr;
   std::vector<Url> urls = config.listen_client;
+  urls.insert(urls.end(), config.listen_client_http.begin(), config.listen_client_http.end());
+  urls.insert(urls.end(), config.listen_metrics.begin(), config.listen_metrics.end());
+  if (!any_secure(urls)) return nullptr;
   urls.insert(urls.end(), config.advertise_client.begin(), config.advertise_client.end());
   auto options = options_of(config, config.client_transport, "clients", urls);
   if (!options) return std::unexpected(options.error());
@@ -73,7 +91,15 @@ Result<std::unique_ptr<world::Security>> peer_security(const ServeConfig& config
         "peer URLs is believed to be a member; give --peer-cert-file and --peer-trusted-ca-file "
         "to have them checked");
   }
-  return world::make_tls(std::move(*options));
+  if (transport.dialling_certificate_file.empty()) return world::make_tls(std::move(*options));
+  world::TlsOptions dials = *options;
+  dials.certificate_file = transport.dialling_certificate_file;
+  dials.key_file = transport.dialling_key_file;
+  auto listening = world::make_tls(std::move(*options));
+  if (!listening) return listening;
+  auto dialling = world::make_tls(std::move(dials));
+  if (!dialling) return dialling;
+  return std::make_unique<TwoCertificates>(std::move(*listening), std::move(*dialling));
 }
 
 Result<std::unique_ptr<world::Security>> command_security(const Credentials& credentials) {

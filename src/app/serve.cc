@@ -11,6 +11,7 @@
 #include "app/bootstrap.h"
 #include "app/cluster_ids.h"
 #include "app/exit_codes.h"
+#include "app/forced_cluster.h"
 #include "app/joining.h"
 #include "app/jwt.h"
 #include "app/logging.h"
@@ -33,6 +34,8 @@
 
 namespace quorate::app {
 namespace {
+
+using front::grpc::Offer;
 
 // SIGTERM to exit takes at most 1.5 s: this long to hand over leadership, the rest to close.
 constexpr auto kStopPatience = std::chrono::milliseconds(1000);
@@ -123,6 +126,7 @@ class Member {
   Result<void> open_directory();
   Result<void> prepare_security();
   Result<void> serve_clients();
+  Result<void> serve(const std::vector<Url>& urls, Offer offer, const std::string& whom);
   void join(node::NodeConfig config);
   Result<void> agree(node::NodeConfig config);
   Result<void> open(node::NodeConfig config);
@@ -130,7 +134,7 @@ class Member {
   void end_removed();
   void refuse(const Error& error);
 
-  const ServeConfig& config_;
+  ServeConfig config_;
   std::unique_ptr<world::EventLoop> loop_;
   std::unique_ptr<world::Disk> disk_;
   std::shared_ptr<front::etcd::TokenSigner> signer_;  // null: tokens are remembered
@@ -165,6 +169,9 @@ Result<void> Member::open_directory() {
 
 Result<void> Member::begin() {
   if (auto opened = open_directory(); !opened) return opened;
+  if (config_.force_new_cluster) {
+    if (auto forced = force_new_cluster(config_); !forced) return forced;
+  }
   if (auto prepared = prepare_security(); !prepared) return prepared;
   auto signals = watch_stop_signals(*loop_, [this] { stop(); });
   if (!signals) return std::unexpected(signals.error());
@@ -276,17 +283,26 @@ Result<void> Member::prepare_security() {
   return {};
 }
 
-// An address may be given twice, as http:// and as https://: then clients choose.
 Result<void> Member::serve_clients() {
+  const bool apart = !config_.listen_client_http.empty();
+  const Offer offer = apart ? Offer::calls : Offer::all;
+  if (auto served = serve(config_.listen_client, offer, "clients"); !served) return served;
+  auto served = serve(config_.listen_client_http, Offer::pages, "pages and JSON");
+  if (!served) return served;
+  return serve(config_.listen_metrics, Offer::probes, "health and metrics");
+}
+
+// An address may be given twice, as http:// and as https://: then clients choose.
+Result<void> Member::serve(const std::vector<Url>& urls, Offer offer, const std::string& whom) {
   std::map<std::string, std::array<bool, 2>> wanted;  // plain, secured
-  for (const Url& url : config_.listen_client) wanted[listen_address(url)].at(url.secure) = true;
+  for (const Url& url : urls) wanted[listen_address(url)].at(url.secure) = true;
   for (const auto& [address, kinds] : wanted) {
     const auto& [plain, secured] = kinds;
-    auto port = server_->listen(address, secured ? client_security_.get() : nullptr, plain);
+    auto port = server_->listen(address, secured ? client_security_.get() : nullptr, plain, offer);
     if (!port) return std::unexpected(port.error());
   }
-  for (const Url& url : config_.listen_client) {
-    log(LogLevel::info, "serving clients on " + url.text);
+  for (const Url& url : urls) {
+    log(LogLevel::info, "serving " + whom + " on " + url.text);
   }
   return {};
 }

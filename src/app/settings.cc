@@ -22,11 +22,14 @@ constexpr Known kKnown[] = {
     {"data-dir", "${name}.quorate", "where everything this member knows is kept"},
     {"listen-client-urls", "http://localhost:2379", "URLs to serve clients on"},
     {"advertise-client-urls", "http://localhost:2379", "client URLs told to the others"},
+    {"listen-client-http-urls", "", "URLs for HTTP and JSON; the ones above serve gRPC only then"},
+    {"listen-metrics-urls", "", "URLs for health and metrics only, beside those for clients"},
     {"listen-peer-urls", "http://localhost:2380", "URLs to listen on for the other members"},
     {"initial-advertise-peer-urls", "http://localhost:2380", "peer URLs told to the others"},
     {"initial-cluster", "${name}=${initial-advertise-peer-urls}", "the members, name=URL,..."},
     {"bootstrap-seeds", "", "instead of --initial-cluster: seeds, name=URL,..., that first agree"},
     {"initial-cluster-state", "new", "new or existing"},
+    {"force-new-cluster", "false", "go on alone with what this member knows; for lost majorities"},
     {"initial-cluster-token", "etcd-cluster", "keeps clusters apart that share URLs"},
     {"heartbeat-interval", "100", "milliseconds between heartbeats of a leader"},
     {"election-timeout", "1000", "milliseconds within which a silent leader is replaced"},
@@ -57,6 +60,8 @@ constexpr Known kKnown[] = {
     {"auto-tls", "false", "without --cert-file: a certificate of our own making"},
     {"peer-cert-file", "", "certificate shown to the other members, PEM"},
     {"peer-key-file", "", "its key"},
+    {"peer-client-cert-file", "", "certificate for dialling members; none: --peer-cert-file"},
+    {"peer-client-key-file", "", "its key"},
     {"peer-trusted-ca-file", "", "authorities of members' certificates; one is demanded then"},
     {"peer-client-cert-auth", "false", "demand certificates of the other members"},
     {"peer-crl-file", "", "revoked certificates of members, PEM or DER"},
@@ -75,11 +80,7 @@ constexpr Known kKnown[] = {
 };
 
 // Switches that promise protection: starting without it would be a lie, so they are refused.
-constexpr std::string_view kNotYet[] = {"client-cert-file",        "client-key-file",
-                                        "peer-client-cert-file",   "peer-client-key-file",
-                                        "force-new-cluster",       "listen-metrics-urls",
-                                        "listen-client-http-urls", "discovery",
-                                        "discovery-srv",           "proxy"};
+constexpr std::string_view kNotYet[] = {"discovery", "discovery-srv", "proxy"};
 
 bool contains(auto const& list, std::string_view name) {
   return std::ranges::find(list, name) != std::end(list);

@@ -189,14 +189,16 @@ Result<std::vector<std::string>> split_words(const std::string& line) {
   return words;
 }
 
-Result<ParsedTxn> parse_txn(std::istream& input) {
+Result<ParsedTxn> parse_txn(std::istream& input, const std::function<void(int)>& begin) {
   ParsedTxn parsed;
   int block = 0;
+  if (begin) begin(block);
   std::string line;
   while (block < 3 && std::getline(input, line)) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (line.empty()) {
       ++block;
+      if (begin && block < 3) begin(block);
     } else if (block == 0) {
       auto compare = parse_compare(line, parsed.texts);
       if (!compare) return std::unexpected(compare.error());

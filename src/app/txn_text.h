@@ -6,6 +6,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <istream>
 #include <string>
 #include <vector>
@@ -20,7 +21,8 @@ struct ParsedTxn {
   std::deque<std::string> texts;  // what the request borrows from: a deque never moves them
 };
 
-Result<ParsedTxn> parse_txn(std::istream& input);
+// `begin`, if there is one, is told of each block (0 to 2) before it is read.
+Result<ParsedTxn> parse_txn(std::istream& input, const std::function<void(int)>& begin = {});
 // The words of one line, quotes resolved. An error names the problem.
 Result<std::vector<std::string>> split_words(const std::string& line);
 

@@ -293,6 +293,7 @@ void RunningNode::notice_admission() {
 
 void RunningNode::notice_ready() {
   if (ready_) return;
+  if (identity_.amnesiac) return;  // it has no vote, so the cluster cannot count on it
   const consensus::Status& status = group_->status();
   if (!status.leader || !status.committed || status.store_lost) return;
   if (status.damaged != 0 && status.damaged_first > group_->applied()) return;

@@ -38,6 +38,7 @@ constexpr int kNestingMax = 3;
 constexpr size_t kHalfOfRequestBytes = 700'000;
 constexpr uint64_t kOperationsBetweenLarge = 980;
 constexpr uint64_t kOperationsBetweenExpiries = 1500;
+constexpr uint64_t kOperationsBetweenAlarms = 470;
 constexpr uint64_t kOperationsBetweenLosses = 700;
 
 template <class Type>
@@ -399,6 +400,45 @@ void Generator::plan_expiry() {
   planned_.assign(plan.rbegin(), plan.rend());
 }
 
+void Generator::plan_alarm(const View& view) {
+  etcdserverpb::AlarmRequest alarm;
+  alarm.set_memberid(one_in(2) ? 7 : 8);
+  alarm.set_alarm(one_in(2) ? etcdserverpb::NOSPACE : etcdserverpb::CORRUPT);
+  alarm.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  std::vector<Operation> plan(one_in(3) ? 2 : 1, call("Maintenance/Alarm", alarm));
+  for (uint64_t count = 4 + rng_.below(12); count > 0; --count) {
+    const uint64_t chance = rng_.below(10);
+    if (chance < 3) {
+      PutRequest request;
+      fill(request);
+      plan.push_back(call("KV/Put", request));
+    } else if (chance < 5) {
+      // Without one within another: etcd lets nested puts through although there is no space.
+      TxnRequest request;
+      txn_keeps_ = false;
+      fill(view, kNestingMax, request);
+      plan.push_back(call("KV/Txn", request));
+    } else if (chance < 6) {
+      DeleteRangeRequest request;
+      fill(request);
+      plan.push_back(call("KV/DeleteRange", request));
+    } else if (chance < 8) {
+      RangeRequest request;
+      fill(view, request);
+      plan.push_back(call("KV/Range", request));
+    } else {
+      plan.push_back(lease_operation());
+    }
+  }
+  for (const auto action :
+       {etcdserverpb::AlarmRequest::GET, etcdserverpb::AlarmRequest::DEACTIVATE,
+        etcdserverpb::AlarmRequest::DEACTIVATE, etcdserverpb::AlarmRequest::GET}) {
+    alarm.set_action(action);
+    plan.push_back(call("Maintenance/Alarm", alarm));
+  }
+  planned_.assign(plan.rbegin(), plan.rend());
+}
+
 void Generator::plan_large_events() {
   std::vector<Operation> plan(1);
   auto watch = std::make_shared<WatchRequest>();
@@ -430,6 +470,7 @@ Operation Generator::next(const View& view) {
   ++made_;
   if (planned_.empty() && options_.expire && made_ % kOperationsBetweenExpiries == 0) plan_expiry();
   if (planned_.empty() && made_ % kOperationsBetweenLarge == 0) plan_large_events();
+  if (planned_.empty() && made_ % kOperationsBetweenAlarms == 0) plan_alarm(view);
   if (!planned_.empty()) {
     Operation operation = std::move(planned_.back());
     planned_.pop_back();

@@ -57,6 +57,9 @@ class Generator {
   Operation unusual_bytes(const View& view);
   // A few short leases with keys on them, then the wait for their end.
   void plan_expiry();
+  // An alarm, what is refused while it lasts and what is not, and its end. Nothing in between may
+  // wait for a watch, which takes a put.
+  void plan_alarm(const View& view);
   // Events that are too large for one message of a watcher that takes fragments.
   void plan_large_events();
   std::unique_ptr<etcdserverpb::WatchRequest> watch_creation(const View& view);

@@ -121,6 +121,8 @@ void normalize(const Message& request, Message& response) {
     hash->clear_hash();
   } else if (auto* hash_kv = as<etcdserverpb::HashKVResponse>(response)) {
     hash_kv->clear_hash_revision();
+  } else if (auto* alarm = as<etcdserverpb::AlarmResponse>(response)) {
+    alarm->clear_header();
   }
 }
 

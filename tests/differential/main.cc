@@ -172,11 +172,11 @@ int run_one(const Options& options, Plant plant, const std::string& name, const 
   const Counts& counts = outcome.counts;
   std::printf(
       "%s: %zu operations, %lu accepted, %lu refused, %ld revisions, %lu watchers, %lu events, "
-      "%lu fragments, %lu compactions, %lu expiries, %lu leaders lost, %lu asked again, "
-      "%.1f s: %s\n",
+      "%lu fragments, %lu compactions, %lu expiries, %lu leaders lost, %lu alarms, "
+      "%lu asked again, %.1f s: %s\n",
       name.c_str(), outcome.operations.size(), counts.accepted, counts.refused, outcome.revisions,
       counts.watchers, counts.events, counts.fragments, counts.compactions, counts.leases_ended,
-      counts.leaders_lost, counts.asked_again, seconds.count(),
+      counts.leaders_lost, counts.alarms, counts.asked_again, seconds.count(),
       outcome.mismatch ? "DIFFERENT" : "no difference");
   std::fflush(stdout);
   if (!outcome.mismatch) {

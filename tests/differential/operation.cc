@@ -52,6 +52,7 @@ std::span<const Method> methods() {
       method<HashRequest, HashResponse>("Maintenance/Hash"),
       method<HashKVRequest, HashKVResponse>("Maintenance/HashKV"),
       method<StatusRequest, StatusResponse>("Maintenance/Status"),
+      method<AlarmRequest, AlarmResponse>("Maintenance/Alarm"),
   };
   return all;
 }

@@ -93,6 +93,7 @@ std::optional<Mismatch> Runner::run_call(const Operation& operation) {
 }
 
 std::optional<Mismatch> Runner::compare(const Operation& operation, Answer theirs, Answer ours) {
+  if (operation.name == "Maintenance/Alarm") ++counts_.alarms;
   ++(theirs.status == 0 ? counts_.accepted : counts_.refused);
   theirs.text = normalize_error(theirs.text);
   ours.text = normalize_error(ours.text);

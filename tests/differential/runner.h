@@ -31,6 +31,7 @@ struct Counts {
   uint64_t compactions = 0;
   uint64_t leases_ended = 0;
   uint64_t leaders_lost = 0;
+  uint64_t alarms = 0;
   uint64_t asked_again = 0;  // what etcd says later
 };
 

@@ -54,6 +54,7 @@ MATRIX = [
     ['del', 'nothing', '--prev-kv'],
     (['txn'], 'mod("a") > "0"\n\nput a "in"\nget a\ndel c --prev-kv\nget zz\n\nput d other\n\n'),
     (['txn'], 'mod("a") < "0"\n\nput a "in"\n\nput d other\n\n'),
+    (['txn', '-i'], 'mod("a") > "0"\n\nput a "in"\n\nput d other\n\n'),
     ['lease', 'timetolive', '7b'],
     ['lease', 'timetolive', '7b', '--keys'],
     ['lease', 'grant', '1000'],
@@ -117,6 +118,26 @@ def test_same_output_as_etcdctl(binary):
         steps += [(step, 'table') for step in TABLES]
         found = differences(binary, cluster.endpoints, steps, lease)
         expect(not found, f'{len(found)} of {len(steps)} differ:\n  ' + '\n  '.join(found))
+
+
+def test_protobuf_output(binary):
+    """Byte for byte: what changes nothing is answered alike."""
+    if not shutil.which('etcdctl'):
+        raise Skip('etcd-client is not installed')
+    with Cluster([binary, 'serve'], size=1) as cluster:
+        for words in (['put', 'a', 'b'], ['role', 'add', 'r']):
+            expect(etcdctl(cluster.endpoints, *words).returncode == 0, str(words))
+        for step in (['get', 'a'], ['get', '', '--prefix', '--keys-only'], ['del', 'nothing'],
+                     ['member', 'list'], ['role', 'revoke-permission', 'r', 'nothing'],
+                     (['txn'], '\nget a\n\n\n')):
+            words, given = step if isinstance(step, tuple) else (step, '')
+            both = [subprocess.run([*program, '--endpoints', cluster.endpoints, *words, '-w',
+                                    'protobuf'], input=given.encode(), capture_output=True,
+                                   timeout=20, env=clean_environment(ETCDCTL_API='3'))
+                    for program in (['etcdctl'], [binary])]
+            wanted, got = ((done.returncode, done.stdout) for done in both)
+            expect(wanted == got, f'{words}: {wanted} and {got}')
+            expect(wanted[1] or words[0] == 'role', f'{words}: nothing')
 
 
 def test_endpoints_of_the_cluster(binary):

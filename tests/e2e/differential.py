@@ -35,7 +35,7 @@ def agree(binary, *words, least=(), seconds=300):
 def test_same_answers(binary):
     agree(binary, '--seed', '1', '--operations', '4000',
           least=[('accepted', 2000), ('refused', 300), ('revisions', 800), ('watchers', 50),
-                 ('events', 1000), ('fragments', 1), ('compactions', 10)])
+                 ('events', 1000), ('fragments', 1), ('compactions', 10), ('alarms', 20)])
 
 
 def test_same_state_when_leases_end(binary):

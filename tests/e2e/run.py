@@ -13,6 +13,7 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import addresses  # noqa: E402
 import auth  # noqa: E402
 import bad_days  # noqa: E402
 import basics  # noqa: E402
@@ -23,6 +24,7 @@ import service  # noqa: E402
 import differential  # noqa: E402
 import differential_long  # noqa: E402
 import fencing  # noqa: E402
+import forced  # noqa: E402
 import gateway  # noqa: E402
 import main_job  # noqa: E402
 import register  # noqa: E402
@@ -36,6 +38,7 @@ import maintenance  # noqa: E402
 import matrix  # noqa: E402
 import matrix_long  # noqa: E402
 import members  # noqa: E402
+import picks  # noqa: E402
 import snapshot  # noqa: E402
 import streams  # noqa: E402
 import tls  # noqa: E402
@@ -48,7 +51,7 @@ LONG = [differential_long, matrix_long]  # only when named
 
 
 def tests(names):
-    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, load, main_job, snapshot, matrix, register, differential, *(LONG if names else []), tls):
+    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, load, main_job, snapshot, matrix, register, differential, *(LONG if names else []), tls, picks, addresses, forced):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

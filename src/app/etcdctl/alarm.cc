@@ -39,7 +39,7 @@ void print_alarms(const Common& common, const Message& response) {
 }  // namespace
 
 int run_alarm_list(const Common& common) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   const Response response = Session(common).read(kPathAlarm, "");
   if (response.verdict != Verdict::done) return report(response, false);
   const auto alarms = Message::decode(kAlarmShape, response.body);
@@ -49,7 +49,7 @@ int run_alarm_list(const Common& common) {
 }
 
 int run_alarm_disarm(const Common& common) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   Session session(common);
   const Response listed = session.read(kPathAlarm, "");
   if (listed.verdict != Verdict::done) return report(listed, false);

@@ -28,7 +28,7 @@ std::string named(uint32_t first, const std::string& one, uint32_t second = 0,
 // A change of which a line says all.
 int change(const Common& common, std::string_view method, const std::string& request,
            const std::string& line) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::protobuf)) return kExitUsage;
   const Response response = Session(common).write(auth_path(method), request);
   if (response.verdict != Verdict::done) return report(response, true);
   return show_done(common, response.body, line);
@@ -93,7 +93,7 @@ int show_role(const Common& common, const std::string& role) {
 }
 
 bool refuse_fields(const Common& common) {
-  if (!check_format(common, false)) return true;
+  if (!check_format(common, Extra::none)) return true;
   if (format_of(common) != Format::fields) return false;
   complain("fields is not supported as output format of this command; use simple or json");
   return true;
@@ -138,7 +138,7 @@ KeyRange permission_range(const AuthOptions& options) {
 }  // namespace
 
 int run_auth_enable(const Common& common, const AuthOptions&) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   Session session(common);
   Response response = session.write(auth_path("AuthEnable"), "");
   if (response.text.ends_with("root user does not have root role")) {
@@ -199,7 +199,7 @@ int run_user_delete(const Common& common, const AuthOptions& options) {
 
 int run_user_get(const Common& common, const AuthOptions& options) {
   if (!options.detail && refuse_fields(common)) return kExitUsage;
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   int code = kExitOk;
   const auto found = look(common, "UserGet", named(1, options.user), kUserGetShape, code);
   if (!found) return code;
@@ -253,11 +253,11 @@ int run_role_delete(const Common& common, const AuthOptions& options) {
 }
 
 int run_role_get(const Common& common, const AuthOptions& options) {
-  return check_format(common, false) ? show_role(common, options.role) : kExitUsage;
+  return check_format(common, Extra::none) ? show_role(common, options.role) : kExitUsage;
 }
 
 int run_role_list(const Common& common, const AuthOptions&) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   return list(common, "RoleList", kRoleListShape, "roles");
 }
 

@@ -190,7 +190,7 @@ int print_all(const Common& common, const std::vector<Asked>& asked, const Shape
 }  // namespace
 
 int run_endpoint_health(const Common& common, const EndpointOptions& options) {
-  if (!check_format(common, true)) return kExitUsage;
+  if (!check_format(common, Extra::table)) return kExitUsage;
   int code = kExitOk;
   const auto endpoints = endpoints_of(common, options.cluster, code);
   if (!endpoints) return code;
@@ -209,7 +209,7 @@ int run_endpoint_health(const Common& common, const EndpointOptions& options) {
 }
 
 int run_endpoint_status(const Common& common, const EndpointOptions& options) {
-  if (!check_format(common, true)) return kExitUsage;
+  if (!check_format(common, Extra::table)) return kExitUsage;
   int code = kExitOk;
   const auto endpoints = endpoints_of(common, options.cluster, code);
   if (!endpoints) return code;
@@ -223,7 +223,7 @@ int run_endpoint_status(const Common& common, const EndpointOptions& options) {
 }
 
 int run_endpoint_hash(const Common& common, const EndpointOptions& options) {
-  if (!check_format(common, true)) return kExitUsage;
+  if (!check_format(common, Extra::table)) return kExitUsage;
   int code = kExitOk;
   const auto endpoints = endpoints_of(common, options.cluster, code);
   if (!endpoints) return code;

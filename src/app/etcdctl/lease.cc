@@ -88,7 +88,7 @@ void print_renewed(const Common& common, const Message& response) {
 }  // namespace
 
 int run_lease_grant(const Common& common, const LeaseOptions& options) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   int64_t seconds = 0;
   const char* last = options.text.data() + options.text.size();
   const auto [end, error] = std::from_chars(options.text.data(), last, seconds);
@@ -114,6 +114,7 @@ int run_lease_grant(const Common& common, const LeaseOptions& options) {
       break;
     case Format::simple:
     case Format::table:
+    case Format::protobuf:  // refused before
       std::cout << "lease " << hex16(granted->number("ID")) << " granted with TTL(" << live
                 << "s)\n";
   }
@@ -121,7 +122,7 @@ int run_lease_grant(const Common& common, const LeaseOptions& options) {
 }
 
 int run_lease_revoke(const Common& common, const LeaseOptions& options) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   const auto id = lease_id_of(options.text);
   if (!id) return unlike_id(options.text);
   const Response response = Session(common).write(kPathLeaseRevoke, id_message(*id));
@@ -131,7 +132,7 @@ int run_lease_revoke(const Common& common, const LeaseOptions& options) {
 }
 
 int run_lease_time_to_live(const Common& common, const LeaseOptions& options) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   const auto id = lease_id_of(options.text);
   if (!id) return unlike_id(options.text);
   std::string request = id_message(*id);
@@ -149,7 +150,7 @@ int run_lease_time_to_live(const Common& common, const LeaseOptions& options) {
 }
 
 int run_lease_list(const Common& common, const LeaseOptions&) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   const Response response = Session(common).read(kPathLeaseList, "");
   if (response.verdict != Verdict::done) return report(response, false);
   const auto found = Message::decode(kLeaseListShape, response.body);
@@ -175,7 +176,7 @@ int run_lease_list(const Common& common, const LeaseOptions&) {
 }
 
 int run_lease_keep_alive(const Common& common, const LeaseOptions& options) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   const auto id = lease_id_of(options.text);
   if (!id) return unlike_id(options.text);
   Interruption interruption;

@@ -150,7 +150,7 @@ int Observer::run() {
 }  // namespace
 
 int run_lock(const Common& common, const LockOptions& options) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   Interruption interruption;
   Turn turn(common, interruption);
   if (auto code = turn.take(options.name, "", options.seconds)) return *code;
@@ -166,7 +166,7 @@ int run_lock(const Common& common, const LockOptions& options) {
 }
 
 int run_elect(const Common& common, const ElectOptions& options) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   if (options.listen) return Observer(common, options.name).run();
   if (!options.given) {
     complain("elect needs a proposal: elect NAME PROPOSAL, or --listen to only look");

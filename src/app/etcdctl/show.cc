@@ -107,7 +107,9 @@ template <class Print>
 int show(const Common& common, const Shape& shape, std::string_view body, Print print) {
   const auto response = Message::decode(shape, body);
   if (!response) return undecodable();
-  if (format_of(common) == Format::json) {
+  if (format_of(common) == Format::protobuf) {
+    std::cout.write(body.data(), static_cast<std::streamsize>(body.size()));
+  } else if (format_of(common) == Format::json) {
     line(response->json());
   } else {
     print(*response);
@@ -136,12 +138,15 @@ void print_event(const Common& common, const Message& event) {
 Format format_of(const Common& common) {
   if (common.write_out == "table") return Format::table;
   if (common.write_out == "fields") return Format::fields;
+  if (common.write_out == "protobuf") return Format::protobuf;
   const bool json = common.write_out == "json" || (common.write_out.empty() && common.json);
   return json ? Format::json : Format::simple;
 }
 
-bool check_format(const Common& common, bool table_possible) {
-  if (common.write_out == "protobuf" || (common.write_out == "table" && !table_possible)) {
+bool check_format(const Common& common, Extra extra) {
+  const bool table = extra == Extra::table || extra == Extra::both;
+  const bool protobuf = extra == Extra::protobuf || extra == Extra::both;
+  if ((common.write_out == "protobuf" && !protobuf) || (common.write_out == "table" && !table)) {
     complain(common.write_out +
              " is not supported as output format of this command; use simple, json or fields");
     return false;

@@ -13,12 +13,14 @@
 
 namespace quorate::app::etcdctl {
 
-enum class Format : uint8_t { simple, table, json, fields };
+enum class Format : uint8_t { simple, table, json, fields, protobuf };
 
 // What a command was asked for; without --write-out simple, with --json json.
 Format format_of(const Common& common);
-// False, with a complaint: not a format, or a table of what has no table.
-bool check_format(const Common& common, bool table_possible);
+// What a command has beside simple, json and fields.
+enum class Extra : uint8_t { none, table, protobuf, both };
+// False, with a complaint: a format that this command does not have.
+bool check_format(const Common& common, Extra extra);
 
 struct RangeStyle {
   bool keys_only = false;

@@ -282,7 +282,7 @@ int Watcher::run(bool interactive) {
 }  // namespace
 
 int run_watch(const Common& common, const WatchOptions& options) {
-  if (!check_format(common, false)) return kExitUsage;
+  if (!check_format(common, Extra::none)) return kExitUsage;
   Watcher watcher(common);
   if (!options.interactive) {
     auto watch = watch_of(options);

@@ -25,9 +25,10 @@ bool has_parameter(std::string_view query, std::string_view wanted) {
 }  // namespace
 
 void Pages::on_request(CallId call, const grpc::PageRequest& request) {
+  const bool probes_only = request.offer == grpc::Offer::probes;
   if (request.path == "/health") {
     on_health(call, request.query);
-  } else if (request.path == "/version") {
+  } else if (request.path == "/version" && !probes_only) {
     answer_version(call);
   } else if (request.path == "/metrics") {
     api_.server().answer_page(call, 200, "text/plain; version=0.0.4; charset=utf-8",

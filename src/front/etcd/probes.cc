@@ -89,7 +89,10 @@ std::string Probes::failure(Check check, const std::string& barrier) const {
     case Check::linearizable_read:
       return barrier.empty() ? local_read_failure(api_) : barrier;
     case Check::non_learner:
-      return api_.service().is_learner() ? "not supported for learner" : std::string();
+      if (api_.service().is_learner()) return "not supported for learner";
+      if (api_.service().status().ready) return {};
+      return "this member has not caught up since its start, or has no vote until the others have "
+             "re-admitted it";
   }
   CHECK(false, "every check is known");
 }

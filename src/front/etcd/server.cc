@@ -108,9 +108,9 @@ class Server final : public EtcdServer {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  Result<uint16_t> listen(const std::string& address, world::Security* security,
-                          bool plain_too) override {
-    return server_.listen(address, {security, plain_too});
+  Result<uint16_t> listen(const std::string& address, world::Security* security, bool plain_too,
+                          grpc::Offer offer) override {
+    return server_.listen(address, {security, plain_too, offer});
   }
   void drain() override {
     health_.on_draining();

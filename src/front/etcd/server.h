@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "front/etcd/compaction_plan.h"
+#include "front/grpc/offer.h"
 #include "node/service.h"
 #include "world/executor.h"
 #include "world/poller.h"
@@ -60,7 +61,7 @@ class EtcdServer {
   // host:port; port 0 picks one. May be called several times. Returns the port in use. With
   // `security`, which outlives this, it speaks TLS; `plain_too`: plain with those who begin so.
   virtual Result<uint16_t> listen(const std::string& address, world::Security* security = nullptr,
-                                  bool plain_too = false) = 0;
+                                  bool plain_too = false, grpc::Offer offer = grpc::Offer::all) = 0;
   // GOAWAY to all, refuse new connections; calls under way may finish.
   virtual void drain() = 0;
 };

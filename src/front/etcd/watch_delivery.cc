@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "front/etcd/watch_service.h"
 
 namespace quorate::front::etcd {
@@ -39,6 +40,7 @@ void WatchService::move(Watcher& watcher, Standing standing) {
 }
 
 bool WatchService::has_room(const WatchStream& stream) const {
+  if (QRT_MUTANT(V08_MEMORY)) return true;
   return api_.server().unsent_bytes(stream.call) <= kStreamUnsentBytesMax &&
          !api_.server().congested(stream.call);
 }
@@ -101,8 +103,11 @@ std::vector<WatchService::Piece> WatchService::assemble(const Machine& machine, 
   int64_t revision = 0;
   for (const uint32_t hit : group.hits) {
     Event& event = step.events[hit];
-    if (event.revision < wish.from || (event.removed ? wish.no_delete : wish.no_put)) continue;
-    if (!parts.empty() && event.revision != revision && ends.back() >= kResponseBytesEnough) {
+    if ((event.revision < wish.from && !QRT_MUTANT(V04_EARLY)) ||
+        (event.removed ? wish.no_delete : wish.no_put))
+      continue;
+    const bool may_end = event.revision != revision || QRT_MUTANT(V09_SPLIT);
+    if (!parts.empty() && may_end && ends.back() >= kResponseBytesEnough) {
       close(revision);
     }
     revision = event.revision;
@@ -111,7 +116,8 @@ std::vector<WatchService::Piece> WatchService::assemble(const Machine& machine, 
       std::string before;
       WatchEvent element{event.removed, event.revision, event.record, std::nullopt};
       if (wish.prev_kv && !is_creation(element)) {
-        element.previous = machine.record_at(event.key, event.revision - 1, before);
+        const int64_t earlier = QRT_MUTANT(V09_PREVIOUS) ? 0 : 1;
+        element.previous = machine.record_at(event.key, event.revision - earlier, before);
       }
       std::string text;
       encode(element, text);
@@ -156,7 +162,7 @@ bool WatchService::deliver(const Step& step, Watcher& watcher, const std::vector
       return false;
     }
     // The revision of a response must never promise more than what has been sent with it.
-    const bool is_last = &piece == &pieces.back();
+    const bool is_last = &piece == &pieces.back() || QRT_MUTANT(V05_HEADER);
     send_piece(watcher, piece, is_last ? step.last : piece.last_revision);
     next = piece.last_revision + 1;
   }
@@ -205,6 +211,7 @@ void WatchService::follow() {
   std::vector<Watcher*> fallen;
   for (WatchGroup* group : step.touched) deliver_group(*machine, step, *group, fallen);
   position_ = step.last;
+  if (QRT_MUTANT(V08_LOST)) fallen.clear();
   for (Watcher* watcher : fallen) move(*watcher, Standing::waiting);
   if (position_ < current) api_.executor().post([] {});  // the rest at the end of another turn
 }
@@ -212,6 +219,10 @@ void WatchService::follow() {
 // A state was lost with its disk, and what came from a peer in its place is older. The log brings
 // the rest again; nobody gets it twice.
 void WatchService::go_back(int64_t current) {
+  if (QRT_MUTANT(V06_BACK)) {
+    position_ = current;
+    return;
+  }
   for (const auto& [key, stream] : streams_) {
     for (const auto& [id, watcher] : stream->watchers) {
       if (watcher->standing == Standing::live) {
@@ -238,7 +249,7 @@ void WatchService::lose_live() {
 void WatchService::cancel_compacted(int64_t compacted) {
   std::vector<Watcher*> gone;
   for (Watcher* watcher : behind_) {
-    if (watcher->next < compacted) gone.push_back(watcher);
+    if (watcher->next < compacted && !QRT_MUTANT(V06_GONE)) gone.push_back(watcher);
   }
   for (Watcher* watcher : gone) {
     WatchResponseHead head;
@@ -275,7 +286,8 @@ void WatchService::catch_up() {
   for (Watcher* watcher : reached) {
     if (watcher->standing != Standing::behind) continue;
     watcher->next = std::max(watcher->next, step.last + 1);
-    if (watcher->next > position_) move(*watcher, Standing::live);
+    const bool has_all = watcher->next > position_ || QRT_MUTANT(V06_JOIN);
+    if (has_all) move(*watcher, Standing::live);
   }
   if (turn->standing == Standing::behind) {
     behind_.splice(behind_.end(), behind_, turn->queue);

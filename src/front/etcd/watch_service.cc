@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace quorate::front::etcd {
 
@@ -191,6 +192,7 @@ void WatchService::reply(const WatchStream& stream, const WatchResponseHead& hea
 // A watcher that starts in the future, or has seen more than this member's state holds now, must
 // not hear of a revision before that.
 bool WatchService::may_hear_progress(const Watcher& watcher) const {
+  if (QRT_MUTANT(V04_PROGRESS)) return watcher.standing == Standing::live;
   return watcher.standing == Standing::live && watcher.start <= position_ &&
          watcher.next <= position_ + 1;
 }

@@ -36,12 +36,13 @@ std::string remote_address(int descriptor) {
 }  // namespace
 
 Connection::Connection(Server& server, int descriptor,
-                       std::unique_ptr<world::SecureChannel> channel, bool plain_too)
+                       std::unique_ptr<world::SecureChannel> channel, const Door& door)
     : server_(server),
       descriptor_(descriptor),
       channel_(std::move(channel)),
       opened_(server.now()),
-      plain_too_(plain_too),
+      plain_too_(door.plain_too),
+      offer_(door.offer),
       shaking_hands_(channel_ != nullptr) {
   if (shaking_hands_) server_.count_handshake(1);
 }

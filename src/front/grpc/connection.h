@@ -37,7 +37,7 @@ class Connection final : public world::Poller::Handler {
  public:
   // Without a channel the connection is plain. `plain_too`: or if the client begins so.
   Connection(Server& server, int descriptor, std::unique_ptr<world::SecureChannel> channel,
-             bool plain_too);
+             const Door& door);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -58,6 +58,7 @@ class Connection final : public world::Poller::Handler {
   void close();
 
   Server& server() { return server_; }
+  Offer offer() const { return offer_; }
   Session* session() { return session_.get(); }
   void count_unsent(size_t bytes) { unsent_ += bytes; }
   void count_sent(size_t bytes) { unsent_ -= bytes; }
@@ -102,6 +103,7 @@ class Connection final : public world::Poller::Handler {
   size_t unfinished_ = 0;   // request bytes in calls
   bool closing_ = false;    // close once the output is gone
   bool plain_too_ = false;  // until the first byte has come
+  Offer offer_ = Offer::all;
   bool shaking_hands_ = false;
   bool reading_ = true;
   bool write_blocked_ = false;

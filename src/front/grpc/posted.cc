@@ -100,6 +100,7 @@ bool Server::turned_away(Call& call) {
 }
 
 bool Server::on_post(Call& call) {
+  if (!offers_json(call.connection->offer())) return false;
   if (turned_away(call)) return true;
   const Method* method = posted_method(call.path, call.route);
   if (method == nullptr) return false;

@@ -113,8 +113,8 @@ void Server::on_accepted(int descriptor, const Door& door) {
     ::close(descriptor);
     return;
   }
-  auto connection = std::make_unique<Connection>(
-      *this, descriptor, secured ? door.security->accept() : nullptr, door.plain_too);
+  auto connection = std::make_unique<Connection>(*this, descriptor,
+                                                 secured ? door.security->accept() : nullptr, door);
   connection->position = connections_.size();
   Connection& taken = *connection;
   connections_.push_back(std::move(connection));
@@ -329,6 +329,11 @@ Status Server::check_headers(Call& call) {
 void Server::on_headers(Call& call) {
   call.headers_done = true;
   call.started = now();
+  if (!offers_calls(call.connection->offer())) {
+    return finish_call(call, {Code::unimplemented,
+                              "this address serves pages over HTTP, not gRPC; use one of "
+                              "--advertise-client-urls"});
+  }
   if (Status status = check_headers(call); status.code != Code::ok) {
     finish_call(call, std::move(status));
     return;
@@ -465,9 +470,14 @@ void Server::on_page(Call& call) {
   const std::string path = call.path;
   const size_t mark = path.find('?');
   PageRequest request;
+  request.offer = call.connection->offer();
   request.path = std::string_view(path).substr(0, mark);
   if (mark != std::string::npos) request.query = std::string_view(path).substr(mark + 1);
-  if (size_t route = 0; posted_method(request.path, route) != nullptr) {
+  if (request.offer == Offer::calls) {
+    answer_page(call.id, 404, "text/plain; charset=utf-8",
+                "this address serves gRPC only; pages are at --listen-client-http-urls\n");
+  } else if (size_t route = 0;
+             offers_json(request.offer) && posted_method(request.path, route) != nullptr) {
     answer_page(call.id, 501, "application/json",
                 options_.gateway->write_error({Code::unimplemented, "Method Not Allowed"}));
   } else if (options_.pages) {

@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "front/grpc/call.h"
 #include "front/grpc/http_access.h"
+#include "front/grpc/offer.h"
 #include "world/executor.h"
 #include "world/poller.h"
 #include "world/secure.h"
@@ -44,8 +45,9 @@ class StreamHandler {
 };
 
 struct PageRequest {
-  std::string_view path;   // without the query
-  std::string_view query;  // behind the '?'
+  std::string_view path;     // without the query
+  std::string_view query;    // behind the '?'
+  Offer offer = Offer::all;  // of the address that was asked
 };
 using PageHandler = std::function<void(CallId, const PageRequest&)>;
 
@@ -83,6 +85,7 @@ struct ServerMetrics {
 struct Door {
   world::Security* security = nullptr;  // null: plain; outlives the server
   bool plain_too = false;
+  Offer offer = Offer::all;
 };
 
 // May keep a call from its handler for a while.

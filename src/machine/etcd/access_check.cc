@@ -1,6 +1,7 @@
 #include "machine/etcd/access_check.h"
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "machine/etcd/alarms.h"
 #include "machine/etcd/lease_messages.h"
 
@@ -12,10 +13,10 @@ Code check_access(const AuthBook& auth, const LeaseBook& leases, const Caller& c
                   const PutRequest& request) {
   Code code = auth.check_range(caller, request.key, {}, Access::write);
   // What is put on a lease can be taken away with it, so who puts must have a say in all of it.
-  if (code == Code::ok && request.lease != 0) {
+  if (code == Code::ok && request.lease != 0 && !QRT_MUTANT(A03_LEASE)) {
     code = check_lease_keys(auth, leases, caller, request.lease, Access::write);
   }
-  if (code == Code::ok && request.prev_kv) {
+  if (code == Code::ok && request.prev_kv && !QRT_MUTANT(A03_PREVIOUS)) {
     code = auth.check_range(caller, request.key, {}, Access::read);
   }
   return code;
@@ -39,6 +40,7 @@ Code check_operation(const AuthBook& auth, const LeaseBook& leases, const Caller
     return check_access(auth, caller, *remove);
   }
   if (const auto* nested = std::get_if<TxnRequest>(&operation.request)) {
+    if (QRT_MUTANT(A03_NESTED)) return Code::ok;
     return check_access(auth, leases, caller, *nested);
   }
   return Code::ok;  // does nothing
@@ -50,6 +52,7 @@ Code check_revoke(const AuthBook& auth, const LeaseBook& leases, const OpenedCom
   if (!request) return Code::malformed;
   if (request->life != 0) return Code::ok;
   if (const Code code = auth.check_user(command.caller); code != Code::ok) return code;
+  if (QRT_MUTANT(A06_REVOKE)) return Code::ok;
   return check_lease_keys(auth, leases, command.caller, request->id, Access::write);
 }
 
@@ -71,11 +74,12 @@ Code check_access(const AuthBook& auth, const LeaseBook& leases, const Caller& c
                   const TxnRequest& request) {
   Code code = auth.check_user(caller);  // even one that does nothing answers something
   for (const Compare& compare : request.compare) {
-    if (code == Code::ok) {
+    if (code == Code::ok && !QRT_MUTANT(A03_COMPARE)) {
       code = auth.check_range(caller, compare.key, compare.range_end, Access::read);
     }
   }
   for (const auto* operations : {&request.success, &request.failure}) {
+    if (QRT_MUTANT(A03_BRANCH) && operations == &request.failure) break;
     for (const RequestOp& operation : *operations) {
       if (code == Code::ok) code = check_operation(auth, leases, caller, operation);
     }

@@ -2,6 +2,7 @@
 
 #include "base/codec.h"
 #include "base/crc32c.h"
+#include "base/mutant.h"
 #include "storage/mvcc/protobuf.h"
 
 namespace quorate::machine::etcd {
@@ -68,7 +69,7 @@ void AuthBook::remove_role_row(const std::string& name) {
 
 void AuthBook::count_change() {
   ++state_.revision;
-  ranges_.clear();
+  if (!QRT_MUTANT(A02)) ranges_.clear();
   write_state();
 }
 
@@ -126,6 +127,7 @@ Code AuthBook::check_root(const Caller& caller) const {
   if (!state_.enabled || caller.system) return Code::ok;
   if (!caller.user.empty() && find_user(caller.user) == nullptr) return Code::user_not_found;
   if (const Code code = check_user(caller); code != Code::ok) return code;
+  if (QRT_MUTANT(A06_ROOT)) return Code::ok;
   return has_role(caller.user, kRootRole) ? Code::ok : Code::permission_denied;
 }
 
@@ -135,7 +137,8 @@ Code AuthBook::check_range(const Caller& caller, std::string_view key, std::stri
   if (caller.user.empty()) return Code::user_empty;
   // What the caller may was true at another revision of the auth store: nobody knows whether it
   // was meant to be so for this request.
-  if (caller.auth_revision != state_.revision) return Code::auth_old_revision;
+  const bool old = caller.auth_revision != state_.revision;
+  if (old && !QRT_MUTANT(A01_OLD)) return Code::auth_old_revision;
   const AuthUser* user = find_user(caller.user);
   if (user == nullptr) return Code::permission_denied;
   if (user->roles.contains(kRootRole)) return Code::ok;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/mutant_report.h"
+#include "machine/etcd/auth_fixture.h"
 #include "machine/etcd/lease_messages.h"
 #include "machine/etcd/machine_fixture.h"
 
@@ -108,6 +109,93 @@ std::string left_after_revoke(bool restarts) {
 bool a_lease_takes_its_keys_along() { return left_after_revoke(false) == "b "; }
 bool leases_keep_their_keys_over_restarts() { return left_after_revoke(true) == "b "; }
 
+// ---- Who may do what. `reader` and `writer` have rights in [b, e).
+
+class Permissions : public AuthFixture {
+ public:
+  Permissions() {
+    LeaseGrantRequest grant;
+    grant.ttl = 100;
+    grant.id = 7;
+    apply(CommandKind::lease_grant, wire(grant));
+    put(put_of("zz", 7));  // beyond what the writer may touch
+    found();
+  }
+  bool denies(std::string_view user, CommandKind kind, std::string_view request) {
+    return as(caller(user), kind, request) == Code::permission_denied;
+  }
+  bool denies_txn(std::string_view user, const TxnRequest& request) {
+    return denies(user, CommandKind::txn, wire(request));
+  }
+};
+
+bool who_was_somebody_before_is_asked_again() {
+  Permissions state;
+  Caller before = state.caller("writer");
+  before.auth_revision -= 1;
+  return state.as(before, CommandKind::put, put_of("b")) == Code::auth_old_revision;
+}
+
+bool what_was_taken_away_is_away() {
+  Permissions state;
+  if (state.as(state.caller("writer"), CommandKind::put, put_of("b")) != Code::ok) return true;
+  state.names(AuthOperation::user_revoke_role, "writer", "writers");
+  return state.denies("writer", CommandKind::put, MachineFixture::wire(put_of("b")));
+}
+
+bool both_branches_need_permission() {
+  Permissions state;
+  TxnRequest request;
+  request.failure.push_back({put_of("a")});
+  return state.denies_txn("writer", request);
+}
+
+bool a_comparison_needs_permission() {
+  Permissions state;
+  Compare compare;
+  compare.key = "a";
+  TxnRequest request;
+  request.compare.push_back(compare);
+  return state.denies_txn("reader", request);
+}
+
+bool a_nested_transaction_needs_permission() {
+  Permissions state;
+  TxnRequest inner;
+  inner.success.push_back({put_of("a")});
+  TxnRequest request;
+  request.success.push_back({inner});
+  return state.denies_txn("writer", request);
+}
+
+bool a_lease_is_for_those_who_may_write_its_keys() {
+  Permissions state;
+  return state.denies("writer", CommandKind::put, MachineFixture::wire(put_of("b", 7)));
+}
+
+bool previous_values_are_for_readers() {
+  Permissions state;
+  return state.denies("writer", CommandKind::put, MachineFixture::wire(put_of("b", 0, true)));
+}
+
+bool all_of_a_range_needs_permission() {
+  Permissions state;
+  return state.denies("writer", CommandKind::delete_range,
+                      MachineFixture::wire(DeleteRangeRequest{"b", "f", false}));
+}
+
+bool a_revoke_is_for_those_who_may_write_its_keys() {
+  Permissions state;
+  return state.denies("writer", CommandKind::lease_revoke,
+                      MachineFixture::wire(LeaseRevokeRequest{7, 0}));
+}
+
+bool users_and_roles_are_for_root() {
+  Permissions state;
+  return state.change(AuthOperation::disable, {}, state.caller("writer")) ==
+         Code::permission_denied;
+}
+
 struct Row {
   Mutant mutant;
   bool (*holds)();
@@ -121,6 +209,16 @@ constexpr Row kRows[] = {
     {Mutant::V11, a_lease_takes_its_keys_along},
     {Mutant::V12, a_lease_takes_its_keys_along},
     {Mutant::V13, leases_keep_their_keys_over_restarts},
+    {Mutant::A01_OLD, who_was_somebody_before_is_asked_again},
+    {Mutant::A02, what_was_taken_away_is_away},
+    {Mutant::A03_BRANCH, both_branches_need_permission},
+    {Mutant::A03_COMPARE, a_comparison_needs_permission},
+    {Mutant::A03_LEASE, a_lease_is_for_those_who_may_write_its_keys},
+    {Mutant::A03_NESTED, a_nested_transaction_needs_permission},
+    {Mutant::A03_PREVIOUS, previous_values_are_for_readers},
+    {Mutant::A06_END, all_of_a_range_needs_permission},
+    {Mutant::A06_REVOKE, a_revoke_is_for_those_who_may_write_its_keys},
+    {Mutant::A06_ROOT, users_and_roles_are_for_root},
 };
 
 TEST(EtcdMutants, EachIsNoticedAndNothingElseIs) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
+
 namespace quorate::machine::etcd {
 
 PermittedRanges::Piece PermittedRanges::piece(std::string_view key, std::string_view range_end) {
@@ -43,7 +45,7 @@ bool PermittedRanges::contains(std::string_view key, std::string_view range_end)
   if (place == pieces_.begin()) return false;
   --place;
   const bool holds_first = place->unbounded || key < place->end;
-  return holds_first && place->reaches(wanted);
+  return holds_first && (QRT_MUTANT(A06_END) || place->reaches(wanted));
 }
 
 }  // namespace quorate::machine::etcd
