@@ -56,7 +56,7 @@ struct ServeConfig {
   std::vector<FoundingMember> cluster;  // this member included
   std::string token = "etcd-cluster";
   node::Start start = node::Start::new_cluster;
-  bool bootstrap = false;  // `cluster` are seeds that have still to agree on a cluster
+  bool bootstrap = false;          // `cluster` are seeds that have still to agree on a cluster
   bool force_new_cluster = false;  // forced_cluster.h
   consensus::Protocol protocol = consensus::Protocol::raft;
   bool protocol_given = false;

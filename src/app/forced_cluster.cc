@@ -18,6 +18,7 @@ void keep_self_only(ServeConfig& config) {
   std::erase_if(config.cluster,
                 [&](const FoundingMember& member) { return member.name != config.name; });
   config.start = node::Start::new_cluster;
+  config.bootstrap = false;  // nobody is to be agreed with
 }
 
 }  // namespace
