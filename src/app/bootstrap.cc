@@ -95,6 +95,7 @@ Result<void> Bootstrap::start() {
     file.acceptors.push_back(seed_id(seed, options_.token));
     ids.push_back(file.acceptors.back().value);
   }
+  std::ranges::sort(file.acceptors);
   file.cluster_id = founding_cluster_id(ids);
   file.self = file.proposer = seed_id(self(), options_.token);
   file.accepts = true;

@@ -1,5 +1,6 @@
 #include "node/beginning.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -29,6 +30,7 @@ Result<void> write_identity(world::Disk& disk, const NodeConfig& config) {
   registers.cluster_id = config.cluster_id;
   registers.self = registers.proposer = config.self;
   for (const PeerConfig& member : config.members) registers.acceptors.push_back(member.id);
+  std::ranges::sort(registers.acceptors);
   registers.accepts = true;
   const Bytes encoded = encode_register_file(registers);
   if (auto saved = save_register_file(disk, config.directory, encoded); !saved) return saved;

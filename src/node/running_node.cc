@@ -127,6 +127,7 @@ void RunningNode::decide_founding(Time now) {
 
 void RunningNode::found() {
   log(LogLevel::info, "founding a new cluster with the configured members");
+  register_acceptors_.clear();  // another founder may have told them already
   for (const PeerConfig& member : config_.members) register_acceptors_.push_back(member.id);
   founding_write_ = consensus::founding_write(config_.protocol, initial_members(config_.members));
   if (founding_write_->id == WriteId{}) founding_write_->id = WriteId{1};

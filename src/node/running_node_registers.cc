@@ -18,6 +18,7 @@ void RunningNode::open_registers() {
     const bool first_life = identity_.incarnation == 0 && !identity_.joined_at;
     file.proposer = first_life ? config_.self : NodeId{identity_.incarnation};
     file.acceptors = register_acceptors_;
+    std::ranges::sort(file.acceptors);
     const bool is_one = std::ranges::find(file.acceptors, file.self) != file.acceptors.end();
     file.accepts = first_life && is_one && !identity_.amnesiac;
     register_file_ = std::move(file);
@@ -36,9 +37,7 @@ void RunningNode::open_registers() {
 
 void RunningNode::tell_acceptors(NodeId peer) {
   if (!registers_) return;
-  std::vector<NodeId> ids = registers_->acceptors();
-  std::ranges::sort(ids);
-  const RegisterFrame frame{encode_register_payload(AcceptorSet{std::move(ids)})};
+  const RegisterFrame frame{encode_register_payload(AcceptorSet{registers_->acceptors()})};
   peers_.send(peer, world::Lane::normal, encode(config_.group, frame));
 }
 

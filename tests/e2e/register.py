@@ -107,6 +107,9 @@ def found_once(binary, size, order, kills, chance):
             node.start()
         cluster.wait_ready(40)
         said(client(binary, cluster.endpoints, 'put', 'k', 'v'), 0, 'OK', 'put')
+        for node in cluster.nodes:
+            said(client(binary, node.endpoint, 'register', 'set', 'who', node.name), 0, 'OK',
+                 f'a register through {node.name}')
         ids = cluster.ids()
         expect(len(ids) == 1, f'{size} seeds, order {order}, {kills} kills: clusters {ids}')
         members = json.loads(client(binary, cluster.nodes[0].endpoint, '--json', 'member',

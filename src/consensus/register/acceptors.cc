@@ -7,7 +7,7 @@ namespace quorate::consensus::caspaxos {
 
 Acceptors::Answer Acceptors::on(const Prepare& prepare) {
   AcceptorState* state = find_or_add(prepare.name);
-  if (state == nullptr) return {Refused{prepare.name, prepare.ballot, prepare.ballot}};
+  if (state == nullptr) return {Refused{prepare.name, prepare.ballot, prepare.ballot, true}};
   if (prepare.ballot <= state->promised) {
     return {Refused{prepare.name, prepare.ballot, state->promised}};
   }
@@ -18,7 +18,7 @@ Acceptors::Answer Acceptors::on(const Prepare& prepare) {
 Acceptors::Answer Acceptors::on(const Accept& accept) {
   const Ballot& ballot = accept.vote.ballot;
   AcceptorState* state = find_or_add(accept.name);
-  if (state == nullptr) return {Refused{accept.name, ballot, ballot}};
+  if (state == nullptr) return {Refused{accept.name, ballot, ballot, true}};
   if (ballot < state->promised) return {Refused{accept.name, ballot, state->promised}};
   state->promised = ballot;
   state->accepted = accept.vote;

@@ -59,6 +59,7 @@ struct Writer {
     begin(out, Kind::refused, it.name);
     put(out, it.ballot);
     put(out, it.promised);
+    out.u8(it.full ? 1 : 0);
   }
 };
 
@@ -119,7 +120,10 @@ Body take_body(Decoder& in) {
       return Accepted{std::move(name), take_ballot(in)};
     case static_cast<uint8_t>(Kind::refused): {
       const Ballot ballot = take_ballot(in);
-      return Refused{std::move(name), ballot, take_ballot(in)};
+      const Ballot promised = take_ballot(in);
+      const uint8_t full = in.u8();
+      if (full > 1) in.fail();
+      return Refused{std::move(name), ballot, promised, full == 1};
     }
     default:
       in.fail();

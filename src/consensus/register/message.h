@@ -59,8 +59,9 @@ struct Accepted {
 };
 struct Refused {
   std::string name;
-  Ballot ballot;    // that was refused
-  Ballot promised;  // because of this one; the same: there are kRegistersMax registers already
+  Ballot ballot;      // that was refused
+  Ballot promised;    // because of this one; the same: it came twice
+  bool full = false;  // because there are kRegistersMax registers already
   bool operator==(const Refused&) const = default;
 };
 using Body = std::variant<Prepare, Promise, Accept, Accepted, Refused>;

@@ -193,6 +193,20 @@ TEST(RegisterMessage, WhatIsBeyondTheBoundsIsNotDecoded) {
   EXPECT_EQ(read->second, state);
 }
 
+TEST(Register, ARequestThatComesTwiceIsNoReasonToGiveUp) {
+  Registers node({NodeId{1}, NodeId{1}}, voters(3), {}, Rng(1));
+  node.change({}, {NodeId{1}, 1}, "x", Get{}, Time{} + seconds(1));
+  const Body prepare = node.take_effects().messages.at(0).body;
+  Acceptors acceptors({});
+  EXPECT_TRUE(std::holds_alternative<Promise>(acceptors.on(std::get<Prepare>(prepare)).body));
+  const Body second = acceptors.on(std::get<Prepare>(prepare)).body;
+  EXPECT_FALSE(std::get<Refused>(second).full);
+  const Time before = node.deadline();
+  node.receive({}, NodeId{2}, second);
+  EXPECT_TRUE(node.take_effects().finished.empty());
+  EXPECT_EQ(node.deadline(), before);
+}
+
 TEST(Register, BoundsAreKept) {
   Registers node({NodeId{1}, NodeId{1}}, voters(3), {}, Rng(1));
   const auto why_of = [&](const std::string& name, const Change& change) {
@@ -209,7 +223,7 @@ TEST(Register, BoundsAreKept) {
     acceptors.on(Prepare{std::to_string(count), {1, NodeId{1}}});
   }
   const auto answer = acceptors.on(Prepare{"one more", {1, NodeId{1}}});
-  EXPECT_TRUE(std::holds_alternative<Refused>(answer.body));
+  EXPECT_TRUE(std::get<Refused>(answer.body).full);
   EXPECT_FALSE(answer.changed);
 }
 

@@ -125,9 +125,10 @@ void Registers::on(Time now, NodeId, const Refused& refused) {
   round_ = std::max(round_, refused.promised.round);
   const auto found = works_.find(refused.name);
   if (found == works_.end() || !found->second.proposer->on(refused)) return;
-  if (refused.promised == refused.ballot) {
+  if (refused.full) {
     return finish(now, refused.name, found->second.proposer->give_up(Why::full));
   }
+  if (refused.promised == refused.ballot) return;  // its promise is on its way
   Work& work = found->second;
   const auto wait = rng_.between(1, static_cast<uint64_t>(work.window.count()));
   work.again = std::min(work.again, now + Duration(wait));

@@ -53,7 +53,9 @@ std::optional<RegisterFile> decode_register_file(const Bytes& encoded) {
   file.accepts = in.u8() != 0;
   const uint64_t acceptors = in.varint();
   for (uint64_t place = 0; in.ok() && place < acceptors; ++place) {
-    file.acceptors.push_back(NodeId{in.u64()});
+    const NodeId id{in.u64()};
+    if (!id || (!file.acceptors.empty() && id <= file.acceptors.back())) in.fail();
+    file.acceptors.push_back(id);
   }
   file.durable.rounds_reserved = in.varint();
   const uint64_t registers = in.varint();

@@ -21,7 +21,7 @@ struct RegisterFile {
   // In ballots and ids of changes: of this life of the node. One that lost its data must not go
   // on with numbers that it may have used.
   NodeId proposer;
-  std::vector<NodeId> acceptors;  // for ever
+  std::vector<NodeId> acceptors;  // for ever; ascending, each once
   // Is one of them, and has not lost what it promised.
   bool accepts = false;
   consensus::caspaxos::Durable durable;

@@ -17,6 +17,7 @@ struct Totals {
   uint64_t mismatched = 0;
   uint64_t not_applied = 0;
   uint64_t unknown = 0;
+  uint64_t full = 0;  // refused as one register too many: there are two
   uint64_t crashes = 0;
   uint64_t cuts = 0;
   uint64_t messages = 0;

@@ -246,6 +246,7 @@ void World::finish(size_t client, const caspaxos::Outcome& outcome) {
   Client& it = clients_[client];
   const bool read = caspaxos::is_read(it.change);
   using caspaxos::Verdict;
+  if (outcome.why == caspaxos::Why::full) ++totals_.full;
   if (outcome.verdict == Verdict::not_applied) {
     ++totals_.not_applied;
     history_.record(now_, check::Failed{it.call, "surely not applied"});
