@@ -374,6 +374,30 @@ TEST(PaxosMembers, AConfigurationThatWasOverruledIsVoid) {
   }
 }
 
+TEST(PaxosMembers, AQuorumOfTheNewConfigurationMustPromiseBeforeItsSlotsAreProposedIn) {
+  TestOptions settings = without_asking(3);
+  settings.learners = 2;
+  TestCluster cluster(settings);
+  const uint64_t id = preparing(cluster);
+  const Ballot ballot = cluster.status(id).ballot;
+  const Index slot = cluster.status(id).committed.next();
+  const uint64_t other = other_than(id);
+  // Somebody else has put this there, and may have gone on behind it with the new voters.
+  const Entry stop{
+      slot, {1, NodeId{other}}, EntryKind::members, {}, encode_members(of({id, 4, 5}))};
+  cluster.step(id, Receive{say(other, id, ballot, complete(slot, slot, slot.previous()), {stop})});
+  ASSERT_EQ(cluster.status(id).role, Role::leader);
+  cluster.network().clear();
+  cluster.step(id, Receive{say(other, id, ballot, Accepted{slot, {}})});
+  ASSERT_EQ(cluster.status(id).committed, slot);
+  EXPECT_EQ(count(cluster, id, "prepare"), 2U);
+  EXPECT_EQ(cluster.status(id).last, slot);
+  const Entry found = command(slot.value + 1, {1, NodeId{5}}, "behind");
+  cluster.step(id, Receive{say(4, id, ballot, complete(slot.next(), slot.next(), slot), {found})});
+  ASSERT_EQ(cluster.status(id).last, slot + 2);
+  EXPECT_EQ(cluster.replica(id).find(slot.next())->data.str(), "behind");
+}
+
 TEST(PaxosMembers, AllVotersAreReplacedInOneStep) {
   TestCluster cluster(options(2, 3));
   const uint64_t leader = cluster.elect();
