@@ -102,6 +102,13 @@ STRANGERS = [
 ]
 
 
+def narrow(line):
+    """A line of a table, whose columns are as wide as what is in them."""
+    if line.startswith('+-'):
+        return re.sub('-+', '-', line)
+    return re.sub(r' *\| *', ' | ', line) if line.startswith('|') else line
+
+
 class PlainSide:
     cluster_type = Cluster
 
@@ -200,8 +207,8 @@ class PlainSide:
         text = re.sub(r'"version":"[\d.]+"', '"version":"any"', text)
         text = re.sub(r'(took = |"took":")[\d.]+\w+', r'\1<time>', text)
         text = re.sub(r'remaining\(\d+s\)', 'remaining(<time>)', text)
-        text = re.sub(r'\b[0-9a-f]{15,16}\b', '<id>', text)
-        return text
+        text = re.sub(r'\b[0-9a-f]{12,16}\b', '<id>', text)  # without its leading zeros
+        return '\n'.join(narrow(line) for line in text.split('\n'))
 
     def status(self, text):
         """Endpoint status: the places of what must differ, whatever the form."""
@@ -252,10 +259,9 @@ def sorted_lists(value):
 
 
 def order(text):
-    """Members come by their ids, which are random, and are padded in tables."""
+    """Members come by their ids, which are random."""
     if text.startswith(('{', '[')):
         return json.dumps(sorted_lists(json.loads(text)))
-    text = re.sub(r'\| +<id> +\|', '| <id> |', text)
     return '\n'.join(sorted(text.splitlines()))
 
 
