@@ -88,7 +88,7 @@ std::string LogImage::replace_prefix(const consensus::Write& write, uint64_t ins
     return "log space given back up to " + number(meta.index.value) +
            ", which this log does not hold";
   }
-  if (write.install && !held && meta.index < hard_state_.committed) {
+  if (write.install && !held && !write.keep_behind && meta.index < hard_state_.committed) {
     return "a snapshot up to " + number(meta.index.value) + " replaces a log committed up to " +
            number(hard_state_.committed.value);
   }

@@ -122,6 +122,7 @@ Cluster::Cluster(const SimOptions& options, const Swarm& swarm, uint64_t seed)
     node.rng_turn = Rng(mix(mix(seed, 3), position));
     node.rng_fate = Rng(mix(mix(seed, 4), position));
     node.outside = position >= swarm.nodes;
+    node.durable = LogImage(Bytes{}, shape());
     node.clock.local_base = between(node.rng_turn, 0, 1000 * kSecond);
     const auto drift = static_cast<int64_t>(swarm_.drift_max);
     node.clock.drift = between(node.rng_turn, -drift, drift);

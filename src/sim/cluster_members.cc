@@ -70,7 +70,7 @@ void Cluster::retire(uint64_t position) {
   record([&] { return "retire " + named(position); });
   if (node.alive) die(node);
   if (tracing_) say("n" + std::to_string(position + 1) + " RETIRES");
-  node.durable = LogImage(Bytes{});
+  node.durable = LogImage(Bytes{}, shape());
   node.durable_machine = {};
   node.machine = {};
   node.ghost.reset();
