@@ -291,14 +291,14 @@ bool Replica::answer_prepare(const WaitingPrepare& asked, std::vector<Entry> rea
   Promise reply{true,       false,          asked.first,      asked.first.previous(),
                 committed_, slots_.first(), lost_open_slots()};
   if (reply.lost.size() > kRepairRunsMax) return true;
-  if (asked.first < slots_.first()) {
+  if (asked.first < slots_.first() && !QRT_MUTANT(X10)) {
     lend_snapshot(asked.from);
     send(asked.from, reply, {});
     return true;
   }
   std::vector<Entry> entries;
   size_t bytes = 0;
-  Index index = asked.first;
+  Index index = QRT_MUTANT(X10) ? std::max(asked.first, slots_.first()) : asked.first;
   for (; index <= slots_.last(); ++index) {
     if (!slots_.holds(index)) continue;
     if (!whole(index)) {
