@@ -374,7 +374,9 @@ TEST(PaxosMembers, AConfigurationThatWasOverruledIsVoid) {
   }
 }
 
-TEST(PaxosMembers, AQuorumOfTheNewConfigurationMustPromiseBeforeItsSlotsAreProposedIn) {
+// The leader of the old voters comes late: the new ones have decided slots of their own, and say
+// so.
+void new_voters_say(bool decided) {
   TestOptions settings = without_asking(3);
   settings.learners = 2;
   TestCluster cluster(settings);
@@ -392,11 +394,18 @@ TEST(PaxosMembers, AQuorumOfTheNewConfigurationMustPromiseBeforeItsSlotsArePropo
   ASSERT_EQ(cluster.status(id).committed, slot);
   EXPECT_EQ(count(cluster, id, "prepare"), 2U);
   EXPECT_EQ(cluster.status(id).last, slot);
+  const Index told = decided ? slot.next() : slot;
   const Entry found = command(slot.value + 1, {1, NodeId{5}}, "behind");
-  cluster.step(id, Receive{say(4, id, ballot, complete(slot.next(), slot.next(), slot), {found})});
+  cluster.step(id, Receive{say(4, id, ballot, complete(slot.next(), slot.next(), told), {found})});
   ASSERT_EQ(cluster.status(id).last, slot + 2);
   EXPECT_EQ(cluster.replica(id).find(slot.next())->data.str(), "behind");
 }
+
+TEST(PaxosMembers, AQuorumOfTheNewConfigurationMustPromiseBeforeItsSlotsAreProposedIn) {
+  new_voters_say(false);
+}
+
+TEST(PaxosMembers, WhatTheNewVotersHaveDecidedMeanwhileIsProposedAgain) { new_voters_say(true); }
 
 TEST(PaxosMembers, AllVotersAreReplacedInOneStep) {
   TestCluster cluster(options(2, 3));

@@ -119,12 +119,13 @@ void Replica::learn_page(Promiser& from, const Promise& page, std::vector<Entry>
   for (Entry& entry : entries) {
     const Index index = entry.index;
     if (index <= committed_) continue;
-    if (index <= page.committed && !QRT_MUTANT(X04_DECIDED)) {
-      // In office we know of everything that was decided before, so this is nothing new.
-      if (index == committed_.next() && stage_ == Stage::preparing) learn(std::move(entry));
+    if (stage_ == Stage::leader && index <= proposed_) continue;
+    // Behind a decided slot that the other has lost, the decided ones too count as accepted only.
+    const bool next = index == committed_.next() && stage_ == Stage::preparing;
+    if (index <= page.committed && next && !QRT_MUTANT(X04_DECIDED)) {
+      learn(std::move(entry));
       continue;
     }
-    if (stage_ == Stage::leader && index <= proposed_) continue;
     // Of each slot the value of the highest ballot (PMS, section 2.2, P2c).
     Entry& best = found_[index];
     const bool better = entry.ballot > best.ballot || (QRT_MUTANT(X04) && best.ballot.round == 0);
@@ -302,8 +303,11 @@ bool Replica::answer_prepare(const WaitingPrepare& asked, std::vector<Entry> rea
   for (; index <= slots_.last(); ++index) {
     if (!slots_.holds(index)) continue;
     if (!whole(index)) {
-      if (index > committed_) continue;  // told in `lost`
-      break;
+      // Told as accepted and lost. Not before a configuration that we know as decided: the other
+      // could not know that it is.
+      if (index <= committed_ && configurations_.back().index > index) break;
+      if (index <= committed_) reply.lost.push_back({index, slots_.ballot_at(index)});
+      continue;
     }
     const Entry* entry = slots_.find(index);
     const bool was_read =
@@ -316,6 +320,7 @@ bool Replica::answer_prepare(const WaitingPrepare& asked, std::vector<Entry> rea
     bytes += weight(*entry);
     entries.push_back(*entry);
   }
+  if (reply.lost.size() > kRepairRunsMax) return true;
   reply.complete = index > slots_.last();
   reply.through = std::max(index.previous(), reply.through);
   if (!reply.complete && reply.through < asked.first) {
