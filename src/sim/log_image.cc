@@ -57,9 +57,10 @@ std::string LogImage::guard_slots(const consensus::Write& write) const {
     if (entry.index <= before) return place + " is written behind slot " + number(before.value);
     before = entry.index;
     if (entry.index <= next.committed) continue;
-    if (entry.ballot < next.promised) {
+    // What was promised before: a write may hold an acceptance and, behind it, a higher promise.
+    if (entry.ballot < hard_state_.promised) {
       return place + " is accepted in round " + number(entry.ballot.round) + " below the promise " +
-             number(next.promised.round);
+             number(hard_state_.promised.round);
     }
     const Slot* held = find(entry.index);
     if (held == nullptr) continue;
