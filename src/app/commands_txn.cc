@@ -39,7 +39,7 @@ int run_txn(const Common& common, bool interactive) {
   const auto ask = [](int block) {
     static constexpr std::array prompts = {
         "compares:", "success requests (get, put, del):", "failure requests (get, put, del):"};
-    std::cout << prompts.at(static_cast<size_t>(block)) << std::endl;
+    std::cout << prompts.at(static_cast<size_t>(block)) << '\n' << std::flush;
   };
   auto parsed = parse_txn(std::cin, interactive ? ask : std::function<void(int)>());
   if (!parsed) {
