@@ -96,6 +96,7 @@ void Replica::learn(Entry entry) {
   const Entry* held = slots_.find(index);
   if (held != nullptr && held->ballot >= entry.ballot) {
     CHECK(same_value(*held, entry), "a decided slot has one value");
+    upcoming_write();  // we will say that we know it as decided: the disk has to know it first
   } else if (held == nullptr && slots_.ballot_at(index) >= entry.ballot) {
     entry.ballot = slots_.ballot_at(index);  // lost on our disk, and here it is again
     put(std::move(entry));

@@ -244,6 +244,7 @@ class Replica final : public ReplicatedLog {
   void need_snapshot(Progress& peer);
   bool snapshot_is_cheaper(const Progress& peer) const;
   void lend_snapshot(NodeId to);
+  bool comes_already(Index through) const;
   void install(const SnapshotMeta& meta);
   Index droppable(Index wanted) const;
 

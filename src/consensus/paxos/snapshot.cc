@@ -98,12 +98,23 @@ void Replica::on(const SnapshotArrived& event) {
     ++dropped_;
     return;
   }
+  const bool lacks = repair_.store_lost || reportable() < std::min(committed_, meta.index);
   const bool helps = meta.index > committed_ || QRT_MUTANT(M21) ||
-                     (meta.index >= slots_.snapshot_index() &&
-                      (repair_.store_lost || reportable() < std::min(committed_, meta.index)));
+                     (meta.index >= slots_.snapshot_index() && lacks && !comes_already(meta.index));
   if (helps && !upcoming_.install) install(meta);
   if (stage_ == Stage::preparing) ask_promises(false);
   if (event.from == leader_) acknowledge_ = true;
+}
+
+// What we lack up to there is on its way to our disk already, from another's state perhaps.
+bool Replica::comes_already(Index through) const {
+  if (repair_.store_lost) return std::ranges::any_of(repair_.fills, &Fill::store);
+  for (const IndexRange& range : repair_.lost.list()) {
+    for (Index index = range.first; index <= std::min(range.last, through); ++index) {
+      if (!repair_.filling.contains(index)) return false;
+    }
+  }
+  return true;
 }
 
 // Only the prefix is replaced: what was accepted behind it stays accepted.
