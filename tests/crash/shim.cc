@@ -38,6 +38,7 @@ using quorate::crash::ShimControl;
 using quorate::crash::Step;
 
 constexpr int kDescriptorsMax = 65536;
+constexpr size_t kSectorBytes = 512;
 
 template <class Function>
 Function* real(const char* name) {
@@ -242,6 +243,21 @@ void note(JournalEntry entry, const char* path, const char* other, const char* s
   shim.journal_bytes += entry.bytes;
 }
 
+// Also through a descriptor that is open for writing alone, past the page cache perhaps.
+ssize_t read_back(int descriptor, void* data, size_t size, off_t offset) {
+  const State& shim = state();
+  if ((::fcntl(descriptor, F_GETFL) & O_ACCMODE) != O_WRONLY) {
+    return shim.real.pread(descriptor, data, size, offset);
+  }
+  char name[64];
+  std::snprintf(name, sizeof name, "/proc/self/fd/%d", descriptor);
+  const int reader = shim.real.open(name, O_RDONLY | O_CLOEXEC);
+  if (reader < 0) return -1;
+  const ssize_t got = shim.real.pread(reader, data, size, offset);
+  shim.real.close(reader);
+  return got;
+}
+
 // What the file held in [offset, offset + size), before it is written over or cut off.
 void note_content(Change change, int descriptor, uint64_t offset, uint64_t size) {
   struct stat status{};
@@ -251,7 +267,7 @@ void note_content(Change change, int descriptor, uint64_t offset, uint64_t size)
                         : size < old_size - offset ? size
                                                    : old_size - offset;
   char* saved = static_cast<char*>(std::malloc(kept + 1));
-  const ssize_t got = state().real.pread(descriptor, saved, kept, static_cast<off_t>(offset));
+  const ssize_t got = read_back(descriptor, saved, kept, static_cast<off_t>(offset));
   char path[PATH_MAX];
   path_of(descriptor, path);
   // A descriptor that cannot be read from loses only the content, never the size.
@@ -292,22 +308,6 @@ bool journalled() { return state().journal >= 0; }
 // ---- Steps, with their journal.
 
 template <class Call>
-ssize_t write_step(int descriptor, uint64_t offset, size_t size, Call call) {
-  char path[PATH_MAX];
-  path_of(descriptor, path);
-  const auto noted = [&](size_t bytes) {
-    if (!journalled()) return call(bytes);
-    const Lock lock;
-    note_content(Change::write, descriptor, offset, bytes);
-    return call(bytes);
-  };
-  const size_t less = state().control->action.load() == static_cast<uint32_t>(Action::short_write)
-                          ? (size > 1 ? size - 1 : size)
-                          : size / 2;
-  return take_step(Step::write, path, [&] { return noted(size); }, [&] { return noted(less); });
-}
-
-template <class Call>
 int sync_step(int descriptor, Call call) {
   char path[PATH_MAX];
   path_of(descriptor, path);
@@ -334,6 +334,29 @@ int sync_step(int descriptor, Call call) {
     }
     return outcome;
   });
+}
+
+template <class Call>
+ssize_t write_step(int descriptor, uint64_t offset, size_t size, Call call) {
+  char path[PATH_MAX];
+  path_of(descriptor, path);
+  const auto noted = [&](size_t bytes) {
+    if (!journalled()) return call(bytes);
+    const Lock lock;
+    note_content(Change::write, descriptor, offset, bytes);
+    return call(bytes);
+  };
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  const bool shorter = state().control->action.load() == static_cast<uint32_t>(Action::short_write);
+  size_t less = shorter ? (size > 1 ? size - 1 : size) : size / 2;
+  // Past the page cache a device takes whole sectors.
+  if ((flags & O_DIRECT) != 0) less = less / kSectorBytes * kSectorBytes;
+  const ssize_t count =
+      take_step(Step::write, path, [&] { return noted(size); }, [&] { return noted(less); });
+  if (count <= 0 || (flags & O_DSYNC) != O_DSYNC) return count;
+  // It is a sync as well. (Of what was written before through other descriptors it says nothing,
+  // but the log writes nothing twice in two ways.)
+  return sync_step(descriptor, [] { return 0; }) == 0 ? count : -1;
 }
 
 template <class Call>
@@ -396,7 +419,12 @@ int open(const char* path, int flags, ...) {
   const mode_t mode = mode_of(flags, rest);
   va_end(rest);
   const auto call = [&] { return state().real.open(path, flags, mode); };
-  return inside(path) ? open_step(path, flags, call) : call();
+  if (inside(path)) return open_step(path, flags, call);
+  // Once more, by the descriptor: the log does so for writes past the page cache.
+  constexpr char kOwn[] = "/proc/self/fd/";
+  constexpr size_t kOwnSize = sizeof kOwn - 1;
+  const bool own = path != nullptr && std::strncmp(path, kOwn, kOwnSize) == 0;
+  return own && tracked(std::atoi(path + kOwnSize)) ? track(call()) : call();
 }
 
 int open64(const char* path, int flags, ...) {
