@@ -3,11 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include "base/crc32c.h"
 #include "base/mutant_report.h"
+#include "base/rng.h"
 #include "node/member_about.h"
 #include "node/member_change.h"
 #include "node/membership.h"
 #include "node/proposals.h"
+#include "node/snapshot_files.h"
+#include "world/sim/sim_disk.h"
 
 namespace quorate {
 
@@ -112,6 +116,24 @@ bool the_undecided_forgets_nobody() {
   return membership.peers().contains(NodeId{1});
 }
 
+// Whoever says that a snapshot has arrived may lose power the next moment.
+bool an_arrived_snapshot_survives_a_power_cut() {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    world::TraceHash trace;
+    world::SimDisk disk(Rng(seed), trace);
+    const std::string content(size_t{16} << 10U, 's');
+    const SnapshotFile announced{"file", content.size(), crc32c(content)};
+    SnapshotWriter writer(disk, "/in", {announced});
+    if (!writer.begin() || !writer.write(0, 0, Bytes(content)) || !writer.finish("/", "/out")) {
+      return false;
+    }
+    disk.power_off();
+    const auto found = describe_files(disk, "/out");
+    if (!found || *found != std::vector<SnapshotFile>{announced}) return false;
+  }
+  return true;
+}
+
 // ---- Writes of clients: one answer for each, and never a wrong one (docs/decisions/0008).
 
 constexpr NodeId kFirst{2};
@@ -184,6 +206,7 @@ constexpr Case kCases[] = {
     {Mutant::C01, too_late_is_unknown},
     {Mutant::M14, a_removed_member_with_old_data_is_told},
     {Mutant::M16_FLAGS, only_the_log_says_who_belongs},
+    {Mutant::M22_NODE, an_arrived_snapshot_survives_a_power_cut},
     {Mutant::JOIN_VOTER, adding_leaves_the_majority_alone},
     {Mutant::JOIN_EARLY, only_who_has_caught_up_becomes_a_voter},
     {Mutant::JOIN_LIFE, only_who_was_started_can_be_in_sync},

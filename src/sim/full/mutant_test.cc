@@ -50,6 +50,7 @@ constexpr Focus kFocus[] = {
     {"AMNESIA_NODE", "wipe,crash,kill,split,latency"},
     {"FOUND_NODE", "wipe,crash,kill"},
     {"M19_NODE", "no-space,wipe,bandwidth,crash"},
+    {"M22_NODE", "wipe,crash"},
 };
 
 struct Arguments {
