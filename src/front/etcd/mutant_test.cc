@@ -2,7 +2,7 @@
 // with the bugs in (docs/decisions/0003); without one active, every check here holds.
 #include "base/mutant.h"
 
-#include "base/mutant_report.h"
+#include "base/mutant_rules.h"
 #include "front/etcd/test_watch_rig.h"
 
 namespace quorate {
@@ -167,11 +167,7 @@ bool a_previous_value_is_the_one_before() {
   return texts_of(client.next()) == std::vector<std::string>{"PUT a=2@3 before 1"};
 }
 
-struct Row {
-  Mutant mutant;
-  bool (*holds)();
-};
-constexpr Row kRows[] = {
+constexpr MutantRule kRows[] = {
     {Mutant::V04_EARLY, nothing_comes_from_before_the_start},
     {Mutant::V04_PROGRESS, who_waits_for_the_future_hears_nothing},
     {Mutant::V05_HEADER, a_header_promises_what_was_sent},
@@ -184,18 +180,7 @@ constexpr Row kRows[] = {
     {Mutant::V09_PREVIOUS, a_previous_value_is_the_one_before},
 };
 
-TEST(WatchMutants, EachIsNoticedAndNothingElseIs) {
-  for (const Row& row : kRows) {
-    active_mutant = Mutant::none;
-    const bool honest = row.holds();
-    active_mutant = row.mutant;
-    const bool broken = row.holds();
-    active_mutant = Mutant::none;
-    EXPECT_TRUE(honest) << name_of(row.mutant);
-    EXPECT_FALSE(broken) << name_of(row.mutant);
-    report_mutant(row.mutant, honest && !broken);
-  }
-}
+TEST(WatchMutants, EachIsNoticedAndNothingElseIs) { expect_each_is_noticed(kRows); }
 
 }  // namespace
 }  // namespace quorate::front::etcd

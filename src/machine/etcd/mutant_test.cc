@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/mutant_report.h"
+#include "base/mutant_rules.h"
 #include "machine/etcd/auth_fixture.h"
 #include "machine/etcd/lease_messages.h"
 #include "machine/etcd/machine_fixture.h"
@@ -196,11 +196,7 @@ bool users_and_roles_are_for_root() {
          Code::permission_denied;
 }
 
-struct Row {
-  Mutant mutant;
-  bool (*holds)();
-};
-constexpr Row kRows[] = {
+constexpr MutantRule kRows[] = {
     {Mutant::V01, revision_survives_compaction},
     {Mutant::V02, deletion_at_the_revision_is_kept},
     {Mutant::V03, compacted_is_the_same_at_any_progress},
@@ -221,18 +217,7 @@ constexpr Row kRows[] = {
     {Mutant::A06_ROOT, users_and_roles_are_for_root},
 };
 
-TEST(EtcdMutants, EachIsNoticedAndNothingElseIs) {
-  for (const Row& row : kRows) {
-    active_mutant = Mutant::none;
-    const bool honest = row.holds();
-    active_mutant = row.mutant;
-    const bool broken = row.holds();
-    active_mutant = Mutant::none;
-    EXPECT_TRUE(honest) << name_of(row.mutant);
-    EXPECT_FALSE(broken) << name_of(row.mutant);
-    report_mutant(row.mutant, honest && !broken);
-  }
-}
+TEST(EtcdMutants, EachIsNoticedAndNothingElseIs) { expect_each_is_noticed(kRows); }
 
 }  // namespace
 }  // namespace quorate::machine::etcd
