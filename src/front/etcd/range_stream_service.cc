@@ -17,9 +17,6 @@ namespace {
 constexpr uint64_t kPieceBytes = uint64_t{512} << 10U;
 // Each may keep a piece waiting, with values of the largest size 2 MiB: 512 MiB in all.
 constexpr size_t kStreamsMax = 256;
-// A client that takes nothing for so long is gone, or holds on to room that others need.
-constexpr Duration kStallPatience = std::chrono::minutes(2);
-constexpr Duration kStallLook = std::chrono::seconds(10);
 
 constexpr auto kAscend = static_cast<int32_t>(machine::etcd::SortOrder::ascend);
 constexpr auto kUnordered = static_cast<int32_t>(machine::etcd::SortOrder::none);
@@ -38,7 +35,7 @@ bool has_filters(const RangeRequest& request) {
 
 }  // namespace
 
-RangeStreamService::RangeStreamService(Api& api) : api_(api) {
+RangeStreamService::RangeStreamService(Api& api) : api_(api), paced_(api) {
   api_.server().add_stream("etcdserverpb.KV", "RangeStream", *this);
 }
 
@@ -69,10 +66,9 @@ void RangeStreamService::on_message(CallId call, std::string_view message) {
   if (const auto error = check(*request)) return api_.refuse(call, *error);
   stream->request = *request;
   stream->limit = request->count_only ? 0 : std::max<int64_t>(request->limit, 0);
-  stream->progressed = api_.executor().now();
   const bool local = request->serializable;
   streams_.push_back(std::move(stream));
-  watch_for_stalls();
+  paced_.add(call);
   if (local) return begin(call, std::nullopt);
   api_.server().set_tag(call, api_.service().round());
   api_.service().read_barrier(api_.deadline(call), [this, tether = api_.tether(),
@@ -135,47 +131,19 @@ void RangeStreamService::send(Stream& stream, RangePiece piece) {
     request.limit = stream.limit - stream.sent;
     request.count_only = request.limit == 0;  // what is beyond is still to be told
   }
-  stream.leaving = true;
-  stream.progressed = api_.executor().now();
+  paced_.leaves(call);
   api_.server().send(call, head, body);
 }
 
 void RangeStreamService::on_writable(CallId call) {
-  // Called while the socket is being filled; what comes next is for another task.
-  api_.executor().post([this, tether = api_.tether(), call] {
-    if (tether.get() == nullptr) return;
-    Stream* stream = find(call);
-    if (stream == nullptr || !stream->leaving) return;
-    stream->leaving = false;
-    send_next(call);
-  });
+  paced_.on_writable(call, [this, call] { send_next(call); });
 }
 
 void RangeStreamService::on_closed(CallId call) {
+  paced_.remove(call);
   std::erase_if(streams_, [&](const std::unique_ptr<Stream>& each) { return each->call == call; });
 }
 
-void RangeStreamService::on_draining() {
-  std::vector<CallId> calls;
-  for (const auto& stream : streams_) calls.push_back(stream->call);
-  for (const CallId call : calls) api_.refuse(call, ApiError::stopped);
-}
-
-void RangeStreamService::watch_for_stalls() {
-  if (watching_ || streams_.empty()) return;
-  watching_ = true;
-  api_.executor().at(api_.executor().now() + kStallLook, [this, tether = api_.tether()] {
-    if (tether.get() == nullptr) return;
-    watching_ = false;
-    const Time now = api_.executor().now();
-    std::vector<CallId> stalled;
-    for (const auto& stream : streams_) {
-      const bool stands = stream->leaving && now - stream->progressed > kStallPatience;
-      if (stands) stalled.push_back(stream->call);
-    }
-    for (const CallId call : stalled) api_.refuse(call, ApiError::timed_out);
-    watch_for_stalls();
-  });
-}
+void RangeStreamService::on_draining() { paced_.refuse_all(ApiError::stopped); }
 
 }  // namespace quorate::front::etcd

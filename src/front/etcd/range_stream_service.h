@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "front/etcd/api.h"
+#include "front/etcd/paced_calls.h"
 #include "machine/etcd/messages.h"
 
 namespace quorate::front::etcd {
@@ -34,8 +35,6 @@ class RangeStreamService final : public grpc::StreamHandler {
     int64_t limit = 0;                    // of the whole; 0: none
     int64_t revision = 0;                 // when it began; 0: not yet
     int64_t sent = 0;                     // records
-    bool leaving = false;                 // a piece is on its way
-    Time progressed;
   };
 
   Stream* find(grpc::CallId call);
@@ -43,11 +42,10 @@ class RangeStreamService final : public grpc::StreamHandler {
   void begin(grpc::CallId call, std::optional<node::RefusedWhy> why);
   void send_next(grpc::CallId call);
   void send(Stream& stream, machine::etcd::RangePiece piece);
-  void watch_for_stalls();
 
   Api& api_;
+  PacedCalls paced_;
   std::vector<std::unique_ptr<Stream>> streams_;
-  bool watching_ = false;
 };
 
 }  // namespace quorate::front::etcd

@@ -5,8 +5,7 @@
 #include "base/rng.h"
 #include "etcd.pb.h"
 #include "front/etcd/test_line_rig.h"
-#include "front/grpc/call.h"
-#include "front/grpc/limits.h"
+#include "front/etcd/test_responses.h"
 
 namespace quorate::front::etcd {
 namespace {
@@ -21,17 +20,7 @@ constexpr std::string_view kRange = "/etcdserverpb.KV/Range";
 constexpr std::string_view kStream = "/etcdserverpb.KV/RangeStream";
 
 std::vector<RangeStreamResponse> pieces_of(const TestAnswer& answer) {
-  std::vector<RangeStreamResponse> list;
-  std::string_view rest = answer.body;
-  while (!rest.empty()) {
-    const grpc::MessageFrame frame = grpc::read_message_frame(rest);
-    EXPECT_TRUE(frame.complete);
-    if (!frame.complete) break;
-    EXPECT_TRUE(list.emplace_back().ParseFromArray(frame.message.data(),
-                                                   static_cast<int>(frame.message.size())));
-    rest.remove_prefix(grpc::kMessagePrefixBytes + frame.size);
-  }
-  return list;
+  return responses_of<RangeStreamResponse>(answer);
 }
 
 RangeResponse merged(const std::vector<RangeStreamResponse>& pieces) {

@@ -20,9 +20,6 @@ constexpr size_t kPieceBytes = size_t{1} << 20U;
 constexpr size_t kMeasuredPerStep = size_t{8} << 20U;
 // Each keeps a state of the store alive. Two backups that overlap are already a mistake.
 constexpr size_t kSnapshotsMax = 4;
-// A client that takes nothing for so long is gone, or holds on to space that others need.
-constexpr Duration kStallPatience = std::chrono::minutes(2);
-constexpr Duration kStallLook = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -40,7 +37,7 @@ void SnapshotService::Work::step() {
   digest.add(piece);
 }
 
-SnapshotService::SnapshotService(Api& api) : api_(api) {
+SnapshotService::SnapshotService(Api& api) : api_(api), paced_(api) {
   api_.server().add_stream(kService, "Snapshot", *this);
 }
 
@@ -79,16 +76,14 @@ void SnapshotService::on_message(CallId call, std::string_view) {
   stream->call = call;
   stream->work = std::make_shared<Work>();
   stream->work->backup = api_.machine()->backup(members());
-  stream->progressed = api_.executor().now();
   streams_.push_back(std::move(stream));
-  watch_for_stalls();
+  paced_.add(call);
   go_on(call);
 }
 
 void SnapshotService::go_on(CallId call) {
   Stream* stream = find(call);
-  if (stream == nullptr || stream->state != State::idle) return;
-  stream->state = State::working;
+  if (stream == nullptr) return;
   api_.executor().run_blocking(
       world::DiskLane::background, [work = stream->work] { work->step(); },
       [this, tether = api_.tether(), call] {
@@ -105,7 +100,6 @@ void SnapshotService::on_step(CallId call) {
     return;
   }
   if (!stream->work->piece.empty()) return send(*stream);
-  stream->state = State::idle;
   go_on(call);
 }
 
@@ -114,8 +108,7 @@ void SnapshotService::send(Stream& stream) {
   Work& work = *stream.work;
   const bool finished = work.finished;
   const CallId call = stream.call;
-  stream.state = State::leaving;
-  stream.progressed = api_.executor().now();
+  paced_.leaves(call);
   const uint64_t total = work.backup->bytes();
   const Bytes piece = Bytes::adopt(std::move(work.piece));
   for (size_t offset = 0; offset < piece.size(); offset += kBlobBytes) {
@@ -136,41 +129,14 @@ void SnapshotService::send(Stream& stream) {
 }
 
 void SnapshotService::on_writable(CallId call) {
-  // Called while the socket is being filled; what comes next is for another task.
-  api_.executor().post([this, tether = api_.tether(), call] {
-    if (tether.get() == nullptr) return;
-    Stream* stream = find(call);
-    if (stream == nullptr || stream->state != State::leaving) return;
-    stream->state = State::idle;
-    go_on(call);
-  });
+  paced_.on_writable(call, [this, call] { go_on(call); });
 }
 
 void SnapshotService::on_closed(CallId call) {
+  paced_.remove(call);
   std::erase_if(streams_, [&](const std::unique_ptr<Stream>& each) { return each->call == call; });
 }
 
-void SnapshotService::on_draining() {
-  std::vector<CallId> calls;
-  for (const auto& stream : streams_) calls.push_back(stream->call);
-  for (const CallId call : calls) api_.refuse(call, ApiError::stopped);
-}
-
-void SnapshotService::watch_for_stalls() {
-  if (watching_ || streams_.empty()) return;
-  watching_ = true;
-  api_.executor().at(api_.executor().now() + kStallLook, [this, tether = api_.tether()] {
-    if (tether.get() == nullptr) return;
-    watching_ = false;
-    const Time now = api_.executor().now();
-    std::vector<CallId> stalled;
-    for (const auto& stream : streams_) {
-      const bool leaving = stream->state == State::leaving;
-      if (leaving && now - stream->progressed > kStallPatience) stalled.push_back(stream->call);
-    }
-    for (const CallId call : stalled) api_.refuse(call, ApiError::timed_out);
-    watch_for_stalls();
-  });
-}
+void SnapshotService::on_draining() { paced_.refuse_all(ApiError::stopped); }
 
 }  // namespace quorate::front::etcd

@@ -13,6 +13,7 @@
 
 #include "base/sha256.h"
 #include "front/etcd/api.h"
+#include "front/etcd/paced_calls.h"
 #include "machine/etcd/backup.h"
 
 namespace quorate::front::etcd {
@@ -39,13 +40,10 @@ class SnapshotService final : public grpc::StreamHandler {
     std::optional<Error> error;
     void step();
   };
-  enum class State : uint8_t { idle, working, leaving };
   struct Stream {
     grpc::CallId call;
     std::shared_ptr<Work> work;
     uint64_t sent = 0;
-    Time progressed;
-    State state = State::idle;
   };
 
   std::vector<machine::etcd::BackupMember> members() const;
@@ -53,11 +51,10 @@ class SnapshotService final : public grpc::StreamHandler {
   void go_on(grpc::CallId call);
   void on_step(grpc::CallId call);
   void send(Stream& stream);
-  void watch_for_stalls();
 
   Api& api_;
+  PacedCalls paced_;
   std::vector<std::unique_ptr<Stream>> streams_;
-  bool watching_ = false;
 };
 
 }  // namespace quorate::front::etcd

@@ -6,7 +6,7 @@
 #include "front/etcd/fake_service.h"
 #include "front/etcd/server.h"
 #include "front/etcd/test_loop.h"
-#include "front/grpc/call.h"
+#include "front/etcd/test_responses.h"
 #include "front/grpc/test_client.h"
 #include "machine/etcd/machine_fixture.h"
 #include "storage/bolt/reader.h"  // tidy: allow include: the judge of the file
@@ -40,17 +40,7 @@ class SnapshotTest : public testing::Test {
     });
   }
   static std::vector<etcdserverpb::SnapshotResponse> responses(const TestAnswer& answer) {
-    std::vector<etcdserverpb::SnapshotResponse> list;
-    std::string_view rest = answer.body;
-    while (!rest.empty()) {
-      const grpc::MessageFrame frame = grpc::read_message_frame(rest);
-      EXPECT_TRUE(frame.complete);
-      if (!frame.complete) break;
-      EXPECT_TRUE(list.emplace_back().ParseFromArray(frame.message.data(),
-                                                     static_cast<int>(frame.message.size())));
-      rest.remove_prefix(5 + frame.size);
-    }
-    return list;
+    return responses_of<etcdserverpb::SnapshotResponse>(answer);
   }
 
   machine::etcd::MachineFixture state_;
