@@ -137,4 +137,54 @@ void FingerprintSet::add_to(Fingerprint& into) const {
   into.add(high_);
 }
 
+uint64_t age(Time now, Time then, Duration limit) {
+  if (then >= now) return 0;
+  // Written so that it holds for the earliest instant as well.
+  const bool old = now.time_since_epoch() - limit >= then.time_since_epoch();
+  return static_cast<uint64_t>(old ? limit.count() : (now - then).count());
+}
+
+uint64_t distance(Time now, Time then) {
+  if (then == kNever) return UINT64_MAX;
+  return then <= now ? 0 : static_cast<uint64_t>((then - now).count());
+}
+
+uint64_t pending(WriteId id, WriteId durable) {
+  return id <= durable ? 0 : id.value - durable.value;
+}
+
+void add_set(Fingerprint& into, const std::vector<NodeId>& list) {
+  FingerprintSet set;
+  for (const NodeId id : list) {
+    Fingerprint element = into.fresh();
+    element.add(id);
+    set.add(element);
+  }
+  set.add_to(into);
+}
+
+void add_effects(Fingerprint& into, const Ready& ready, WriteId durable,
+                 void (*add_message)(const Message&, WriteId durable, Fingerprint& into)) {
+  FingerprintSet messages;
+  for (const Message& message : ready.messages) {
+    Fingerprint element = into.fresh();
+    add_message(message, durable, element);
+    messages.add(element);
+  }
+  messages.add_to(into);
+  into.add(ready.reads.size());
+  for (const ReadReady& read : ready.reads) {
+    into.add(read.id.value);
+    into.add(read.index);
+  }
+  into.add(ready.refused.size());
+  for (const Refused& refused : ready.refused) {
+    into.add(refused.what.index());
+    if (const auto* proposal = std::get_if<ProposalId>(&refused.what)) into.add(*proposal);
+    if (const auto* read = std::get_if<ReadId>(&refused.what)) into.add(read->value);
+    into.add(static_cast<uint64_t>(refused.why));
+  }
+  add_set(into, ready.snapshots);
+}
+
 }  // namespace quorate::consensus

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "consensus/replicated_log.h"
 
@@ -78,5 +79,18 @@ class FingerprintSet {
   uint64_t high_ = 0;
   uint64_t size_ = 0;
 };
+
+// ---- What every core hashes alike.
+
+// How long ago, where beyond `limit` all ages are alike.
+uint64_t age(Time now, Time then, Duration limit);
+// How long until then; what has passed is all alike, and so is what never comes.
+uint64_t distance(Time now, Time then);
+// A write by its distance from the newest durable one; all durable ones are alike.
+uint64_t pending(WriteId id, WriteId durable);
+void add_set(Fingerprint& into, const std::vector<NodeId>& list);  // their order does not matter
+// What a step has left to be taken. `add_message` is the protocol's: only it can read a head.
+void add_effects(Fingerprint& into, const Ready& ready, WriteId durable,
+                 void (*add_message)(const Message&, WriteId durable, Fingerprint& into));
 
 }  // namespace quorate::consensus

@@ -22,24 +22,6 @@
 namespace quorate::consensus::paxos {
 namespace {
 
-// How long ago, where beyond `limit` all ages are alike.
-uint64_t age(Time now, Time then, Duration limit) {
-  if (then >= now) return 0;
-  // Written so that it holds for the earliest instant as well.
-  const bool old = now.time_since_epoch() - limit >= then.time_since_epoch();
-  return static_cast<uint64_t>(old ? limit.count() : (now - then).count());
-}
-
-// How long until then; what has passed is all alike, and so is what never comes.
-uint64_t distance(Time now, Time then) {
-  if (then == kNever) return UINT64_MAX;
-  return then <= now ? 0 : static_cast<uint64_t>((then - now).count());
-}
-
-uint64_t pending(WriteId id, WriteId durable) {
-  return id <= durable ? 0 : id.value - durable.value;
-}
-
 void add_range(Fingerprint& into, const IndexRange& range) {
   into.add(range.first);
   into.add(range.last);
@@ -48,16 +30,6 @@ void add_range(Fingerprint& into, const IndexRange& range) {
 void add_ranges(Fingerprint& into, const std::vector<IndexRange>& ranges) {
   into.add(ranges.size());
   for (const IndexRange& range : ranges) add_range(into, range);
-}
-
-void add_members_of(Fingerprint& into, const std::vector<NodeId>& list) {
-  FingerprintSet set;
-  for (const NodeId id : list) {
-    Fingerprint element = into.fresh();
-    element.add(id);
-    set.add(element);
-  }
-  set.add_to(into);
 }
 
 }  // namespace
@@ -81,7 +53,8 @@ void Replica::fingerprint(Fingerprint& into, Time now, WriteId durable) const {
   fingerprint_election(into, now);
   if (stage_ == Stage::leader) fingerprint_office(into, now);
   fingerprint_repair(into, now, durable);
-  fingerprint_effects(into, durable);
+  // Nothing, once the effects of a step were taken.
+  add_effects(into, ready_, durable, fingerprint_message);
 }
 
 void Replica::fingerprint_writes(Fingerprint& into, Time now, WriteId durable) const {
@@ -110,7 +83,7 @@ void Replica::fingerprint_writes(Fingerprint& into, Time now, WriteId durable) c
     into.add(waiting.first);
     into.add(waiting.ballot);
   }
-  add_members_of(into, lending_);
+  add_set(into, lending_);
 }
 
 // A replica without damage has nothing of this, nor does it remember what it once had.
@@ -157,7 +130,7 @@ void Replica::fingerprint_election(Fingerprint& into, Time now) const {
   into.add(campaign_);
   into.add(lost_campaigns_);
   into.add(distance(now, promise_ends_));
-  if (stage_ == Stage::asking) add_members_of(into, favours_);
+  if (stage_ == Stage::asking) add_set(into, favours_);
   into.add(following_);
   into.add(base_);
   into.add(through_);
@@ -165,7 +138,7 @@ void Replica::fingerprint_election(Fingerprint& into, Time now) const {
   into.add(durable_through_);
   into.add(acknowledge_);
   if (stage_ != Stage::preparing && stage_ != Stage::leader) return;
-  add_members_of(into, refused_);
+  add_set(into, refused_);
   FingerprintSet promisers;
   for (const Promiser& one : promisers_) {
     Fingerprint element = into.fresh();
@@ -269,30 +242,6 @@ void Replica::fingerprint_peer(Fingerprint& it, Time now, const Progress& peer) 
   if (!rounds_sent_.empty()) settled = std::min(settled, rounds_sent_.front().number - 1);
   it.add(unproven ? peer.round : std::max(peer.round, settled));
   it.add(peer.promises);
-}
-
-// Nothing, once the effects of a step were taken.
-void Replica::fingerprint_effects(Fingerprint& into, WriteId durable) const {
-  FingerprintSet messages;
-  for (const Message& message : ready_.messages) {
-    Fingerprint it = into.fresh();
-    fingerprint_message(message, durable, it);
-    messages.add(it);
-  }
-  messages.add_to(into);
-  into.add(ready_.reads.size());
-  for (const ReadReady& read : ready_.reads) {
-    into.add(read.id.value);
-    into.add(read.index);
-  }
-  into.add(ready_.refused.size());
-  for (const Refused& refused : ready_.refused) {
-    into.add(refused.what.index());
-    if (const auto* proposal = std::get_if<ProposalId>(&refused.what)) into.add(*proposal);
-    if (const auto* read = std::get_if<ReadId>(&refused.what)) into.add(read->value);
-    into.add(static_cast<uint64_t>(refused.why));
-  }
-  add_members_of(into, ready_.snapshots);
 }
 
 void fingerprint_message(const Message& message, WriteId durable, Fingerprint& into) {

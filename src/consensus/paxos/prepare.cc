@@ -14,9 +14,6 @@
 namespace quorate::consensus::paxos {
 namespace {
 
-// Whoever waits for a snapshot during phase 1 gives itself so many election timeouts more.
-constexpr int kSnapshotPatience = 3;
-
 bool well_formed(const Promise& page, const std::vector<Entry>& entries) {
   if (entries.size() > kAppendEntriesMax || page.through < page.from.previous()) return false;
   Index behind = page.from.previous();

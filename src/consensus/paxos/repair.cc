@@ -11,13 +11,6 @@
 #include "consensus/paxos/replica.h"
 
 namespace quorate::consensus::paxos {
-namespace {
-
-// Whoever waits for a snapshot leaves the lead to others for so many election timeouts.
-constexpr int kSnapshotPatience = 3;
-
-}  // namespace
-
 // Decided slots up to here can be handed to the state machine. Damage to slots that were handed
 // over long ago holds nothing up.
 Index Replica::reportable() const {

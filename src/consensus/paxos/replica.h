@@ -29,6 +29,8 @@ namespace quorate::consensus::paxos {
 
 // No slot is proposed in yet, as far as we have heard.
 inline constexpr Index kNoBase{UINT64_MAX};
+// Whoever waits for a snapshot gives itself (in phase 1) or others so many election timeouts more.
+inline constexpr int kSnapshotPatience = 3;
 
 class Replica final : public ReplicatedLog {
  public:
@@ -276,7 +278,6 @@ class Replica final : public ReplicatedLog {
   void fingerprint_repair(Fingerprint& into, Time now, WriteId durable) const;
   void fingerprint_election(Fingerprint& into, Time now) const;
   void fingerprint_office(Fingerprint& into, Time now) const;
-  void fingerprint_effects(Fingerprint& into, WriteId durable) const;
   void fingerprint_peer(Fingerprint& into, Time now, const Progress& peer) const;
 
   // invariants.cc

@@ -21,27 +21,6 @@
 #include "consensus/raft/replica.h"
 
 namespace quorate::consensus::raft {
-namespace {
-
-// How long ago, where beyond `limit` all ages are alike.
-uint64_t age(Time now, Time then, Duration limit) {
-  if (then >= now) return 0;
-  // Written so that it holds for the earliest instant as well.
-  const bool old = now.time_since_epoch() - limit >= then.time_since_epoch();
-  return static_cast<uint64_t>(old ? limit.count() : (now - then).count());
-}
-
-// How long until then; what has passed is all alike, and so is what never comes.
-uint64_t distance(Time now, Time then) {
-  if (then == kNever) return UINT64_MAX;
-  return then <= now ? 0 : static_cast<uint64_t>((then - now).count());
-}
-
-uint64_t pending(WriteId id, WriteId durable) {
-  return id <= durable ? 0 : id.value - durable.value;
-}
-
-}  // namespace
 
 std::unique_ptr<ReplicatedLog> Replica::clone() const { return std::make_unique<Replica>(*this); }
 
@@ -65,7 +44,8 @@ void Replica::fingerprint(Fingerprint& into, Time now, WriteId durable) const {
   into.add(fetch_turn_);
   into.add(fetch_open_);
   fingerprint_repair(into, now, durable);
-  fingerprint_effects(into, durable);
+  // Nothing, once the effects of a step were taken.
+  add_effects(into, ready_, durable, fingerprint_message);
 }
 
 void Replica::fingerprint_writes(Fingerprint& into, Time now, WriteId durable) const {
@@ -241,36 +221,6 @@ void Replica::fingerprint_peer(Fingerprint& it, Time now, size_t place) const {
   if (!rounds_sent_.empty()) settled = std::min(settled, rounds_sent_.front().number - 1);
   it.add(unproven ? peer.round : std::max(peer.round, settled));
   it.add(peer.promises);
-}
-
-// Nothing, once the effects of a step were taken.
-void Replica::fingerprint_effects(Fingerprint& into, WriteId durable) const {
-  FingerprintSet messages;
-  for (const Message& message : ready_.messages) {
-    Fingerprint it = into.fresh();
-    fingerprint_message(message, durable, it);
-    messages.add(it);
-  }
-  messages.add_to(into);
-  into.add(ready_.reads.size());
-  for (const ReadReady& read : ready_.reads) {
-    into.add(read.id.value);
-    into.add(read.index);
-  }
-  into.add(ready_.refused.size());
-  for (const Refused& refused : ready_.refused) {
-    into.add(refused.what.index());
-    if (const auto* proposal = std::get_if<ProposalId>(&refused.what)) into.add(*proposal);
-    if (const auto* read = std::get_if<ReadId>(&refused.what)) into.add(read->value);
-    into.add(static_cast<uint64_t>(refused.why));
-  }
-  FingerprintSet snapshots;
-  for (const NodeId peer : ready_.snapshots) {
-    Fingerprint it = into.fresh();
-    it.add(peer);
-    snapshots.add(it);
-  }
-  snapshots.add_to(into);
 }
 
 void fingerprint_message(const Message& message, WriteId durable, Fingerprint& into) {

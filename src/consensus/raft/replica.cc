@@ -4,20 +4,9 @@
 
 #include "base/check.h"
 #include "base/mutant.h"
+#include "consensus/lease_length.h"
 
 namespace quorate::consensus::raft {
-namespace {
-
-constexpr int64_t kMillion = 1'000'000;
-
-// A follower keeps its promise for an election timeout of its own clock, which may run fast; our
-// own may run slow. The lease is shorter by both.
-Duration lease_length(const Config& config) {
-  const int64_t drift = QRT_MUTANT(P07) ? 0 : config.clock_drift_per_million;
-  return config.election_timeout / (kMillion + drift) * (kMillion - drift);
-}
-
-}  // namespace
 
 Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
     : self_(config.self),

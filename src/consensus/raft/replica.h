@@ -191,7 +191,6 @@ class Replica final : public ReplicatedLog {
   void fingerprint_repair(Fingerprint& into, Time now, WriteId durable) const;
   void fingerprint_election(Fingerprint& into, Time now) const;
   void fingerprint_office(Fingerprint& into, Time now) const;
-  void fingerprint_effects(Fingerprint& into, WriteId durable) const;
   void fingerprint_peer(Fingerprint& into, Time now, size_t place) const;
 
   // repair.cc
