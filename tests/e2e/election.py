@@ -6,7 +6,7 @@ import struct
 import time
 
 from cluster import Cluster, Skip, expect
-from lease import grant, keys
+from lease import grant, in_keys, keys
 from lock import Call, fields, need_curl, revision, text, varint
 
 SERVICE = '/v3electionpb.Election/'
@@ -102,7 +102,7 @@ def test_a_campaign_waits_over_a_killed_leader(binary):
     with Cluster([binary, 'serve']) as cluster:
         leader = cluster.leader()
         one, two = [node for node in cluster.nodes if node is not leader]
-        leases = [grant(cluster, 120)[0] for _ in range(3)]
+        leases = [in_keys(grant(cluster, 120)[0]) for _ in range(3)]
         observing = Observing(two, b'office')
         first = Call(one, SERVICE + 'Campaign', campaign(b'office', int(leases[0], 16), b'ann'))
         won = first.answer()

@@ -18,6 +18,11 @@ def grant(cluster, seconds, node=None):
     return found.group(1), int(found.group(2))
 
 
+def in_keys(identity):
+    """A lease's id as keys of locks and elections carry it: etcdctl pads it with zeros, they do not."""
+    return f'{int(identity, 16):x}'
+
+
 def keys(cluster, node=None):
     endpoints = cluster.endpoints if node is None else node.endpoint
     done = etcdctl(endpoints, 'get', '', '--prefix', '--keys-only')

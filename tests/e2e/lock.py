@@ -8,7 +8,7 @@ import tempfile
 import time
 
 from cluster import Cluster, Skip, clean_environment, etcdctl, expect, expect_in
-from lease import grant, keys
+from lease import grant, in_keys, keys
 
 
 def varint(number):
@@ -102,7 +102,7 @@ def test_server_lock_over_a_killed_leader(binary):
     with Cluster([binary, 'serve']) as cluster:
         leader = cluster.leader()
         one, two = [node for node in cluster.nodes if node is not leader]
-        leases = [f'{int(grant(cluster, 600)[0], 16):x}' for _ in range(3)]
+        leases = [in_keys(grant(cluster, 600)[0]) for _ in range(3)]
         first = lock(one, 'job', leases[0]).answer()
         expect(first[2] == f'job/{leases[0]}'.encode(), str(first))
         leaver = lock(two, 'job', leases[1])
