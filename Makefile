@@ -5,7 +5,7 @@
 help:
 	@echo "make run      build, start three nodes on 127.0.0.1:2379, :22379, :32379; CONSENSUS=multipaxos"
 	@echo "make test     build and run every fast test (also what .ci/run does)"
-	@echo "make bench    beside Debian's etcd and ZooKeeper; writes docs/benchmarks.md (about 45 min);"
+	@echo "make bench    beside Debian's etcd and ZooKeeper; writes docs/benchmarks.md (about 40 min);"
 	@echo "              ROWS=put,get for a part of it, QUICK=1 to see that it works"
 	@echo "make failover the part of it that kills, freezes and stops leaders (about 12 min)"
 	@echo "make soak     random seeds, faults and bytes until stopped, or MINUTES=n"
@@ -30,12 +30,17 @@ release: packages
 dev: packages
 	@cmake --preset dev >/dev/null && cmake --build --preset dev
 
-# ROWS=put,get SYSTEMS=etcd,quorate REPEATS=3 BUDGET=120 QUICK=1 FRESH=1, each if wanted.
+# ROWS=put,get SYSTEMS=etcd,quorate REPEATS=3 BUDGET=1500 (seconds, of the table) TRIALS=20 (of each
+# blow to the leader; 0: none) QUICK=1 FRESH=1, each if wanted. What failed is named, the rest goes
+# on, and the same command again does what is missing.
 bench: release
+	@tools/install_packages bench/packages.txt || echo "without ZooKeeper, then" >&2
 	@python3 bench/compare.py --binary build/release/bin/quorate $(if $(ROWS),--rows $(ROWS)) \
 	    $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(REPEATS),--repeats $(REPEATS)) \
-	    $(if $(BUDGET),--budget $(BUDGET)) $(if $(QUICK),--quick) $(if $(FRESH),--fresh)
-	@$(if $(ROWS)$(QUICK)$(BUDGET)$(SYSTEMS),true,python3 bench/failover.py --binary build/release/bin/quorate)
+	    $(if $(BUDGET),--budget $(BUDGET)) $(if $(QUICK),--quick) $(if $(FRESH),--fresh); \
+	 table=$$?; \
+	 $(if $(ROWS)$(SYSTEMS),true,python3 bench/failover.py --binary build/release/bin/quorate \
+	    $(if $(TRIALS),--trials $(TRIALS)) $(if $(QUICK),--quick)) && exit $$table
 
 failover: release
 	@python3 bench/failover.py --binary build/release/bin/quorate

@@ -91,36 +91,55 @@ def trial(cluster, program, folder, number):
 
 def pause(cluster, number):
     for node in cluster.nodes:
-        node.process.send_signal(number)
+        if node.alive():
+            node.process.send_signal(number)
 
 
 def measure(systems, trials, kinds, program, folder):
-    """{(system, kind): [milliseconds]}"""
+    """{(system, kind): [milliseconds]}, and which trials gave none: their cluster is replaced"""
     gaps = {(name, kind): [] for name, _ in systems for kind, _, _ in kinds}
     clusters = {}
+    void = []
     try:
         for name, command in systems:
-            cluster = Cluster(command, extra_flags=['--log-level', 'error'],
-                              keep_directory=tempfile.mkdtemp(prefix=name + '-', dir=folder))
-            cluster.extra = 4.0 if name == 'etcd' else 2.5
-            clusters[name] = cluster.__enter__()
-            pause(cluster, signal.SIGSTOP)
+            clusters[name] = begin(name, command, folder)
         for number in range(trials):
             for kind, _, blow in kinds:
-                for name, _ in systems if number % 2 == 0 else reversed(systems):
+                for name, command in systems if number % 2 == 0 else reversed(systems):
                     cluster = clusters[name]
                     pause(cluster, signal.SIGCONT)
-                    cluster.wait_ready()
-                    gap, before = trial(cluster, program, cluster.directory, blow)
+                    try:
+                        cluster.wait_ready()
+                        gap, before = trial(cluster, program, cluster.directory, blow)
+                    except (Failure, OSError, subprocess.TimeoutExpired) as why:
+                        print(f'{number + 1}/{trials} {name} {kind}: VOID: {why}', flush=True)
+                        void.append(f'{name} {kind}')
+                        end(clusters.pop(name))
+                        clusters[name] = begin(name, command, folder)
+                        continue
                     pause(cluster, signal.SIGSTOP)
                     gaps[name, kind].append(gap)
                     print(f'{number + 1}/{trials} {name} {kind}: {gap:.1f} ms '
                           f'(before the blow at most {before:.1f})', flush=True)
     finally:
         for cluster in clusters.values():
-            pause(cluster, signal.SIGCONT)
-            cluster.__exit__(None, None, None)
-    return gaps
+            end(cluster)
+    return gaps, void
+
+
+def begin(name, command, folder):
+    """A cluster that is stopped until it has its turn."""
+    cluster = Cluster(command, extra_flags=['--log-level', 'error'],
+                      keep_directory=tempfile.mkdtemp(prefix=name + '-', dir=folder))
+    cluster.extra = 4.0 if name == 'etcd' else 2.5
+    cluster.__enter__()
+    pause(cluster, signal.SIGSTOP)
+    return cluster
+
+
+def end(cluster):
+    pause(cluster, signal.SIGCONT)
+    cluster.__exit__(None, None, None)
 
 
 def kept(path, gaps):
@@ -148,6 +167,9 @@ def table(gaps, systems, kinds):
     for kind, label, _ in kinds:
         for name, _ in systems:
             values = gaps[name, kind]
+            if not values:
+                lines.append(f'| {label} | {name} | not measured | | | |')
+                continue
             median = statistics.median(values)
             goal = ''
             if name == 'quorate':
@@ -205,11 +227,13 @@ def main():
     if options.only:
         systems = [system for system in systems if system[0] == options.only]
     kinds = [kind for kind in KINDS if kind[0] in options.kinds.split(',')]
-    trials = 3 if options.quick else options.trials
+    trials = min(3, options.trials) if options.quick else options.trials
+    if trials == 0:
+        return 0
     folder = os.path.join(ROOT, 'build', 'failover')  # on the disk, not on a tmpfs
     os.makedirs(folder, exist_ok=True)
     try:
-        gaps = measure(systems, trials, kinds, program, folder)
+        gaps, void = measure(systems, trials, kinds, program, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if options.keep:
@@ -217,12 +241,14 @@ def main():
         trials = min(len(values) for values in gaps.values())
     text, missed = table(gaps, systems, kinds)
     print('\n' + text)
+    if void:
+        text += '\n\nTrials that gave no figure: ' + ', '.join(void) + '.'
     for line in missed:
         print('missed: ' + line)
     if not (options.quick or options.no_write or options.only or len(kinds) < len(KINDS)):
         write_section(text, trials)
         print('\nWritten to docs/benchmarks.md')
-    return 0
+    return 1 if void else 0
 
 
 if __name__ == '__main__':

@@ -4,6 +4,8 @@ import platform
 import re
 import statistics
 
+from reasons import reason
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAILOVER = '## When the leader goes\n'  # the section that bench/failover.py writes
 PLOT = 'throughput-latency.svg'
@@ -145,8 +147,10 @@ def goals_table(state):
         lines.append(f'| {goal.text} | {shown} | {ours.text(goal.unit)} | {times} | {text}'
                      f'{", **missed**" if missed else ""} |')
         if missed or worse:
+            why = reason(state, goal)
             bad.append(f'- {goal.text}: {times or ours.text(goal.unit)}, goal {text or "none"}'
-                       f'{", worse than " + goal.theirs[0] if worse else ""}')
+                       f'{", worse than " + named(goal.theirs[0]) if worse else ""}'
+                       f'{". " + why if why else ""}')
     return '\n'.join(lines), bad, absent
 
 
@@ -203,10 +207,18 @@ def commands_text(state):
     return '\n'.join(shown)
 
 
+def repeats_text(repeats):
+    if repeats == 1:
+        return 'Each figure was measured once, so differences below a tenth mean nothing.'
+    return (f'Medians of up to {repeats} repeats with the range in brackets; what has none was '
+            f'measured once.')
+
+
 def page(state, versions, plotted):
     table, bad, absent = goals_table(state)
     first, last = state.span()
-    repeats = max(len(state.cells('put', 'quorate')), 1)
+    repeats = max([len(state.cells(row, 'quorate')) for row in ('put', 'get', 'raw-memory')] + [1])
+    failed = ''.join(f'- not measured, it failed twice: {text}\n' for text in state.failed())
     picture = f'![put: throughput against latency]({PLOT})\n\nThroughput of puts against their ' \
               'latency in open loops, each system up to 95 % of its own maximum (median, p99, ' \
               'p99.9; latency counts from the moment a put ought to have begun).\n' \
@@ -214,16 +226,15 @@ def page(state, versions, plotted):
     missing = ('\n\nNot measured in this run: ' + '; '.join(absent) + '.') if absent else ''
     return f"""# Benchmarks
 
-Written by `make bench`, measured from {first} to {last}. Medians of {repeats} repeats with the
-range in brackets (leases, restart, memory and growth: once); the systems take turns, each repeat on a
-fresh cluster of three durable members.
+Written by `make bench`, measured from {first} to {last}. {repeats_text(repeats)} The systems take
+turns, each repeat of a group of rows on a fresh cluster of three durable members.
 
 {table}
 
 † the load tool was busy for more than 70 % of its time, so the figure is at least this.{missing}
 
 ## What is worse, or misses its goal
-{chr(10).join(bad) if bad else 'Nothing in this table.'}
+{failed}{chr(10).join(bad) if bad else 'Nothing in this table.'}
 
 {picture}
 ## What an operation costs, from outside

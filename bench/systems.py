@@ -120,9 +120,11 @@ class Tool:
     def __init__(self, binary):
         self.binary = binary
         self.commands = {}
+        self.row = None  # the one that was measured last, or failed
 
-    def bench(self, row, system, arguments, cluster=None, endpoints=None, seconds=600):
+    def bench(self, row, system, arguments, cluster=None, endpoints=None, seconds=150):
         """The parsed JSON. An operation that failed makes the measurement invalid."""
+        self.row = row
         command = [self.binary, '--json']
         if cluster:
             command += ['--endpoints', endpoints or cluster.leader().endpoint]
@@ -145,11 +147,47 @@ class Tool:
         return found
 
 
+class Trouble:
+    """What the members of a cluster with etcd's API say about slow disks and changes of leader,
+    so that a slow operation can be traced to its cause. Counters since their start."""
+    SLOW_SECONDS = '0.128'  # a bucket that all of them have
+    HISTOGRAMS = {'slow_syncs': 'etcd_disk_wal_fsync_duration_seconds',
+                  'slow_store_writes': 'etcd_disk_backend_commit_duration_seconds'}
+    CHANGES = 'etcd_server_leader_changes_seen_total'
+
+    def __init__(self, cluster):
+        self.counts = {}
+        for node in getattr(cluster, 'nodes', []):
+            self.read(node)
+
+    def read(self, node):
+        try:
+            with urllib.request.urlopen(f'http://{node.endpoint}/metrics', timeout=5) as answer:
+                text = answer.read().decode(errors='replace')
+        except (OSError, ValueError):
+            return  # ZooKeeper's have none
+        found = dict(line.rsplit(' ', 1) for line in text.splitlines()
+                     if line and not line.startswith('#') and ' ' in line)
+        for name, histogram in self.HISTOGRAMS.items():
+            within = found.get(f'{histogram}_bucket{{le="{self.SLOW_SECONDS}"}}')
+            if within is not None:
+                slow = float(found[histogram + '_count']) - float(within)
+                self.counts[name] = self.counts.get(name, 0) + slow
+        if self.CHANGES in found:
+            self.counts['leader_changes'] = self.counts.get('leader_changes', 0) + \
+                float(found[self.CHANGES])
+
+    def since(self, before):
+        return {name: count - before.counts.get(name, 0) for name, count in self.counts.items()}
+
+
 def figures(point):
     """What the page needs of one point."""
     total = point['total']
     kept = {name: total[name] for name in ('per_second', 'mean_us', 'p50_us', 'p99_us',
                                            'p99_9_us', 'max_us')}
+    kept['max_at_seconds'] = total.get('max_at_seconds')
+    kept.update(point.get('trouble', {}))
     kept['tool_cpu_us'] = point['tool']['cpu_us_per_operation']
     kept['tool_was_limit'] = point['tool']['was_limit']
     outside = point.get('outside', {})
@@ -204,7 +242,7 @@ def versions(binary):
         lines = (done.stdout + done.stderr).splitlines()
         return lines[0] if lines else 'unknown'
     found = [first_line(['etcd', '--version']), first_line([binary, '--version'])]
-    package = run(['dpkg-query', '-W', '-f', '${Version}', 'zookeeper'])
+    package = run(['dpkg-query', '-W', '-f', '${Version}', 'libzookeeper-java'])
     if package.returncode == 0:
         found.append(f'ZooKeeper {package.stdout} on {first_line(["java", "-version"])}')
     return found

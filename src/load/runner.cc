@@ -90,12 +90,13 @@ void Runner::on_done(uint32_t slot, Outcome outcome, uint8_t kind) {
     ++result.in_window;
     ++result_.outcomes[static_cast<size_t>(outcome)];
   }
-  if (in_window(intended)) result.latency.add(now - intended);
+  if (in_window(intended)) result.add(intended, now);
 }
 
 void Runner::open_window(Time now) {
   open_ = true;
   opens_ = by_time() ? now : begun_;
+  result_.opened = opens_;
   if (by_time()) closes_ = now + plan_.measured;
   cpu_at_opening_ = own_cpu();
   observer_.on_window(true);
@@ -217,14 +218,19 @@ void Runner::count_leftovers(Time now) {
   result_.unsent = backlog_.size();
   for (const Slot& slot : slots_) {
     if (slot.busy) ++result_.unfinished;
-    if (slot.busy && in_window(slot.intended)) result_.kinds[0].latency.add(now - slot.intended);
+    if (slot.busy && in_window(slot.intended)) result_.kinds[0].add(slot.intended, now);
   }
   for (const Time intended : backlog_) {
-    if (in_window(intended)) result_.kinds[0].latency.add(now - intended);
+    if (in_window(intended)) result_.kinds[0].add(intended, now);
   }
 }
 
 }  // namespace
+
+void KindResult::add(Time intended, Time now) {
+  if (now - intended > latency.most()) slowest_at = intended;
+  latency.add(now - intended);
+}
 
 uint64_t Measurement::in_window() const {
   uint64_t sum = 0;

@@ -66,9 +66,13 @@ struct KindResult {
   std::string name;
   uint64_t in_window = 0;    // ended well inside the window: what throughput counts
   LatencyHistogram latency;  // of those that ought to have begun inside the window
+  Time slowest_at{};         // when the slowest of them ought to have begun
+
+  void add(Time intended, Time now);
 };
 
 struct Measurement {
+  Time opened{};
   Duration window{};  // as long as it really was
   std::vector<KindResult> kinds;
   std::array<uint64_t, kOutcomeCount> outcomes{};  // inside the window

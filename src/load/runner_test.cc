@@ -134,6 +134,11 @@ TEST(RunnerTest, OpenLoopCountsFromTheIntendedTime) {
   EXPECT_GE(measured.late, 100U);
   EXPECT_GE(measured.backlog_most, 100U);
   EXPECT_EQ(measured.unsent, 0U);
+  // The slowest is the first that the stall held up, or its kind's first.
+  for (const KindResult& kind : measured.kinds) {
+    EXPECT_NEAR(seconds_of(kind.slowest_at - driver.stalls_), 0, 0.02);
+  }
+  EXPECT_NEAR(seconds_of(measured.kinds[0].slowest_at - measured.opened), 0.1, 0.05);
 }
 
 TEST(RunnerTest, WhatNeverEndsIsCountedAsUnfinishedAndSlow) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -81,6 +82,35 @@ std::string table(const Measurement& measurement) {
     rows.add(latency_row(side.name, side.in_window, side.latency, measurement));
   }
   return rows.text();
+}
+
+// Seconds from the opening of the window to the beginning of the slowest operation.
+double slowest_began(const Measurement& measurement) {
+  const auto slowest = std::ranges::max_element(
+      measurement.kinds, {}, [](const load::KindResult& kind) { return kind.latency.most(); });
+  if (slowest == measurement.kinds.end() || slowest->latency.count() == 0) return 0;
+  return seconds_of(slowest->slowest_at - measurement.opened);
+}
+
+// By the clock on the wall, which the logs of servers have too.
+std::string wall_time(Time moment) {
+  const auto ago = load::clock_now() - moment;
+  const Duration then = load::read_clock(CLOCK_REALTIME) - ago;
+  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(then);
+  const time_t seconds = whole.count();
+  tm parts{};
+  ::localtime_r(&seconds, &parts);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%H:%M:%S", &parts);
+  return std::string(text.data()) + decimal(seconds_of(then - whole), 3).substr(1);
+}
+
+std::string slowest_line(const Measurement& measurement) {
+  if (measurement.in_window() == 0) return {};
+  const double began = slowest_began(measurement);
+  const Time moment = measurement.opened + Duration(static_cast<Duration::rep>(began * 1e9));
+  return "the slowest began " + decimal(began, 3) + " s into the measurement, at " +
+         wall_time(moment) + "\n";
 }
 
 std::string error_lines(const Point& point) {
@@ -198,6 +228,7 @@ Json point_json(const Report& report, const Point& point) {
   load::LatencyHistogram all;
   for (const auto& kind : measurement.kinds) all.merge(kind.latency);
   json["total"] = latency_json(measurement.in_window(), all, measurement);
+  json["total"]["max_at_seconds"] = slowest_began(measurement);
   for (const auto& kind : measurement.kinds) {
     json["kinds"][kind.name] = latency_json(kind.in_window, kind.latency, measurement);
   }
@@ -263,8 +294,8 @@ std::string page(const Report& report) {
   std::string text;
   for (const Point& point : report.points) {
     if (!text.empty()) text += "\n";
-    text += head(report, point) + table(point.measurement) + error_lines(point) +
-            use_lines(report, point);
+    text += head(report, point) + table(point.measurement) + slowest_line(point.measurement) +
+            error_lines(point) + use_lines(report, point);
   }
   return text;
 }

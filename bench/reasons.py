@@ -1,0 +1,93 @@
+"""Why a goal is missed: what this run itself says about it, and where the profiles are.
+
+The numbers are those of the run that is written up; what they are read against (the profiles in
+docs/performance.md, decisions) changes with the code and is named, not repeated.
+"""
+import os
+import statistics
+
+PROFILE = '[performance.md](performance.md)'
+WRITES = '[decision 0029](decisions/0029-the-way-of-a-write.md)'
+MEMORY = '[decision 0030](decisions/0030-memory-per-key.md)'
+
+
+def median(state, system, row, metric):
+    values = [cell['values'][metric] for cell in state.cells(row, system)
+              if cell['values'].get(metric) is not None]
+    return statistics.median(values) if values else None
+
+
+def budget(state, row, rate):
+    """CPU that an operation takes beside the CPU that it may take at the goal's rate."""
+    members = median(state, 'quorate', row, 'cpu_us')
+    tool = median(state, 'quorate', row, 'tool_cpu_us')
+    if not members or not tool or not rate:
+        return ''
+    processors = os.cpu_count()
+    return (f'It takes {members:.1f} us CPU of the three members and {tool:.1f} us of the load tool: '
+            f'{processors} processors allow {processors * 1e6 / (members + tool):,.0f}/s at most. '
+            f'The goal is {rate:,.0f}/s, {processors * 1e6 / rate:.1f} us for all of them. ')
+
+
+def rate_goal(times, row, system, other):
+    def find(state):
+        theirs = median(state, system, other, 'per_second')
+        return budget(state, row, times * theirs if theirs else None)
+    return find
+
+
+def longest(row):
+    """How the mean comes about, and what the members say about the longest."""
+    def find(state):
+        texts = []
+        for system in ('quorate', 'etcd'):
+            cells = state.cells(row, system)
+            if not cells:
+                return ''
+            worst = max(cells, key=lambda cell: cell['values']['max_us'])['values']
+            text = (f'{system}: median {median(state, system, row, "p50_us") / 1e3:.2f} ms, longest '
+                    f'{worst["max_us"] / 1e3:.0f} ms')
+            if worst['max_us'] > 128_000:
+                text += (f' (in that repeat syncs of the log over 128 ms: '
+                         f'{worst.get("slow_syncs", 0):.0f}, writes of the store: '
+                         f'{worst.get("slow_store_writes", 0):.0f}, changes of leader: '
+                         f'{worst.get("leader_changes", 0):.0f})')
+            texts.append(text)
+        return '. '.join(texts) + '. '
+    return find
+
+
+def nothing(_state):
+    return ''
+
+
+# (row, metric, the other system or None): (what the run says, what the profiles say)
+REASONS = {
+    ('put', 'per_second', 'etcd'): (
+        rate_goal(6, 'put', 'etcd', 'put'),
+        f'{PROFILE}, "put", has them by room: the largest are the three stores, then HTTP/2 and '
+        f'sockets. What was tried, and what is left: {WRITES}.'),
+    ('put-alone', 'mean_us', 'etcd'): (
+        longest('put-alone'),
+        f'{PROFILE}, "One client alone", follows one put: half is the disk (two copies flushed, one '
+        f'behind the other), half are six wake-ups. What was tried: {WRITES}.'),
+    ('put', 'per_second', 'zookeeper'): (
+        rate_goal(8, 'put', 'zookeeper', 'zookeeper-set'),
+        f'{PROFILE}, "Why sets of ZooKeeper are not beaten eightfold".'),
+    ('get-serializable', 'per_second', 'zookeeper'): (
+        rate_goal(8, 'get-serializable', 'zookeeper', 'zookeeper-get'),
+        f'{PROFILE}, "A get": more than half is HTTP/2 and the kernel\'s sending and receiving, which '
+        f'ZooKeeper\'s own protocol has less of.'),
+    ('restart', 'seconds', 'etcd'): (
+        nothing,
+        f'{PROFILE}, "A range", has the profile of a start: RocksDB\'s iterator over all rows and the '
+        f'index that is built from them. What was tried: {MEMORY}.'),
+    ('memory', 'mebibytes', 'etcd'): (nothing, f'{MEMORY} has what a key takes.'),
+}
+
+
+def reason(state, goal):
+    """Sentences, or nothing where the table says it all."""
+    key = (*goal.ours, goal.theirs[0] if goal.theirs else None)
+    found = REASONS.get(key)
+    return found[0](state) + found[1] if found else ''
