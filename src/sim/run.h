@@ -49,6 +49,8 @@ struct RunResult {
   uint64_t commits = 0;
   uint64_t acknowledged = 0;
   uint64_t reads = 0;
+  uint64_t leases_expired = 0;  // full profile
+  uint64_t leases_renewed = 0;
   uint64_t elections = 0;
   uint64_t crashes = 0;
   uint64_t wipes = 0;

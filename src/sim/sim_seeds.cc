@@ -83,6 +83,8 @@ struct Totals {
   uint64_t rots = 0;
   uint64_t stores_lost = 0;
   uint64_t member_changes = 0;
+  uint64_t leases_expired = 0;
+  uint64_t leases_renewed = 0;
 };
 
 void add(Totals& totals, const quorate::sim::RunResult& result) {
@@ -97,6 +99,8 @@ void add(Totals& totals, const quorate::sim::RunResult& result) {
   totals.rots += result.rots;
   totals.stores_lost += result.stores_lost;
   totals.member_changes += result.member_changes;
+  totals.leases_expired += result.leases_expired;
+  totals.leases_renewed += result.leases_renewed;
 }
 
 void report(const Totals& totals, uint64_t seeds) {
@@ -109,7 +113,8 @@ void report(const Totals& totals, uint64_t seeds) {
       static_cast<unsigned long long>(totals.events));
   std::printf(
       "commits %llu, elections %llu, reads %llu, crashes %llu, lost disks %llu, "
-      "snapshots installed %llu, rotten entries %llu, lost stores %llu, changes of members %llu\n",
+      "snapshots installed %llu, rotten entries %llu, lost stores %llu, changes of members %llu, "
+      "leases expired %llu, renewals %llu\n",
       static_cast<unsigned long long>(totals.commits),
       static_cast<unsigned long long>(totals.elections),
       static_cast<unsigned long long>(totals.reads),
@@ -118,7 +123,9 @@ void report(const Totals& totals, uint64_t seeds) {
       static_cast<unsigned long long>(totals.installs),
       static_cast<unsigned long long>(totals.rots),
       static_cast<unsigned long long>(totals.stores_lost),
-      static_cast<unsigned long long>(totals.member_changes));
+      static_cast<unsigned long long>(totals.member_changes),
+      static_cast<unsigned long long>(totals.leases_expired),
+      static_cast<unsigned long long>(totals.leases_renewed));
 }
 
 using Runner = std::function<quorate::sim::RunResult(uint64_t seed)>;

@@ -6,7 +6,6 @@
 #include "base/check.h"
 #include "machine/etcd/envelope.h"
 #include "machine/etcd/messages.h"
-#include "sim/full/workload.h"
 
 namespace quorate::sim::full {
 namespace {
@@ -99,6 +98,32 @@ void Clients::ask(uint64_t member, Kind kind) {
   send(operation);
 }
 
+void Clients::write(uint64_t member, Command command, std::function<void(Heard)> then) {
+  Operation operation;
+  operation.number = next_number_++;
+  operation.client = kStranger;
+  operation.member = member;
+  operation.command_kind = command.kind;
+  operation.bytes = std::move(command.bytes);
+  operation.print = hash_text(operation.bytes.view());
+  operation.then = std::move(then);
+  open_.emplace(operation.number, operation);
+  send(operation);
+}
+
+void Clients::ask_lease(uint64_t member, Kind kind, int64_t lease,
+                        std::function<void(Heard)> then) {
+  Operation operation;
+  operation.number = next_number_++;
+  operation.client = kStranger;
+  operation.member = member;
+  operation.kind = kind;
+  operation.lease = lease;
+  operation.then = std::move(then);
+  open_.emplace(operation.number, operation);
+  send(operation);
+}
+
 // ---- There and back.
 
 void Clients::travel(const Operation& operation, world::Task arrival) {
@@ -118,6 +143,8 @@ void Clients::send(const Operation& drawn) {
   operation.floor_compacted = truth.model().compacted();
   const uint64_t number = operation.number;
   cluster_.say(NodeId{}, [&] {
+    if (operation.lease != 0)
+      return "lease " + std::to_string(operation.lease) + " of " + name_of(operation);
     return std::string(operation.kind == Kind::write ? "write" : "read") + " " + name_of(operation);
   });
   cluster_.at(cluster_.now() + cluster_.swarm().patience, [this, number] { give_up(number); });
@@ -169,6 +196,17 @@ void Clients::serve(const Operation& operation) {
       node.query(operation.bytes, reply);
       return answer(std::nullopt, std::move(reply));
     }
+    case Kind::renew:
+    case Kind::look: {
+      const auto wish =
+          operation.kind == Kind::renew ? node::LeaseWish::renew : node::LeaseWish::look;
+      return node.ask_lease(
+          wish, operation.lease, deadline, [this, number](const node::LeaseOutcome& outcome) {
+            const auto found = open_.find(number);
+            if (found == open_.end()) return;
+            travel(found->second, [this, number, outcome] { hear_lease(number, outcome); });
+          });
+    }
   }
 }
 
@@ -182,7 +220,7 @@ void Clients::hear_write(uint64_t number, node::Outcome outcome) {
       judge_write(operation, *applied);
     }
     say(operation, "applied");
-    return finish(operation, false);
+    return finish(operation, Heard::done);
   }
   if (std::holds_alternative<node::RefusedOutcome>(outcome)) {
     ++refused_;
@@ -190,11 +228,11 @@ void Clients::hear_write(uint64_t number, node::Outcome outcome) {
     if (operation.kind == Kind::write && operation.command_kind != CommandKind::compact) {
       cluster_.truth().surely_not(operation.print, name_of(operation));
     }
-  } else {
-    ++unknown_;
-    say(operation, "unknown");
+    return finish(operation, Heard::refused);
   }
-  finish(operation, true);
+  ++unknown_;
+  say(operation, "unknown");
+  finish(operation, Heard::unknown);
 }
 
 void Clients::hear_read(uint64_t number, std::optional<node::RefusedWhy> why,
@@ -209,7 +247,22 @@ void Clients::hear_read(uint64_t number, std::optional<node::RefusedWhy> why,
     if (operation.kind == Kind::read) ++served_;
     judge_read(operation, reply);
   }
-  finish(operation, why.has_value());
+  finish(operation, why ? Heard::refused : Heard::done);
+}
+
+void Clients::hear_lease(uint64_t number, const node::LeaseOutcome& outcome) {
+  const auto found = open_.find(number);
+  if (found == open_.end()) return;
+  const Operation operation = found->second;
+  const auto* life = std::get_if<node::LeaseLife>(&outcome);
+  if (life == nullptr) {
+    ++refused_;
+    say(operation, "refused");
+    return finish(operation, Heard::refused);
+  }
+  say(operation, life->found ? "alive" : "gone");
+  judge_lease(operation, *life);
+  finish(operation, life->found ? Heard::done : Heard::absent);
 }
 
 void Clients::give_up(uint64_t number) {
@@ -218,16 +271,18 @@ void Clients::give_up(uint64_t number) {
   ++unknown_;
   const Operation operation = found->second;
   say(operation, "no answer");
-  finish(operation, true);
+  finish(operation, Heard::unknown);
 }
 
 void Clients::say(const Operation& operation, const char* answer) const {
   cluster_.say(NodeId{}, [&] { return std::string(answer) + " to " + name_of(operation); });
 }
 
-void Clients::finish(const Operation& operation, bool change_member) {
+void Clients::finish(const Operation& operation, Heard heard) {
+  const bool change_member = heard == Heard::refused || heard == Heard::unknown;
   open_.erase(operation.number);
   answers_hash_ = mix(answers_hash_, operation.number * 2 + (change_member ? 1 : 0));
+  if (operation.then) operation.then(heard);
   if (operation.client == kStranger) return;
   Client& client = clients_[operation.client];
   client.open = 0;
@@ -267,6 +322,20 @@ void Clients::judge_write(const Operation& operation, const node::Applied& appli
   if (heard != decided->answer) {
     wrong(operation, "heard \"" + heard + "\" instead of \"" + decided->answer + "\"");
   }
+}
+
+void Clients::judge_lease(const Operation& operation, const node::LeaseLife& life) {
+  LeaseRules& rules = cluster_.truth().leases();
+  answers_hash_ = mix(answers_hash_, static_cast<uint64_t>(life.left_seconds));
+  std::string broken;
+  if (!life.found) {
+    broken = rules.on_absent(operation.invoked, operation.lease);
+  } else if (operation.kind == Kind::renew) {
+    broken = rules.on_renewed(operation.invoked, operation.lease, life.granted_seconds);
+  } else {
+    broken = rules.on_seen(operation.invoked, operation.lease, life.granted_seconds);
+  }
+  if (!broken.empty()) wrong(operation, broken);
 }
 
 void Clients::judge_read(const Operation& operation, const machine::Reply& reply) {

@@ -7,9 +7,11 @@
 // The judge knows the truth (truth.h). An applied write must be the very entry it is said to be,
 // behind everything that was applied anywhere before it was asked for, with the answer of the
 // model; a linearizable read must show a state at least as new as the moment it was asked for; a
-// serializable one any state that ever was; a refused write must never be applied.
+// serializable one any state that ever was; a refused write must never be applied; what is said
+// of a lease must fit lease_rules.h.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -18,11 +20,15 @@
 #include "machine/etcd/commands.h"
 #include "node/service.h"
 #include "sim/full/cluster.h"
+#include "sim/full/workload.h"
 
 namespace quorate::sim::full {
 
+// How a request ended, for whoever asked for it on purpose.
+enum class Heard : uint8_t { done, absent, refused, unknown };
+
 struct Operation {
-  enum class Kind : uint8_t { write, read, serializable_read };
+  enum class Kind : uint8_t { write, read, serializable_read, renew, look };
   uint64_t number = 0;
   uint64_t client = 0;
   uint64_t member = 0;  // whom it was sent to
@@ -30,6 +36,8 @@ struct Operation {
   machine::etcd::CommandKind command_kind = machine::etcd::CommandKind::put;
   Bytes bytes;         // command or query
   uint64_t print = 0;  // of a command
+  int64_t lease = 0;   // to renew or look at
+  std::function<void(Heard)> then{};
   Time invoked;
   // What was known anywhere when it was invoked.
   Index floor;
@@ -51,6 +59,12 @@ class Clients {
 
   // For the ending: a request of its own, judged like every other.
   void ask(uint64_t member, Operation::Kind kind);
+  // Requests that somebody else thought of; numbered, so that commands can be told apart.
+  uint64_t next_number() { return next_number_++; }
+  bool asking() const { return asking_; }
+  void write(uint64_t member, Command command, std::function<void(Heard)> then);
+  void ask_lease(uint64_t member, Operation::Kind kind, int64_t lease,
+                 std::function<void(Heard)> then);
   uint64_t acknowledged() const { return acknowledged_; }  // writes
   uint64_t served() const { return served_; }              // linearizable reads
   uint64_t refused() const { return refused_; }
@@ -71,12 +85,14 @@ class Clients {
   void serve(const Operation& operation);
   void hear_write(uint64_t number, node::Outcome outcome);
   void hear_read(uint64_t number, std::optional<node::RefusedWhy> why, const machine::Reply& reply);
+  void hear_lease(uint64_t number, const node::LeaseOutcome& outcome);
   void give_up(uint64_t number);
-  void finish(const Operation& operation, bool change_member);
+  void finish(const Operation& operation, Heard heard);
   void travel(const Operation& operation, world::Task arrival);
 
   void judge_write(const Operation& operation, const node::Applied& applied);
   void judge_read(const Operation& operation, const machine::Reply& reply);
+  void judge_lease(const Operation& operation, const node::LeaseLife& life);
   void wrong(const Operation& operation, const std::string& text);
   std::string name_of(const Operation& operation) const;
   void say(const Operation& operation, const char* answer) const;

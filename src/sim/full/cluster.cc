@@ -71,6 +71,8 @@ Cluster::Cluster(const FullSwarm& swarm, uint64_t seed, Trace trace)
       atlas_(swarm_.atlas, swarm_.members),
       world_(mix(seed, 12)),
       members_(swarm_.members) {
+  truth_.set_clock([this] { return world_.now(); });
+  if (swarm_.faults.has(Fault::clock_drift)) truth_.leases().set_drift(swarm_.drift_max);
   world_.set_network(swarm_.network);
   Rng machines(mix(seed, 13));
   for (uint64_t member = 0; member < size(); ++member) {

@@ -123,6 +123,9 @@ std::string Ending::missing(const std::vector<uint64_t>& members) const {
     if (!hash) hash = machine.state_hash();
     if (*hash != machine.state_hash()) return name + " has another state";
   }
+  // Nobody renews them any more, and somebody leads: they must end, however late.
+  const size_t leases = members.size() == cluster_.size() ? cluster_.truth().leases().alive() : 0;
+  if (leases != 0) return std::to_string(leases) + " leases have not ended";
   return {};
 }
 

@@ -1,6 +1,9 @@
 // Tests of the full profile itself: that it finds what it should, and is what it says.
 #include <gtest/gtest.h>
 
+#include <map>
+
+#include "machine/etcd/lease_messages.h"
 #include "machine/etcd/messages.h"
 #include "sim/full/atlas.h"
 #include "sim/full/fault.h"
@@ -99,7 +102,7 @@ TEST(Model, AgreesWithTheMachine) {
       const Command command = draw_command(rng, swarm, model, number);
       machine::Reply reply;
       (*machine)->apply_command(Index{number}, 1, command.bytes, &reply);
-      ASSERT_EQ(answer_text(command.kind, reply), model.apply(command.bytes.view()));
+      ASSERT_EQ(answer_text(command.kind, reply), model.apply(command.bytes.view(), Index{number}));
       ASSERT_TRUE((*machine)->commit_batch().has_value());
       const Bytes query = draw_query(rng, swarm, model);
       machine::Reply read;
@@ -109,6 +112,99 @@ TEST(Model, AgreesWithTheMachine) {
       ASSERT_EQ(range_text(read), model.read(*request, model.revision(), model.compacted()));
     }
   }
+}
+
+// Leases end, and keys with them, in both; a revoke that means another life does nothing.
+TEST(Model, AgreesWithTheMachineAboutLeases) {
+  world::TraceHash trace;
+  world::SimDisk disk(Rng(1), trace);
+  auto machine = machine::etcd::open_etcd_machine(
+      std::move(storage::open_memory_store(disk, "/store").value()));
+  ASSERT_TRUE(machine.has_value());
+  Model model;
+  Rng rng(7);
+  std::map<std::string, uint64_t> heard;
+  for (uint64_t number = 1; number <= 2000; ++number) {
+    const auto lease = static_cast<int64_t>(1 + rng.below(3));
+    const std::string key = "k" + std::to_string(rng.below(3));
+    const uint64_t dice = rng.below(4);
+    std::string request;
+    auto kind = machine::etcd::CommandKind::put;
+    if (dice == 0) {
+      kind = machine::etcd::CommandKind::lease_grant;
+      machine::etcd::encode(machine::etcd::LeaseGrantRequest{5, lease}, request);
+    } else if (dice == 1) {
+      kind = machine::etcd::CommandKind::lease_revoke;
+      const uint64_t life = rng.below(2) == 0 || model.lease(lease) == nullptr
+                                ? 0
+                                : model.lease(lease)->life - rng.below(2);
+      machine::etcd::encode(machine::etcd::LeaseRevokeRequest{lease, life}, request);
+    } else {
+      machine::etcd::PutRequest put;
+      put.key = key;
+      put.prev_kv = true;
+      put.lease = dice == 2 ? lease : 0;
+      machine::etcd::encode(put, request);
+    }
+    const Bytes command = machine::etcd::make_command(kind, request);
+    machine::Reply reply;
+    (*machine)->apply_command(Index{number}, 1, command, &reply);
+    const std::string text = answer_text(kind, reply);
+    ASSERT_EQ(text, model.apply(command.view(), Index{number}));
+    ++heard[text.substr(text.find(' ') + 1, 9)];
+    ASSERT_TRUE((*machine)->commit_batch().has_value());
+  }
+  EXPECT_GT(heard["revoked"], 50U);
+  EXPECT_GT(heard["granted 1"], 20U);
+}
+
+TEST(LeaseRules, NoticeWhatEndsTooEarlyAndWhoLies) {
+  const auto at = [](int64_t seconds) { return Time(std::chrono::seconds(seconds)); };
+  LeaseRules rules;
+  rules.on_granted(at(10), 1, 5);
+  EXPECT_EQ(rules.on_seen(at(9), 1, 5), "");
+  EXPECT_NE(rules.on_seen(at(9), 1, 6), "");
+  EXPECT_NE(rules.on_seen(at(9), 2, 5), "");
+  EXPECT_NE(rules.on_absent(at(11), 1), "") << "it was there all the time";
+  EXPECT_EQ(rules.on_absent(at(10), 1), "") << "it may have been granted a moment later";
+  EXPECT_EQ(rules.on_renewed(at(12), 1, 5), "");
+  LeaseRules early = rules;
+  EXPECT_NE(early.on_ended(at(16), 1, false), "");
+  LeaseRules revoked = rules;
+  EXPECT_EQ(revoked.on_ended(at(16), 1, true), "");
+  EXPECT_NE(revoked.on_seen(at(17), 1, 5), "");
+  EXPECT_EQ(revoked.on_absent(at(17), 1), "");
+  EXPECT_EQ(rules.on_ended(at(17), 1, false), "");
+  EXPECT_NE(rules.on_renewed(at(14), 1, 5), "") << "the answer to a renewal comes after the end";
+  EXPECT_EQ(rules.alive(), 0U);
+}
+
+TEST(LeaseRules, TakeOffWhatClocksMayDo) {
+  const auto at = [](int64_t milliseconds) {
+    return Time(std::chrono::milliseconds(milliseconds));
+  };
+  LeaseRules rules;
+  rules.set_drift(50'000);
+  rules.on_granted(at(0), 1, 10);
+  LeaseRules slow = rules;
+  EXPECT_NE(slow.on_ended(at(9'499), 1, false), "");
+  LeaseRules jumped = rules;
+  jumped.on_clock_step(at(5), std::chrono::seconds(2));
+  EXPECT_EQ(jumped.on_ended(at(7'500), 1, false), "");
+  EXPECT_EQ(rules.on_ended(at(9'500), 1, false), "");
+}
+
+TEST(FullProfile, LeasesLiveAndEnd) {
+  uint64_t expired = 0;
+  uint64_t renewed = 0;
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    const RunResult result = run(seed, "crash,split,transfer,pause", 3);
+    EXPECT_EQ(result.violation, "") << result.replay;
+    expired += result.leases_expired;
+    renewed += result.leases_renewed;
+  }
+  EXPECT_GT(expired, 10U);
+  EXPECT_GT(renewed, 30U);
 }
 
 Bytes command_of(const std::string& value) {

@@ -10,17 +10,19 @@ namespace {
 namespace etcd = machine::etcd;
 
 std::string pair_text(std::string_view key, std::string_view value, int64_t create, int64_t mod,
-                      int64_t version) {
+                      int64_t version, int64_t lease) {
   std::string text = " ";
   text += key;
   text += "=";
   text += value;
   for (const int64_t number : {create, mod, version}) text += "/" + std::to_string(number);
+  if (lease != 0) text += "~" + std::to_string(lease);
   return text;
 }
 
 std::string pair_text(const etcd::KeyValue& pair) {
-  return pair_text(pair.key, pair.value, pair.create_revision, pair.mod_revision, pair.version);
+  return pair_text(pair.key, pair.value, pair.create_revision, pair.mod_revision, pair.version,
+                   pair.lease);
 }
 
 std::string text_of(const etcd::RangeResponse& response) {
@@ -82,6 +84,10 @@ const Model::Version* Model::newest(std::string_view key) const {
   return &found->second.back();
 }
 
+std::string Model::text_of(std::string_view key, const Version& version) {
+  return pair_text(key, version.value, version.create, version.mod, version.version, version.lease);
+}
+
 std::string Model::listing(const etcd::RangeRequest& request, int64_t revision) const {
   int64_t count = 0;
   std::string pairs;
@@ -91,18 +97,20 @@ std::string Model::listing(const etcd::RangeRequest& request, int64_t revision) 
     if (version == nullptr) continue;
     ++count;
     if (request.limit > 0 && count > request.limit) continue;
-    pairs += pair_text(key->first, version->value, version->create, version->mod, version->version);
+    pairs += text_of(key->first, *version);
   }
   const bool more = request.limit > 0 && count > request.limit;
   return "range " + std::to_string(count) + (more ? "+" : "") + pairs;
 }
 
-bool Model::change(const std::string& key, std::string_view value, bool deleted) {
+bool Model::change(const std::string& key, std::string_view value, bool deleted, int64_t lease) {
   const Version* before = newest(key);
   if (deleted && before == nullptr) return false;
-  Version next{.create = revision_ + 1, .mod = revision_ + 1, .version = 0, .value = {}};
+  Version next{
+      .create = revision_ + 1, .mod = revision_ + 1, .version = 0, .lease = 0, .value = {}};
   if (!deleted) {
     next.version = 1;
+    next.lease = lease;
     next.value = value;
     if (before != nullptr) {
       next.create = before->create;
@@ -111,6 +119,7 @@ bool Model::change(const std::string& key, std::string_view value, bool deleted)
   }
   keys_[key].push_back(std::move(next));
   lease_of_key_.erase(key);
+  if (lease != 0) lease_of_key_[key] = lease;
   changed_ = true;
   return true;
 }
@@ -121,10 +130,9 @@ std::string Model::put(const etcd::PutRequest& request) {
   }
   std::string text = "put";
   if (const Version* before = newest(request.key); before != nullptr && request.prev_kv) {
-    text += pair_text(request.key, before->value, before->create, before->mod, before->version);
+    text += text_of(request.key, *before);
   }
-  change(std::string(request.key), request.value, false);
-  if (request.lease != 0) lease_of_key_[std::string(request.key)] = request.lease;
+  change(std::string(request.key), request.value, false, request.lease);
   return text;
 }
 
@@ -140,7 +148,7 @@ std::string Model::remove(const etcd::DeleteRangeRequest& request) {
     const Version* before = newest(name);
     if (before == nullptr) continue;
     if (request.prev_kv) {
-      pairs += pair_text(name, before->value, before->create, before->mod, before->version);
+      pairs += text_of(name, *before);
     }
     if (change(name, {}, true)) ++deleted;
   }
@@ -190,19 +198,24 @@ std::string Model::compact(std::string_view request) {
   return "compacted";
 }
 
-std::string Model::lease(const etcd::OpenedCommand& command) {
+std::string Model::change_lease(const etcd::OpenedCommand& command, Index index) {
   if (command.kind == etcd::CommandKind::lease_checkpoint) return "noted";
   if (command.kind == etcd::CommandKind::lease_grant) {
     const auto wanted = etcd::decode_lease_grant_request(command.request);
     if (!wanted || wanted->id == 0 || wanted->ttl < 1) return error_text(etcd::Code::malformed);
-    if (!leases_.emplace(wanted->id, wanted->ttl).second) {
+    if (!leases_.emplace(wanted->id, Lease{wanted->ttl, index.value}).second) {
       return error_text(etcd::Code::lease_exists);
     }
     return "granted " + std::to_string(wanted->id) + " for " + std::to_string(wanted->ttl);
   }
   const auto wanted = etcd::decode_lease_revoke_request(command.request);
   if (!wanted) return error_text(etcd::Code::malformed);
-  if (leases_.erase(wanted->id) == 0) return error_text(etcd::Code::lease_not_found);
+  const Lease* known = lease(wanted->id);
+  if (known == nullptr || (wanted->life != 0 && wanted->life != known->life)) {
+    return error_text(etcd::Code::lease_not_found);
+  }
+  leases_.erase(wanted->id);
+  ended_lease_ = wanted->id;
   const auto attached = lease_of_key_;
   for (const auto& [key, lease] : attached) {
     if (lease == wanted->id) change(key, {}, true);
@@ -210,7 +223,8 @@ std::string Model::lease(const etcd::OpenedCommand& command) {
   return "revoked";
 }
 
-std::string Model::apply(std::string_view command) {
+std::string Model::apply(std::string_view command, Index index) {
+  ended_lease_ = 0;
   const auto opened = etcd::open_command(command);
   if (!opened) return at(revision_, error_text(etcd::Code::malformed));
   std::string text = error_text(etcd::Code::malformed);
@@ -240,7 +254,7 @@ std::string Model::apply(std::string_view command) {
     case etcd::CommandKind::lease_grant:
     case etcd::CommandKind::lease_revoke:
     case etcd::CommandKind::lease_checkpoint:
-      text = lease(*opened);
+      text = change_lease(*opened, index);
       break;
   }
   if (changed_) ++revision_;

@@ -21,19 +21,30 @@ namespace quorate::sim::full {
 class Model {
  public:
   // Applies one command of the log and tells what its client must hear.
-  std::string apply(std::string_view command);
+  std::string apply(std::string_view command, Index index);
   // What a query must answer when the store is at `current`. `compacted`: as the reader sees it.
   std::string read(const machine::etcd::RangeRequest& request, int64_t current,
                    int64_t compacted) const;
 
   int64_t revision() const { return revision_; }
   int64_t compacted() const { return compacted_; }
+  struct Lease {
+    int64_t seconds = 0;
+    uint64_t life = 0;  // the entry that granted it
+  };
+  const Lease* lease(int64_t id) const {
+    const auto found = leases_.find(id);
+    return found == leases_.end() ? nullptr : &found->second;
+  }
+  // By the last command; 0: none.
+  int64_t ended_lease() const { return ended_lease_; }
 
  private:
   struct Version {
     int64_t create = 0;
     int64_t mod = 0;
     int64_t version = 0;  // 0: deleted
+    int64_t lease = 0;
     std::string value;
   };
   using Versions = std::vector<Version>;
@@ -47,15 +58,17 @@ class Model {
   std::string transact(const machine::etcd::TxnRequest& request);
   std::string run(const machine::etcd::RequestOp& operation);
   std::string compact(std::string_view request);
-  std::string lease(const machine::etcd::OpenedCommand& command);
+  std::string change_lease(const machine::etcd::OpenedCommand& command, Index index);
+  static std::string text_of(std::string_view key, const Version& version);
   bool holds(const machine::etcd::Compare& compare) const;
-  bool change(const std::string& key, std::string_view value, bool deleted);
+  bool change(const std::string& key, std::string_view value, bool deleted, int64_t lease = 0);
 
   std::map<std::string, Versions, std::less<>> keys_;
-  std::map<int64_t, int64_t> leases_;            // granted: seconds
+  std::map<int64_t, Lease> leases_;
   std::map<std::string, int64_t> lease_of_key_;  // live keys that are on one
   int64_t revision_ = 1;
   int64_t compacted_ = -1;
+  int64_t ended_lease_ = 0;
   bool changed_ = false;
 };
 

@@ -233,7 +233,11 @@ void Nemesis::slow_cpu(Fault /*fault*/) {
 void Nemesis::disturb_clock(Fault fault) {
   const uint64_t member = victim();
   world::SimExecutor& executor = cluster_.executor(member);
-  if (fault == Fault::clock_step) return executor.set_clock(0, spell());
+  if (fault == Fault::clock_step) {
+    const Duration step = spell();
+    cluster_.truth().leases().on_clock_step(cluster_.now(), step);
+    return executor.set_clock(0, step);
+  }
   if (fault == Fault::clock_freeze) {
     executor.set_clock(world::kFrozenClock, {});
     return later(spell(), [this, member] { cluster_.executor(member).set_clock(0, {}); });

@@ -7,6 +7,7 @@
 #include "sim/full/client.h"
 #include "sim/full/cluster.h"
 #include "sim/full/ending.h"
+#include "sim/full/lease_holders.h"
 #include "sim/full/nemesis.h"
 #include "sim/swarm.h"
 
@@ -39,6 +40,8 @@ FullSwarm world_of(const Options& options, uint64_t seed) {
   FullSwarm swarm = draw_swarm(rng, options.members, options.faults ? &*options.faults : nullptr);
   swarm.protocol = options.protocol;
   if (options.duration_ms != 0) swarm.duration = std::chrono::milliseconds(options.duration_ms);
+  Rng leases(mix(seed, 25));
+  draw_leases(leases, swarm);
   return swarm;
 }
 
@@ -64,6 +67,8 @@ void fill(RunResult& result, Cluster& cluster, const Clients& clients) {
   result.commits = cluster.truth().size();
   result.acknowledged = clients.acknowledged();
   result.reads = clients.served();
+  result.leases_expired = cluster.truth().leases().expired();
+  result.leases_renewed = cluster.truth().leases().renewed();
   result.elections = cluster.counters().elections;
   result.crashes = cluster.counters().crashes;
   result.wipes = cluster.counters().wipes;
@@ -94,7 +99,9 @@ RunResult run_seed(const Options& options, uint64_t seed) {
     Clients clients(cluster, Rng(mix(seed, 21)));
     Nemesis nemesis(cluster, clients, Rng(mix(seed, 22)));
     begin(cluster, Rng(mix(seed, 23)));
+    LeaseHolders holders(cluster, clients, Rng(mix(seed, 26)));
     clients.start();
+    holders.start();
     nemesis.start();
     if (cluster.step_until(cluster.now() + cluster.swarm().duration)) {
       Ending(cluster, clients, nemesis, Rng(mix(seed, 24))).run();

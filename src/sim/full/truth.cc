@@ -4,9 +4,12 @@
 #include <bit>
 
 #include "machine/etcd/envelope.h"
+#include "machine/etcd/lease_messages.h"
 
 namespace quorate::sim::full {
 namespace {
+
+namespace etcd = machine::etcd;
 
 // Hashing every row after every batch would cost more than all the rest, and the more the longer
 // the history; and what is compared is what two members show at the same index, so all look at
@@ -16,6 +19,17 @@ constexpr uint64_t kHashEvery = 16;
 bool is_hashed(Index applied) {
   const uint64_t every = std::max(kHashEvery, std::bit_floor(applied.value) / 16);
   return applied.value % every == 0;
+}
+
+// Compactions carry nothing that tells one from another. What leaders do by themselves about a life
+// of a lease may be done by two of them, one after the other.
+bool is_named(const etcd::OpenedCommand& command) {
+  if (command.kind == etcd::CommandKind::lease_revoke) {
+    const auto revoke = etcd::decode_lease_revoke_request(command.request);
+    return revoke && revoke->life == 0;
+  }
+  return command.kind != etcd::CommandKind::compact &&
+         command.kind != etcd::CommandKind::lease_checkpoint;
 }
 
 }  // namespace
@@ -61,6 +75,21 @@ void Truth::on_batch(NodeId node, Index applied, const std::function<uint32_t()>
   if (is_hashed(applied)) compare_hash(node, applied, hash());
 }
 
+void Truth::follow_lease(NodeId node, Index index, const etcd::OpenedCommand& command) {
+  const Time now = clock_ ? clock_() : Time{};
+  if (command.kind == etcd::CommandKind::lease_grant) {
+    const auto grant = etcd::decode_lease_grant_request(command.request);
+    const auto* lease = grant ? model_.lease(grant->id) : nullptr;
+    if (lease != nullptr && lease->life == index.value) {
+      leases_.on_granted(now, grant->id, grant->ttl);
+    }
+  } else if (command.kind == etcd::CommandKind::lease_revoke && model_.ended_lease() != 0) {
+    const auto revoke = etcd::decode_lease_revoke_request(command.request);
+    const std::string broken = leases_.on_ended(now, revoke->id, revoke->life == 0);
+    if (!broken.empty()) violated(node, broken);
+  }
+}
+
 void Truth::decide(NodeId node, uint64_t round, consensus::EntryKind kind, std::string_view data) {
   Decided next{.kind = kind, .round = round, .fingerprint = 0, .revision = 1, .answer = {}};
   const Index index{decided_.size() + 1};
@@ -70,10 +99,10 @@ void Truth::decide(NodeId node, uint64_t round, consensus::EntryKind kind, std::
                        std::to_string(decided_.back().round));
   }
   if (kind == consensus::EntryKind::command) {
-    next.answer = model_.apply(data);
+    next.answer = model_.apply(data, index);
     const auto opened = machine::etcd::open_command(data);
-    // Compactions carry nothing that tells one from another.
-    const bool named = opened && opened->kind != machine::etcd::CommandKind::compact;
+    if (opened) follow_lease(node, index, *opened);
+    const bool named = opened && is_named(*opened);
     next.fingerprint = hash_text(data);
     const auto [place, fresh] = places_.emplace(next.fingerprint, index);
     if (!fresh && named) {

@@ -15,6 +15,7 @@
 
 #include "consensus/replicated_log.h"
 #include "machine/etcd/commands.h"
+#include "sim/full/lease_rules.h"
 #include "sim/full/model.h"
 #include "sim/hash.h"
 
@@ -33,6 +34,8 @@ class Truth {
   // `by_round`: every member applies an entry with the same round, and rounds only grow along the
   // log. Where ballots are rewritten (Multi-Paxos) neither holds.
   explicit Truth(bool by_round = true) : by_round_(by_round) {}
+  // Of the world: what is first applied when. Without one it is always the beginning.
+  void set_clock(std::function<Time()> clock) { clock_ = std::move(clock); }
 
   // A broken rule; the first one counts.
   void violated(NodeId node, const std::string& text);
@@ -58,10 +61,13 @@ class Truth {
   // Where a client's command was applied; 0: nowhere yet.
   Index place_of(uint64_t command_fingerprint) const;
   const Model& model() const { return model_; }
+  LeaseRules& leases() { return leases_; }
+  const LeaseRules& leases() const { return leases_; }
   uint64_t hashes_compared() const { return hashes_compared_; }
 
  private:
   void decide(NodeId node, uint64_t round, consensus::EntryKind kind, std::string_view data);
+  void follow_lease(NodeId node, Index index, const machine::etcd::OpenedCommand& command);
   void compare_hash(NodeId node, Index applied, uint32_t hash);
 
   bool by_round_;
@@ -72,6 +78,8 @@ class Truth {
   std::map<NodeId, Index> applied_;        // in the present life
   std::string members_;
   Model model_;
+  LeaseRules leases_;
+  std::function<Time()> clock_;
   std::string violation_;
   uint64_t hashes_compared_ = 0;
 };
