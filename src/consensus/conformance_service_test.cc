@@ -361,9 +361,6 @@ TEST_P(Service, OnceReadmittedItTakesPartAsBefore) {
 }
 
 TEST_P(Service, WhatADiskLostComesBackFromTheOthers) {
-  if (GetParam().protocol == Protocol::multi_paxos) {
-    GTEST_SKIP() << "not met: Multi-Paxos leaves slots lost that are decided and applied";
-  }
   TestCluster cluster(options());
   const uint64_t leader = cluster.elect();
   for (int number = 0; number < 10; ++number) cluster.propose(leader, std::to_string(number));

@@ -167,7 +167,8 @@ class Cluster {
   consensus::Config config_for(const SimNode& node) const;
 
   // cluster_damage.cc
-  bool whole_at(const SimNode& node, Index index, uint64_t print) const;
+  bool whole_at(const SimNode& node, Index index, const LogImage::Slot& lost) const;
+  bool losers_may_have_decided(const SimNode& node, Index index) const;
   bool only_here(const SimNode& node, Index index, uint64_t print) const;
   bool memory_lost() const;
   bool damage_anywhere() const;

@@ -6,16 +6,35 @@
 
 namespace quorate::sim {
 
-// Whether the member could give this entry back, or the state it led to.
-bool Cluster::whole_at(const SimNode& node, Index index, uint64_t print) const {
+// Whether the member could give this entry back, or the state it led to. In slots it must also know
+// that this is the value: of one that it accepted earlier, and does not know as decided, nobody can
+// tell that what was accepted later and is lost was the same.
+bool Cluster::whole_at(const SimNode& node, Index index, const LogImage::Slot& lost) const {
   if (index <= node.durable.snapshot().index) return node.durable_machine.applied >= index;
   const LogImage::Slot* slot = node.durable.find(index);
-  return slot != nullptr && slot->print == print && !slot->damaged;
+  if (slot == nullptr || slot->print != lost.print || slot->damaged) return false;
+  const bool slots = shape() == consensus::LogShape::slots;
+  return !slots || index <= node.durable.hard_state().committed ||
+         slot->entry.ballot >= lost.entry.ballot;
+}
+
+// In slots those who have lost an acceptance there may have decided it, whatever the others hold:
+// values differ by ballot, and nothing but the ballots is left. With this member they must be no
+// quorum.
+bool Cluster::losers_may_have_decided(const SimNode& node, Index index) const {
+  if (shape() != consensus::LogShape::slots) return false;
+  const auto losers = std::ranges::count_if(nodes_, [&](const SimNode& other) {
+    const LogImage::Slot* slot = other.durable.find(index);
+    return other.position == node.position || (slot != nullptr && slot->damaged);
+  });
+  const size_t voters = oracles_.chosen_members().voters.size();
+  return static_cast<size_t>(losers) * 2 > (voters == 0 ? nodes_.size() : voters);
 }
 
 // Nobody may have been told of it, and the others can go on without this member.
 bool Cluster::only_here(const SimNode& node, Index index, uint64_t print) const {
   if (index <= oracles_.chosen() || (nodes_.size() - 1) * 2 <= nodes_.size()) return false;
+  if (losers_may_have_decided(node, index)) return false;
   return std::ranges::none_of(nodes_, [&](const SimNode& other) {
     if (other.position == node.position) return false;
     const auto holds = [&](const LogImage& log) {
@@ -44,7 +63,7 @@ bool Cluster::may_rot(uint64_t position, Index index) const {
   const LogImage::Slot* slot = node.durable.find(index);
   if (slot == nullptr || slot->damaged || memory_lost()) return false;
   const auto copies = static_cast<uint64_t>(std::ranges::count_if(nodes_, [&](const auto& other) {
-    return other.position != position && whole_at(other, index, slot->print);
+    return other.position != position && whole_at(other, index, *slot);
   }));
   return copies >= swarm_.rot_copies || only_here(node, index, slot->print);
 }

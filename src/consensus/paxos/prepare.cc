@@ -23,6 +23,11 @@ bool well_formed(const Promise& page, const std::vector<Entry>& entries) {
     if (entry.kind == EntryKind::members && !decode_members(entry.data)) return false;
     behind = entry.index;
   }
+  behind = page.from.previous();
+  for (const LostSlot& lost : page.lost) {
+    if (lost.index <= behind || lost.index > page.through || lost.ballot.round == 0) return false;
+    behind = lost.index;
+  }
   return true;
 }
 
@@ -95,7 +100,6 @@ void Replica::on_body(Message& message, const Head& head, const Promise& reply) 
   }
   from->incarnation = head.incarnation;
   from->committed = reply.committed;
-  from->lost = reply.lost;
   if (reply.first > reply.from && !QRT_MUTANT(X10)) {
     // It has only the state that these slots led to, and no value that we could propose there: a
     // snapshot comes (the trap: to take them for open ones in which nothing was accepted).
@@ -133,9 +137,12 @@ void Replica::learn_page(Promiser& from, const Promise& page, std::vector<Entry>
   if (known == nullptr) return;
   known->next = page.through.next();
   known->complete = page.complete;
+  // Each page tells of its own slots: what an earlier one called lost stays lost.
+  known->lost.insert(known->lost.end(), page.lost.begin(), page.lost.end());
 }
 
-bool Replica::promised_by_quorum() const {
+// Ourselves among them, in the lives that count.
+std::vector<NodeId> Replica::complete_promisers() const {
   std::vector<NodeId> complete;
   if (durable_write_ >= promise_write_ || QRT_MUTANT(X03)) complete.push_back(self_);
   for (const Promiser& one : promisers_) {
@@ -144,34 +151,41 @@ bool Replica::promised_by_quorum() const {
         member == nullptr || member->incarnation == 0 || member->incarnation == one.incarnation;
     if (one.complete && same_life) complete.push_back(one.id);
   }
-  return decides(members(), complete);
+  return complete;
 }
 
-// A lost value may have been chosen. It is known if somebody has it, or one accepted later; it was
-// not chosen if a quorum without those who lost it says so.
+bool Replica::promised_by_quorum() const { return decides(members(), complete_promisers()); }
+
+// A lost value may have been chosen, and its holder's acceptance may have been the one that decided
+// it. The value is known if somebody has it, or one accepted later. It was not chosen, nor anything
+// else at a ballot above the highest known one, if those who have not said that they accepted
+// nothing above it are no quorum (PMS, section 2.2: P2c needs to know no more).
 bool Replica::lost_values_known() const {
-  std::vector<std::pair<NodeId, LostSlot>> lost;
-  for (const LostSlot& slot : lost_open_slots()) lost.emplace_back(self_, slot);
+  if (QRT_MUTANT(D16_DROP)) return true;
+  std::map<Index, std::vector<std::pair<NodeId, Ballot>>> lost;
+  for (const LostSlot& slot : lost_open_slots()) {
+    lost[slot.index].emplace_back(self_, slot.ballot);
+  }
   for (const Promiser& one : promisers_) {
     if (!one.complete) continue;
-    for (const LostSlot& slot : one.lost) lost.emplace_back(one.id, slot);
+    for (const LostSlot& slot : one.lost) lost[slot.index].emplace_back(one.id, slot.ballot);
   }
-  for (const auto& [who, slot] : lost) {
-    if (slot.index <= committed_ || QRT_MUTANT(D16_DROP)) continue;
-    const Entry* own = slots_.find(slot.index);
-    if (own != nullptr && own->ballot >= slot.ballot) continue;
-    const auto found = found_.find(slot.index);
-    const Ballot known = found == found_.end() ? Ballot{} : found->second.ballot;
-    if (known >= slot.ballot) continue;
-    std::vector<NodeId> without;
-    for (const Promiser& one : promisers_) {
-      if (one.complete) without.push_back(one.id);
+  for (const auto& [index, holders] : lost) {
+    if (index <= committed_) continue;
+    const Entry* own = slots_.find(index);
+    const auto found = found_.find(index);
+    Ballot known = found == found_.end() ? Ballot{} : found->second.ballot;
+    if (own != nullptr) known = std::max(known, own->ballot);
+    std::vector<NodeId> without = complete_promisers();
+    bool higher = false;
+    for (const auto& [holder, ballot] : holders) {
+      if (ballot <= known) continue;
+      higher = true;
+      std::erase(without, holder);
     }
-    without.push_back(self_);
-    for (const auto& [other, theirs] : lost) {
-      if (theirs.index == slot.index && theirs.ballot > known) std::erase(without, other);
-    }
-    if (!decides(members(), without)) return false;
+    std::vector<NodeId> perhaps = members().everyone();
+    for (const NodeId id : without) std::erase(perhaps, id);
+    if (higher && decides(members(), perhaps)) return false;
   }
   return true;
 }
@@ -263,7 +277,8 @@ void Replica::widen() {
     heartbeat_all();  // so that the others know it too
     return hand_over();
   }
-  if (promised_by_quorum() || QRT_MUTANT(X08_PHASE1)) return propose_found();
+  const bool ready = promised_by_quorum() && lost_values_known();
+  if (ready || QRT_MUTANT(X08_PHASE1)) return propose_found();
   widening_ = true;
   ask_promises(false);
 }
@@ -286,10 +301,9 @@ void Replica::on_body(Message& message, const Head& head, const Prepare& prepare
 // A page of what was accepted. False: it waits for our disk.
 bool Replica::answer_prepare(const WaitingPrepare& asked, std::vector<Entry> read) {
   if (promised_ != asked.ballot) return true;
-  Promise reply{true,       false,          asked.first,      asked.first.previous(),
-                committed_, slots_.first(), lost_open_slots()};
-  if (reply.lost.size() > kRepairRunsMax) return true;
+  Promise reply{true, false, asked.first, asked.first.previous(), committed_, slots_.first(), {}};
   if (asked.first < slots_.first() && !QRT_MUTANT(X10)) {
+    if (repair_.store_lost) return true;  // there is nothing to lend
     lend_snapshot(asked.from);
     send(asked.from, reply, {});
     return true;
@@ -300,10 +314,11 @@ bool Replica::answer_prepare(const WaitingPrepare& asked, std::vector<Entry> rea
   for (; index <= slots_.last(); ++index) {
     if (!slots_.holds(index)) continue;
     if (!whole(index)) {
-      // Told as accepted and lost. Not before a configuration that we know as decided: the other
-      // could not know that it is.
-      if (index <= committed_ && configurations_.back().index > index) break;
-      if (index <= committed_) reply.lost.push_back({index, slots_.ballot_at(index)});
+      // Told as accepted and lost. Not before a configuration that we know as decided, lost
+      // itself perhaps: the other could not know that it is.
+      if (index <= committed_ && newest_configuration() >= index) break;
+      if (reply.lost.size() == kRepairRunsMax) break;
+      reply.lost.push_back({index, slots_.ballot_at(index)});
       continue;
     }
     const Entry* entry = slots_.find(index);
@@ -317,7 +332,6 @@ bool Replica::answer_prepare(const WaitingPrepare& asked, std::vector<Entry> rea
     bytes += weight(*entry);
     entries.push_back(*entry);
   }
-  if (reply.lost.size() > kRepairRunsMax) return true;
   reply.complete = index > slots_.last();
   reply.through = std::max(index.previous(), reply.through);
   if (!reply.complete && reply.through < asked.first) {

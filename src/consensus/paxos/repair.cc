@@ -1,9 +1,11 @@
 // Slots that our disk has lost come back from others (docs/decisions/0013).
 //
 // Damage takes content, never identity: of every accepted slot the ballot stays known. A decided
-// slot has one value, so anybody's copy of it will do, whatever its ballot. A slot that is still
-// open cannot be asked for like that: we tell of it in our promises, and whoever prepares takes
-// care (prepare.cc, lost_values_known).
+// slot has one value, so the copy of anybody who knows it as decided will do, whatever its ballot.
+// Whether an open slot is decided we cannot tell by its ballot any more than by its content: a
+// leader that has our acknowledgement will not send it again. So it is asked for too; who knows it
+// as decided gives it back, and a leader puts a no-op over what stands behind all that it proposes.
+// Until then we tell of it in our promises, and whoever prepares takes care (lost_values_known).
 #include <algorithm>
 
 #include "base/check.h"
@@ -105,6 +107,27 @@ bool Replica::restore(Entry& entry) {
   return true;
 }
 
+// The next slot that we do not know as decided, and another does. Only in order: a configuration
+// may be among those before it.
+bool Replica::learn_lost(Entry& entry) {
+  const Index index = entry.index;
+  if (stage_ == Stage::leader || index != committed_.next() || !repair_.lost.contains(index)) {
+    return false;
+  }
+  const bool stop = entry.kind == EntryKind::members;
+  if (entry.ballot.round == 0 || (stop && !decode_members(entry.data))) return false;
+  learn(std::move(entry));
+  extend_through();
+  acknowledge_ = true;
+  return true;
+}
+
+// Of all decided ones, lost or not.
+Index Replica::newest_configuration() const {
+  const Index known = configurations_.back().index;
+  return knows_members() ? known : std::max(known, repair_.members.back());
+}
+
 // An open slot is accepted anew, so what was lost there matters no more.
 void Replica::overwritten(Index index) {
   if (repair_.lost.empty()) return;
@@ -151,7 +174,7 @@ std::vector<IndexRange> Replica::wanted_slots() const {
   std::vector<IndexRange> wanted;
   uint64_t slots = 0;
   for (const IndexRange& range : repair_.lost.list()) {
-    for (Index index = range.first; index <= std::min(range.last, committed_); ++index) {
+    for (Index index = range.first; index <= range.last; ++index) {
       if (repair_.filling.contains(index)) continue;
       if (++slots > kAppendEntriesMax) return wanted;
       if (!wanted.empty() && wanted.back().last.next() == index) {
@@ -194,7 +217,7 @@ void Replica::ask_for_repair() {
   if (request.store_lost) {
     request.wanted = {{slots_.snapshot_index(), slots_.snapshot_index()}};
   }
-  if (request.wanted.empty()) return;  // open slots, or everything is on its way to the disk
+  if (request.wanted.empty()) return;  // everything is on its way to the disk
   // Slots handed over long ago are in our own state too, and soon durably so. If not, and nobody
   // has them as entries, the state of somebody else is welcome.
   request.state_helps =
@@ -211,8 +234,11 @@ void Replica::on_body(Message& message, const Head&, const Decided& reply) {
     return;
   }
   bool progress = false;
-  for (Entry& entry : message.entries) progress = restore(entry) || progress;
+  for (Entry& entry : message.entries) {
+    progress = restore(entry) || learn_lost(entry) || progress;
+  }
   if (progress) {
+    prepared();  // phase 1 may have waited for it
     // It may have more.
     if (repair_.turn > 0) --repair_.turn;
     repair_.ask_at = now_;
@@ -230,7 +256,21 @@ void Replica::on_body(Message& message, const Head&, const Decided& reply) {
 void Replica::on_body(Message& message, const Head&, const Fetch& request) {
   const auto known = std::ranges::find(waiting_fetches_, message.from, &WaitingFetch::from);
   if (known != waiting_fetches_.end()) return;  // its earlier one waits for our disk
+  propose_over(message.from, request);
   answer_fetch({message.from, request}, {});
+}
+
+// What somebody accepted and lost may stand behind everything that we propose. Phase 1 found that
+// nothing there was chosen before our ballot, so whatever we propose there is right; until it is
+// accepted, whoever lost the slot could hold up the next phase 1.
+void Replica::propose_over(NodeId from, const Fetch& request) {
+  const Index last = request.wanted.back().last;
+  const bool asked_for = !request.store_lost && last > proposed_ && progress_of(from) != nullptr;
+  if (!asked_for || !may_propose() || transfer_to_) return;
+  for (size_t filled = 0; filled < kRepairRunsMax && proposed_ < last; ++filled) {
+    if (proposed_ - committed_ >= kSlotGapMax) return;
+    propose(EntryKind::noop, {}, {});
+  }
 }
 
 // False: it waits for our disk.
@@ -274,12 +314,9 @@ bool Replica::answer_fetch(const WaitingFetch& asked, std::vector<Entry> read) {
 
 std::vector<LostSlot> Replica::lost_open_slots() const {
   std::vector<LostSlot> open;
-  if (repair_.lost.empty()) return open;
   for (const IndexRange& range : repair_.lost.list()) {
     for (Index index = std::max(range.first, committed_.next()); index <= range.last; ++index) {
-      if (whole(index)) continue;
-      open.push_back({index, slots_.ballot_at(index)});
-      if (open.size() > kRepairRunsMax) return open;
+      if (!whole(index)) open.push_back({index, slots_.ballot_at(index)});
     }
   }
   return open;

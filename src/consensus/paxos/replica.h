@@ -174,6 +174,7 @@ class Replica final : public ReplicatedLog {
   void refused(NodeId from);
   void learn_page(Promiser& promiser, const Promise& page, std::vector<Entry>& entries);
   Promiser* promiser(NodeId id);
+  std::vector<NodeId> complete_promisers() const;
   bool promised_by_quorum() const;
   bool lost_values_known() const;
   void prepared();
@@ -259,11 +260,14 @@ class Replica final : public ReplicatedLog {
   }
   Index reportable() const;
   bool knows_members() const { return repair_.members.empty(); }
+  Index newest_configuration() const;
   void recover_damage(Recovered& recovered);
   void lose(IndexRange range);
   bool being_written(Index index) const;
   void refill(const Entry& entry);
   bool restore(Entry& entry);
+  bool learn_lost(Entry& entry);
+  void propose_over(NodeId from, const Fetch& request);
   void overwritten(Index index);
   void covered(Index through);
   void repairs_stored(WriteId write);

@@ -6,37 +6,17 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
 #include <regex>
 
 #include "consensus/raft/replica.h"
 #include "consensus/test_cluster.h"
+#include "consensus/test_fields.h"
 
 namespace quorate::consensus::raft {
 namespace {
 
-std::string content(const std::string& file) {
-  std::ifstream stream(std::string(QUORATE_CONSENSUS) + "/" + file);
-  EXPECT_TRUE(stream) << file;
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-// Names declared with this pattern between two marks.
-std::vector<std::string> declared(const std::string& text, const std::string& from,
-                                  const std::string& to, const std::string& name) {
-  const size_t begin = text.find(from);
-  const size_t end = text.find(to, begin);
-  EXPECT_TRUE(begin != std::string::npos && end != std::string::npos) << from;
-  const std::string part =
-      std::regex_replace(text.substr(begin, end - begin), std::regex("//[^\n]*"), "");
-  const std::regex field("\\s(" + name + ")(?: = [^;(]*|\\{[^;]*\\})?;");
-  std::vector<std::string> names;
-  for (std::sregex_iterator found(part.begin(), part.end(), field), last; found != last; ++found) {
-    names.push_back((*found)[1]);
-  }
-  return names;
-}
+using testing::content;
+using testing::declared;
 
 void expect_known(const std::vector<std::string>& names, const std::string& code) {
   for (const std::string& name : names) {
