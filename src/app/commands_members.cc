@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "app/commands.h"
+#include "app/etcdctl/show.h"
 #include "app/exit_codes.h"
 #include "app/json.h"
 #include "app/output.h"
@@ -122,7 +123,8 @@ int show_change(const Common& common, const Response& response, const std::strin
 
 // One call about one member of the cluster, which the command line names.
 int change_one(const Common& common, const MemberOptions& options, const char* path,
-               const std::string& done) {
+               const std::string& done, const std::string& in_etcdctl) {
+  if (!etcdctl::check_change_format(common)) return kExitUsage;
   Session session(common);
   int code = kExitOk;
   const auto members = list_members(session, code);
@@ -131,16 +133,25 @@ int change_one(const Common& common, const MemberOptions& options, const char* p
   if (member == nullptr) return kExitRefused;
   std::string request = id_request(member->id);
   for (const std::string& url : options.peer_urls) protobuf::write_present(2, url, request);
-  return show_change(common, session.write(path, request), done + " " + named(*member));
+  const Response response = session.write(path, request);
+  if (response.verdict == Verdict::done && !common.write_out.empty()) {
+    return etcdctl::show_member_changed(common, response.body, member->id, in_etcdctl);
+  }
+  return show_change(common, response, done + " " + named(*member));
 }
 
 }  // namespace
 
 int run_member_add(const Common& common, const MemberOptions& options) {
-  if (!urls_are_fine(options.peer_urls)) return kExitUsage;
+  if (!urls_are_fine(options.peer_urls) || !etcdctl::check_change_format(common)) {
+    return kExitUsage;
+  }
   Session session(common);
   const Response response = add_member(session, options.peer_urls, options.learner);
   if (response.verdict != Verdict::done) return report(response, true);
+  if (!common.write_out.empty()) {
+    return etcdctl::show_member_added(common, response.body, options.name);
+  }
   const auto added = decode_member_added(response.body);
   if (!added) return undecodable();
   const std::string cluster = initial_cluster(added->members, added->member.id, options.name);
@@ -156,16 +167,17 @@ int run_member_add(const Common& common, const MemberOptions& options) {
 }
 
 int run_member_remove(const Common& common, const MemberOptions& options) {
-  return change_one(common, options, kPathMemberRemove, "removed member");
+  return change_one(common, options, kPathMemberRemove, "removed member", "removed from");
 }
 
 int run_member_update(const Common& common, const MemberOptions& options) {
   if (!urls_are_fine(options.peer_urls)) return kExitUsage;
-  return change_one(common, options, kPathMemberUpdate, "updated the peer URLs of member");
+  return change_one(common, options, kPathMemberUpdate, "updated the peer URLs of member",
+                    "updated in");
 }
 
 int run_member_promote(const Common& common, const MemberOptions& options) {
-  return change_one(common, options, kPathMemberPromote, "promoted member");
+  return change_one(common, options, kPathMemberPromote, "promoted member", "promoted in");
 }
 
 namespace {
@@ -318,6 +330,7 @@ int run_member_replace(const Common& common, const MemberOptions& options) {
 }
 
 int run_move_leader(const Common& common, const MemberOptions& options) {
+  if (!etcdctl::check_change_format(common)) return kExitUsage;
   Session session(common);
   int code = kExitOk;
   const auto members = list_members(session, code);
@@ -337,8 +350,11 @@ int run_move_leader(const Common& common, const MemberOptions& options) {
   if (response.verdict != Verdict::done) return report(response, true);
   const auto from = std::ranges::find(*members, leader, &MemberEntry::id);
   if (!common.write_out.empty()) {
-    std::cout << "Leadership transferred from " << hex(leader) << " to " << hex(target->id) << '\n';
-  } else if (common.json) {
+    return etcdctl::show_done(
+        common, response.body,
+        "Leadership transferred from " + hex(leader) + " to " + hex(target->id));
+  }
+  if (common.json) {
     std::cout << leader_moved_json(leader, target->id) << '\n';
   } else {
     std::cout << "leadership moved from " << (from == members->end() ? hex(leader) : named(*from))

@@ -85,6 +85,11 @@ bool Runner::uses_lost_id(size_t number, const WatchRequest& request) const {
 
 std::optional<Mismatch> Runner::run_watch(const Operation& operation) {
   const auto& request = static_cast<const WatchRequest&>(*operation.request);
+  // Whether an id in use was lost meanwhile shows when everything has settled.
+  const auto& used = started_[operation.stream];
+  if (request.has_create_request() && used.contains(request.create_request().watch_id())) {
+    if (auto mismatch = settle()) return mismatch;
+  }
   if (uses_lost_id(operation.stream, request)) return std::nullopt;
   if (auto mismatch = open_stream(operation.stream)) return mismatch;
   switch (request.request_union_case()) {
@@ -189,8 +194,11 @@ std::optional<Mismatch> Runner::settle(Order order) {
   for (const size_t number : numbers) {
     std::erase_if(view_.watchers[number],
                   [&](int64_t id) { return !theirs_.stream(number).live.contains(id); });
+    // Nobody asked for it, so a compaction overtook it before etcd had caught up.
     std::erase_if(started_[number], [&](const auto& entry) {
-      return !theirs_.stream(number).live.contains(entry.first);
+      if (theirs_.stream(number).live.contains(entry.first)) return false;
+      lost_ids_[number].insert(entry.first);
+      return true;
     });
   }
   return std::nullopt;

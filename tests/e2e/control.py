@@ -378,6 +378,61 @@ def test_check_perf(binary):
         expect('check-perf' not in left.stdout, left.stdout[:200])
 
 
+def test_check_datascale(binary):
+    with Cluster([binary, 'serve'], size=1) as cluster:
+        prefix = '/etcdctl-check-datascale/'
+        etcdctl(cluster.endpoints, 'put', prefix + 'mine', 'v')
+        done = ours(binary, cluster.endpoints, 'check', 'datascale')
+        expect(done.returncode != 0 and f'prefix "{prefix}" has keys' in done.stderr, f'{done}')
+        etcdctl(cluster.endpoints, 'del', prefix + 'mine')
+        done = ours(binary, cluster.endpoints, 'check', 'datascale', '--auto-compact')
+        expect(re.fullmatch(r'Start data scale check for work load \[10000 key-value pairs, 1024 bytes '
+                            r'per key-value, 50 concurrent clients\]\.\n'
+                            r'PASS: Approximate system memory used : \d+\.\d\d MB\.\n',
+                            done.stdout), f'{done}')
+        left = etcdctl(cluster.endpoints, 'get', prefix, '--prefix', '--keys-only')
+        expect(left.stdout == '', left.stdout[:200])
+        done = ours(binary, cluster.endpoints, 'check', 'datascale', '--load', 'z')
+        expect(done.returncode != 0 and 's, m, l or xl' in done.stderr, f'{done}')
+
+
+def test_changes_of_members_like_etcdctl(binary):
+    """Each side adds a learner of its own, changes it and removes it; ids and URLs are taken out."""
+    if not shutil.which('etcdctl'):
+        raise Skip('etcdctl (etcd-client) is not installed')
+    with Cluster([binary, 'serve'], size=1) as cluster:
+        programs = [lambda *words: etcdctl(cluster.endpoints, *words),
+                    lambda *words: ours(binary, cluster.endpoints, *words)]
+
+        def shown(done):
+            text = re.sub(r'"(ID|member_id|cluster_id|raft_term)":\d+', r'"\1":0', done.stdout)
+            text = re.sub(r' +[0-9a-f]{10,16}\b', ' <id>', re.sub(r'127\.0\.0\.1:\d+', '<at>', text))
+            members = re.search(r'"members":\[(.*)\]', text)
+            return done.returncode == 0, text.replace(members[0], str(sorted(
+                re.findall(r'\{.*?\}', members[1])))) if members else ''.join(
+                    sorted(text.replace(',', '\n').splitlines(True)))
+
+        port = 1
+        for form in ('simple', 'json', 'table', 'fields'):
+            answers = []
+            for call in programs:
+                port += 2
+                url = f'http://127.0.0.1:{port}'
+                said = [shown(call('member', 'add', 'new', '--learner', f'--peer-urls={url}', '-w', form))]
+                if not said[0][0]:  # no such form: add it anyhow
+                    etcdctl(cluster.endpoints, 'member', 'add', 'new', '--learner', f'--peer-urls={url}')
+                lines = etcdctl(cluster.endpoints, 'member', 'list').stdout.splitlines()
+                member = next(line.split(',')[0] for line in lines if f'{url},' in line)
+                leader = next(line.split(',')[0] for line in lines if f'{url},' not in line)
+                for words in (['update', member, f'--peer-urls=http://127.0.0.1:{port + 1}'],
+                              ['promote', member], ['remove', member]):
+                    said.append(shown(call('member', *words, '-w', form)))
+                said.append(shown(call('move-leader', leader, '-w', form)))
+                answers.append(said)
+                etcdctl(cluster.endpoints, 'member', 'remove', member)
+            expect(answers[0] == answers[1], f'{form}:\n  {answers[0]}\n  {answers[1]}')
+
+
 def test_environment_and_usage(binary):
     with Cluster([binary, 'serve'], size=1) as cluster:
         more = clean_environment(ETCDCTL_ENDPOINTS=cluster.endpoints, ETCDCTL_WRITE_OUT='json',

@@ -17,6 +17,7 @@ struct Lines {
   AuthOptions auth;
   MirrorOptions mirror;
   PerformanceOptions performance;
+  DataScaleOptions data_scale;
 };
 
 std::shared_ptr<Lines> make_lines() { return std::make_shared<Lines>(); }
@@ -187,6 +188,19 @@ void add_performance(CLI::App& app, Lines& lines, const Run& run) {
   perf->add_flag("--auto-defrag", options.defragment, "defragment at the end");
 }
 
+void add_data_scale(CLI::App& app, Lines& lines, const Run& run) {
+  CLI::App* check = app.get_subcommand("check");
+  DataScaleOptions& options = lines.data_scale;
+  CLI::App* scale = add(*check, run, options, "datascale",
+                        "put many keys, and tell how much memory the first endpoint has for them",
+                        run_check_data_scale);
+  scale->add_option("--load", options.load,
+                    "s, m, l or xl: 10000, 100000, 1000000 or 3000000 keys of 1 KiB");
+  scale->add_option("--prefix", options.prefix, "of the keys, which are deleted at the end");
+  scale->add_flag("--auto-compact", options.compact, "compact at the end");
+  scale->add_flag("--auto-defrag", options.defragment, "defragment at the end");
+}
+
 void add_mirror(CLI::App& app, Lines& lines, const Run& run) {
   MirrorOptions& options = lines.mirror;
   CLI::App* mirror = add(app, run, options, "make-mirror",
@@ -211,6 +225,7 @@ void add_commands(CLI::App& app, Lines& lines, const Run& run, const Command& co
   add_roles(app, lines, run);
   add_mirror(app, lines, run);
   add_performance(app, lines, run);
+  add_data_scale(app, lines, run);
 }
 
 }  // namespace quorate::app::etcdctl

@@ -107,6 +107,13 @@ struct PerformanceOptions {
   bool compact = false;
   bool defragment = false;
 };
+struct DataScaleOptions {
+  std::string load = "s";
+  std::string prefix = "/etcdctl-check-datascale/";
+  bool compact = false;
+  bool defragment = false;
+};
+int run_check_data_scale(const Common& common, const DataScaleOptions& options);
 int run_check_performance(const Common& common, const PerformanceOptions& options);
 
 }  // namespace quorate::app::etcdctl

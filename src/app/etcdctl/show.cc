@@ -83,6 +83,12 @@ std::string joined(const std::vector<std::string>& list) {
   return text;
 }
 
+// As etcdctl's %16x.
+std::string wide(uint64_t id) {
+  const std::string digits = hex(id);
+  return std::string(16 - digits.size(), ' ') + digits;
+}
+
 std::string truth(bool value) { return value ? "true" : "false"; }
 
 void print_member_fields(const Message& member) {
@@ -152,6 +158,13 @@ bool check_format(const Common& common, Extra extra) {
     return false;
   }
   return true;
+}
+
+bool check_change_format(const Common& common) {
+  if (common.write_out != "table" && common.write_out != "fields") return true;
+  complain(common.write_out +
+           " is not supported as output format of this command; use simple, json or protobuf");
+  return false;
 }
 
 int undecodable() {
@@ -234,6 +247,36 @@ int show_members(const Common& common, std::string_view body) {
     for (const auto& row : rows) {
       line(row[0] + ", " + row[1] + ", " + row[2] + ", " + row[3] + ", " + row[4] + ", " + row[5]);
     }
+  });
+}
+
+int show_member_added(const Common& common, std::string_view body, const std::string& name) {
+  return show(common, kMemberAddShape, body, [&](const Message& response) {
+    const Message* header = response.message("header");
+    const Message* added = response.message("member");
+    if (header == nullptr || added == nullptr) return;
+    line("Member " + wide(added->number("ID")) + " added to cluster " +
+         wide(header->number("cluster_id")));
+    std::string members;
+    for (const Message& member : response.messages("members")) {
+      const bool is_new = member.number("ID") == added->number("ID");
+      for (const std::string& url : member.texts("peerURLs")) {
+        members += (members.empty() ? "" : ",") + (is_new ? name : member.text("name")) + "=" + url;
+      }
+    }
+    line("\nETCD_NAME=" + quoted(name));
+    line("ETCD_INITIAL_CLUSTER=" + quoted(members));
+    line("ETCD_INITIAL_ADVERTISE_PEER_URLS=" + quoted(joined(added->texts("peerURLs"))));
+    line("ETCD_INITIAL_CLUSTER_STATE=\"existing\"");
+  });
+}
+
+int show_member_changed(const Common& common, std::string_view body, uint64_t id,
+                        const std::string& what) {
+  return show(common, kMembersShape, body, [&](const Message& response) {
+    const Message* header = response.message("header");
+    line("Member " + wide(id) + " " + what + " cluster " +
+         wide(header == nullptr ? 0 : header->number("cluster_id")));
   });
 }
 

@@ -21,6 +21,8 @@ Format format_of(const Common& common);
 enum class Extra : uint8_t { none, table, protobuf, both };
 // False, with a complaint: a format that this command does not have.
 bool check_format(const Common& common, Extra extra);
+// Of those that have simple, json and protobuf: changes of members.
+bool check_change_format(const Common& common);
 
 struct RangeStyle {
   bool keys_only = false;
@@ -32,6 +34,10 @@ int show_put(const Common& common, std::string_view body);
 int show_delete(const Common& common, std::string_view body);
 int show_txn(const Common& common, std::string_view body);
 int show_members(const Common& common, std::string_view body);
+int show_member_added(const Common& common, std::string_view body, const std::string& name);
+// "updated in", "removed from", "promoted in" the cluster.
+int show_member_changed(const Common& common, std::string_view body, uint64_t id,
+                        const std::string& what);
 void show_watch(const Common& common, const Message& response);
 
 // An answer of which a line of text says all; in the other forms its header.

@@ -39,7 +39,7 @@ Duration LeaseHolders::part_of_time(const Holder& holder, uint64_t percent) {
 void LeaseHolders::write(uint64_t holder, CommandKind kind, std::string_view request,
                          std::function<void(Heard)> then) {
   std::string unique(request);
-  protobuf::write_number(kNumberField, clients_.next_number(), unique);
+  protobuf::write_number(kNumberField, static_cast<int64_t>(clients_.next_number()), unique);
   clients_.write(holders_[holder].member, {kind, etcd::make_command(kind, unique)},
                  [this, holder, then = std::move(then)](Heard heard) {
                    if (heard != Heard::done) {
