@@ -12,24 +12,34 @@ bool names(const consensus::Members& members, NodeId id) { return members.contai
 
 }  // namespace
 
-// The newest configuration of each log: the ones that may still decide something.
+// The newest configuration of each log: the ones that may still decide something. In slots one is in
+// force once it is decided; any that somebody has accepted, or that is still on its way to an
+// acceptor, may yet be.
 std::vector<consensus::Members> Cluster::configurations_in_play() const {
   std::vector<consensus::Members> found;
+  const auto add = [&](const Bytes& encoded) {
+    if (auto members = consensus::decode_members(encoded)) found.push_back(std::move(*members));
+  };
+  const bool slots = shape() == consensus::LogShape::slots;
   for (const SimNode& node : nodes_) {
     if (node.outside) continue;
-    if (node.alive) {
-      found.push_back(node.replica->members());
-      continue;
-    }
-    Bytes newest = node.durable.snapshot().members;
-    for (Index index = node.durable.last(); index >= node.durable.first();
-         index = index.previous()) {
-      const LogImage::Slot* slot = node.durable.find(index);
+    if (node.alive) found.push_back(node.replica->members());
+    if (node.alive && !slots) continue;
+    const LogImage& log = node.alive ? node.logical : node.durable;
+    Bytes newest = log.snapshot().members;
+    for (Index index = log.last(); index >= log.first(); index = index.previous()) {
+      const LogImage::Slot* slot = log.find(index);
       if (slot == nullptr || slot->entry.kind != consensus::EntryKind::members) continue;
       newest = slot->entry.data;
-      break;
+      if (!slots || index <= log.hard_state().committed) break;
+      add(newest);
     }
-    if (auto members = consensus::decode_members(newest)) found.push_back(std::move(*members));
+    add(newest);
+  }
+  for (const OnItsWay& sent : messages_) {
+    for (const consensus::Entry& entry : sent.message.entries) {
+      if (slots && entry.kind == consensus::EntryKind::members) add(entry.data);
+    }
   }
   found.push_back(oracles_.chosen_members());
   return found;

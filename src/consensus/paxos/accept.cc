@@ -128,7 +128,8 @@ void Replica::accepted(Progress& peer, Index through, const std::vector<IndexRan
     peer.through = std::max(peer.through, through);
     restart_from(peer, peer.through.next());
   }
-  bool progress = through > peer.through;
+  const bool longer = through > peer.through;
+  bool progress = longer;
   peer.through = std::max(peer.through, through);
   peer.next = std::max(peer.next, peer.through.next());
   while (!peer.window.empty() && peer.window.front().last <= peer.through) {
@@ -144,7 +145,9 @@ void Replica::accepted(Progress& peer, Index through, const std::vector<IndexRan
   if (peer.flow == Flow::snapshot && peer.through >= slots_.snapshot_index()) {
     restart_from(peer, peer.through.next());
   }
-  if (progress) {
+  // What is stored behind a hole says nothing about what was lost in it: while proposals keep
+  // coming, the hole would be waited for without end.
+  if (longer) {
     peer.resend_delay = heartbeat_interval_ * kResendHeartbeats;
     peer.resend_at = now_ + peer.resend_delay;
   }

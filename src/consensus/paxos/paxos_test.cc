@@ -279,6 +279,24 @@ TEST(PaxosAccept, SlotsAreAcceptedOutOfOrderAndExposedInOrder) {
   EXPECT_EQ(again, 2U) << "only what was missing is sent again, to each follower";
 }
 
+// Each acknowledgement of a later slot is good news, but none of the slot that was lost.
+TEST(PaxosAccept, WhatWasLostIsSentAgainThoughProposalsGoOnBehindIt) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  cluster.filter = [](const Message& message) { return !is_kind(message, "accept"); };
+  cluster.propose(leader, "lost");
+  cluster.settle();
+  cluster.filter = nullptr;
+  for (size_t beat = 1; beat <= 20; ++beat) {
+    cluster.propose(leader, "behind");
+    cluster.advance(cluster.heartbeat_interval());
+  }
+  for (uint64_t id = 1; id <= 3; ++id) {
+    ASSERT_GE(cluster.texts(id).size(), 20U) << "member " << id;
+    EXPECT_EQ(cluster.texts(id).front(), "lost");
+  }
+}
+
 TEST(PaxosLearn, AnAnnouncementProvesNothingOfASlotAcceptedAtAnotherBallot) {
   TestCluster cluster(options());
   const uint64_t old = cluster.elect();
@@ -497,29 +515,49 @@ class Topology {
   bool linked_[5][5] = {};
 };
 
-TEST(PaxosTopology, WhereverSomebodySeesAQuorumSomebodyLeads) {
+// Nobody may lead but those who see a quorum; with `stale`, they also lack what the others decided
+// last. That is where no member of a Raft cluster could win an election.
+size_t play_topologies(size_t voters, bool stale) {
   size_t played = 0;
-  for (size_t voters = 3; voters <= 5; ++voters) {
-    const uint64_t edges = voters * (voters - 1) / 2;
-    for (uint64_t graph = 0; graph < uint64_t{1} << edges; ++graph) {
-      const Topology topology(voters, graph);
-      if (!topology.connected() || !topology.somebody_sees_quorum()) continue;
-      TestOptions settings = options(voters);
-      settings.seed = graph + 1;
-      TestCluster cluster(settings);
-      cluster.propose(cluster.elect(), "before");
-      cluster.settle();
-      topology.cut(cluster);
-      cluster.advance(4 * cluster.election_timeout());
-      const uint64_t leader = cluster.leader();
-      ASSERT_NE(leader, 0U) << voters << " members, graph " << graph;
-      cluster.propose(leader, "after");
-      cluster.advance(cluster.heartbeat_interval());
-      EXPECT_EQ(cluster.texts(leader).size(), 2U) << voters << " members, graph " << graph;
-      ++played;
+  const uint64_t edges = voters * (voters - 1) / 2;
+  for (uint64_t graph = 0; graph < uint64_t{1} << edges; ++graph) {
+    const Topology topology(voters, graph);
+    if (!topology.connected() || !topology.somebody_sees_quorum()) continue;
+    TestOptions settings = options(voters);
+    settings.seed = graph + 1;
+    TestCluster cluster(settings);
+    cluster.elect();
+    size_t away = 0;
+    for (size_t member = 0; member < voters && stale; ++member) {
+      if (!topology.sees_quorum(member) || away == (voters - 1) / 2) continue;
+      cluster.isolate(member + 1);
+      ++away;
     }
+    if (stale) cluster.advance(4 * cluster.election_timeout());
+    cluster.propose(cluster.elect(), "before");
+    cluster.settle();
+    cluster.heal();
+    topology.cut(cluster);
+    cluster.advance(4 * cluster.election_timeout());
+    const uint64_t leader = cluster.leader();
+    EXPECT_NE(leader, 0U) << voters << " members, graph " << graph;
+    if (leader == 0) continue;
+    cluster.propose(leader, "after");
+    cluster.advance(cluster.heartbeat_interval());
+    EXPECT_EQ(cluster.texts(leader).size(), 2U) << voters << " members, graph " << graph;
+    ++played;
   }
-  EXPECT_GT(played, 500U);
+  return played;
+}
+
+TEST(PaxosTopology, WhereverSomebodySeesAQuorumSomebodyLeads) {
+  EXPECT_EQ(play_topologies(3, false), 4U);
+  EXPECT_GT(play_topologies(4, false) + play_topologies(5, false), 500U);
+}
+
+TEST(PaxosTopology, AlsoWhereOnlyThoseSeeAQuorumWhoLackWhatWasDecided) {
+  EXPECT_EQ(play_topologies(3, true), 4U);
+  EXPECT_GT(play_topologies(4, true) + play_topologies(5, true), 500U);
 }
 
 TEST(PaxosElection, ALivingLeaderIsLeftAloneByWhoCannotHearIt) {
