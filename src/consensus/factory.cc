@@ -5,6 +5,7 @@
 #include "consensus/paxos/wire.h"
 #include "consensus/raft/replica.h"
 #include "consensus/raft/wire.h"
+#include "consensus/same_value.h"
 
 namespace quorate::consensus {
 
@@ -45,8 +46,7 @@ LogShape log_shape(Protocol protocol) {
 
 bool same_decision(LogShape shape, const Entry& one, const Entry& other) {
   const bool same_ballot = shape == LogShape::slots || one.ballot == other.ballot;
-  return same_ballot && one.index == other.index && one.kind == other.kind && one.id == other.id &&
-         one.data == other.data;
+  return same_ballot && one.index == other.index && same_value(one, other);
 }
 
 std::unique_ptr<ReplicatedLog> make_replica(Protocol protocol, const Config& config,

@@ -1,5 +1,6 @@
 // Every connected network of up to five nodes, with the old leader at every place in it: somebody
-// who sees a majority leads within four election timeouts, and goes on committing.
+// who sees a majority leads within four election timeouts, and goes on committing. With every
+// protocol.
 #include "sim/topology.h"
 
 #include <gtest/gtest.h>
@@ -96,7 +97,8 @@ struct Worst {
   uint64_t shapes = 0;
 };
 
-void play(uint64_t nodes, const std::vector<Edge>& edges, uint64_t leader, Worst& worst) {
+void play(consensus::Protocol protocol, uint64_t nodes, const std::vector<Edge>& edges,
+          uint64_t leader, Worst& worst) {
   const std::string text = story_of(nodes, edges, leader);
   auto script = parse_script("topology", text);
   ASSERT_TRUE(script.has_value()) << script.error().text << "\n" << text;
@@ -106,6 +108,7 @@ void play(uint64_t nodes, const std::vector<Edge>& edges, uint64_t leader, Worst
     Commits commits(nodes, sees_majority(nodes, edges, leader));
     SimOptions options;
     options.observer = &commits;
+    options.protocol = protocol;
     const RunResult result = run_script(options, *script, seed);
     const std::string where = text + "seed " + std::to_string(seed);
     ASSERT_EQ(result.violation, "") << where;
@@ -121,14 +124,21 @@ void play(uint64_t nodes, const std::vector<Edge>& edges, uint64_t leader, Worst
   }
 }
 
-TEST(Topology, EveryConnectedNetworkThatPermitsALeaderGetsOne) {
+class Topologies : public ::testing::TestWithParam<consensus::Protocol> {};
+
+INSTANTIATE_TEST_SUITE_P(Protocols, Topologies, ::testing::ValuesIn(consensus::kProtocols),
+                         [](const auto& protocol) {
+                           return std::string(consensus::name_of(protocol.param));
+                         });
+
+TEST_P(Topologies, EveryConnectedNetworkThatPermitsALeaderGetsOne) {
   for (uint64_t nodes = 2; nodes <= 5; ++nodes) {
     Worst worst;
     for (const std::vector<Edge>& edges : connected_graphs(nodes)) {
       if (!permits_a_leader(nodes, edges)) continue;
       for (const uint64_t leader : distinct_positions(nodes, edges)) {
         ++worst.shapes;
-        play(nodes, edges, leader, worst);
+        play(GetParam(), nodes, edges, leader, worst);
       }
     }
     std::printf("%d nodes: %d networks with a leader somewhere, %d runs, worst %d.%03d timeouts\n",

@@ -10,16 +10,13 @@
 #include "base/check.h"
 #include "base/mutant.h"
 #include "consensus/paxos/replica.h"
+#include "consensus/same_value.h"
 
 namespace quorate::consensus::paxos {
 namespace {
 
 // Stretches told of in one acknowledgement; the rest is told when these are filled.
 constexpr size_t kStretchesMax = 16;
-
-bool same_value(const Entry& one, const Entry& other) {
-  return one.kind == other.kind && one.id == other.id && one.data == other.data;
-}
 
 bool well_formed(const Accept& accept, const Ballot& ballot, const std::vector<Entry>& entries) {
   if (entries.size() > kAppendEntriesMax || !accept.base) return false;

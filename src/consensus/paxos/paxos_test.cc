@@ -425,6 +425,29 @@ TEST(PaxosMembers, AQuorumOfTheNewConfigurationMustPromiseBeforeItsSlotsArePropo
 
 TEST(PaxosMembers, WhatTheNewVotersHaveDecidedMeanwhileIsProposedAgain) { new_voters_say(true); }
 
+// Each re-admission is a new configuration, whose voters must have promised, and a life that is over
+// promises nothing: both are asked again, by the same leader.
+TEST(PaxosMembers, OneAfterAnotherLosesItsDataAndTheLeaderGoesOn) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  const Ballot ballot = cluster.status(leader).ballot;
+  const uint64_t first = other_than(leader);
+  for (const uint64_t lost : {first, other_than(leader, first)}) {
+    cluster.propose(leader, "before");
+    cluster.settle();
+    cluster.wipe_and_restart(lost);
+    cluster.advance(10 * cluster.heartbeat_interval());
+    EXPECT_FALSE(cluster.replica(lost).describe().contains("amnesiac"));
+  }
+  cluster.propose(leader, "after");
+  cluster.settle();
+  EXPECT_EQ(cluster.status(leader).ballot, ballot);
+  for (uint64_t id = 1; id <= 3; ++id) {
+    ASSERT_FALSE(cluster.texts(id).empty());
+    EXPECT_EQ(cluster.texts(id).back(), "after");
+  }
+}
+
 TEST(PaxosMembers, AllVotersAreReplacedInOneStep) {
   TestCluster cluster(options(2, 3));
   const uint64_t leader = cluster.elect();

@@ -60,6 +60,8 @@ void Replica::ask_promises(bool transfer) {
       promisers_.push_back({id, 0, committed_.next(), {}, false, {}});
       known = &promisers_.back();
     }
+    // What an earlier life promised is forgotten, and with it what it had accepted.
+    if (!of_admitted_life(*known)) *known = {id, 0, committed_.next(), {}, false, {}};
     if (known->complete) continue;
     known->next = std::max(known->next, committed_.next());
     send(id, Prepare{transfer, known->next}, {});
@@ -141,15 +143,17 @@ void Replica::learn_page(Promiser& from, const Promise& page, std::vector<Entry>
   known->lost.insert(known->lost.end(), page.lost.begin(), page.lost.end());
 }
 
+bool Replica::of_admitted_life(const Promiser& one) const {
+  const Member* member = members().find(one.id);
+  return member == nullptr || member->incarnation == 0 || member->incarnation == one.incarnation;
+}
+
 // Ourselves among them, in the lives that count.
 std::vector<NodeId> Replica::complete_promisers() const {
   std::vector<NodeId> complete;
   if (durable_write_ >= promise_write_ || QRT_MUTANT(X03)) complete.push_back(self_);
   for (const Promiser& one : promisers_) {
-    const Member* member = members().find(one.id);
-    const bool same_life =
-        member == nullptr || member->incarnation == 0 || member->incarnation == one.incarnation;
-    if (one.complete && same_life) complete.push_back(one.id);
+    if (one.complete && of_admitted_life(one)) complete.push_back(one.id);
   }
   return complete;
 }

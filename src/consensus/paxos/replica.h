@@ -175,6 +175,7 @@ class Replica final : public ReplicatedLog {
   void learn_page(Promiser& promiser, const Promise& page, std::vector<Entry>& entries);
   Promiser* promiser(NodeId id);
   std::vector<NodeId> complete_promisers() const;
+  bool of_admitted_life(const Promiser& one) const;
   bool promised_by_quorum() const;
   bool lost_values_known() const;
   void prepared();
