@@ -12,8 +12,8 @@ bool names(const consensus::Members& members, NodeId id) { return members.contai
 
 }  // namespace
 
-// The newest configuration of each log: the ones that may still decide something. In slots one is in
-// force once it is decided; any that somebody has accepted, or that is still on its way to an
+// The newest configuration of each log: the ones that may still decide something. In slots one is
+// in force once it is decided; any that somebody has accepted, or that is still on its way to an
 // acceptor, may yet be.
 std::vector<consensus::Members> Cluster::configurations_in_play() const {
   std::vector<consensus::Members> found;

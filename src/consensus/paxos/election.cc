@@ -230,6 +230,17 @@ void Replica::give_way_if_disk_hangs() {
   if (without_us > durable_through_.value) hand_over();
 }
 
+// What our disk has lost of the decided slots nobody gives back, and no quorum gets past it. Others
+// may have accepted it and cannot know that it is decided: we announce what we propose, and this
+// was proposed before our time. Whoever prepares next finds it with them.
+void Replica::give_way_if_lost_slots_are_needed() {
+  if (!repair_.asked_all || repair_.lost.empty()) return;
+  const Index lost = repair_.lost.first();
+  if (lost > committed_) return;
+  if (quorum_value([](const Progress& peer) { return peer.through.value; }) >= lost.value) return;
+  hand_over();
+}
+
 void Replica::on(const TransferLead& event) {
   if (stage_ != Stage::leader || transfer_to_) return;
   NodeId to = event.to;

@@ -425,8 +425,8 @@ TEST(PaxosMembers, AQuorumOfTheNewConfigurationMustPromiseBeforeItsSlotsArePropo
 
 TEST(PaxosMembers, WhatTheNewVotersHaveDecidedMeanwhileIsProposedAgain) { new_voters_say(true); }
 
-// Each re-admission is a new configuration, whose voters must have promised, and a life that is over
-// promises nothing: both are asked again, by the same leader.
+// Each re-admission is a new configuration, whose voters must have promised, and a life that is
+// over promises nothing: both are asked again, by the same leader.
 TEST(PaxosMembers, OneAfterAnotherLosesItsDataAndTheLeaderGoesOn) {
   TestCluster cluster(options());
   const uint64_t leader = cluster.elect();
@@ -593,6 +593,45 @@ TEST(PaxosElection, ALivingLeaderIsLeftAloneByWhoCannotHearIt) {
   cluster.advance(20 * cluster.election_timeout());
   EXPECT_EQ(cluster.leader(), leader);
   EXPECT_EQ(cluster.status(leader).ballot, ballot);
+}
+
+// One other has accepted the slot, at a ballot before the leader's; so it cannot know that it is
+// decided, and does not give it back.
+TEST(PaxosElection, ALeaderThatLostWhatTheOthersNeedGivesWay) {
+  TestCluster cluster(options());
+  const uint64_t leader = cluster.elect();
+  cluster.advance(2 * cluster.heartbeat_interval());
+  const uint64_t knows = other_than(leader);
+  cluster.isolate(other_than(leader, knows));
+  bool silent = false;
+  cluster.filter = [&](const Message& message) {
+    return !silent || message.from != NodeId{leader};
+  };
+  cluster.propose(leader, "decided");
+  const Index slot = cluster.status(leader).last;
+  silent = true;
+  cluster.settle();
+  ASSERT_EQ(cluster.status(leader).committed, slot);
+  ASSERT_LT(cluster.status(knows).committed, slot);
+  ASSERT_EQ(cluster.status(knows).last, slot);
+  cluster.propose(leader, "behind");  // with it the disk learns what is decided
+  cluster.crash(leader);
+  cluster.rot(leader, slot.value);
+  cluster.restart(leader);
+  cluster.heal();
+  cluster.filter = nullptr;
+  cluster.make_leader(leader);
+  ASSERT_EQ(cluster.status(leader).damaged, 1U);
+  cluster.advance(8 * cluster.election_timeout());
+  cluster.propose(cluster.elect(), "after");
+  cluster.advance(4 * cluster.election_timeout());
+  for (uint64_t id = 1; id <= 3; ++id) {
+    const std::vector<std::string> texts = cluster.texts(id);
+    ASSERT_FALSE(texts.empty()) << "member " << id;
+    EXPECT_EQ(texts.front(), "decided");
+    EXPECT_EQ(texts.back(), "after");
+    EXPECT_EQ(cluster.status(id).damaged, 0U);
+  }
 }
 
 TEST(PaxosElection, TheLeadIsHandedOverAtOnce) {

@@ -92,6 +92,7 @@ void Replica::on(Wake) {
     if (transfer_to_ && now_ >= transfer_deadline_) transfer_to_ = {};
     check_quorum();
     if (stage_ == Stage::leader) give_way_if_disk_hangs();
+    if (stage_ == Stage::leader) give_way_if_lost_slots_are_needed();
     if (stage_ != Stage::leader) return;
     heartbeat_at_ = now_ + heartbeat_interval_;
     heartbeat_due_ = true;

@@ -160,6 +160,7 @@ class Replica final : public ReplicatedLog {
   void lose_office();
   void check_quorum();
   void give_way_if_disk_hangs();
+  void give_way_if_lost_slots_are_needed();
   bool suits_as_heir(const Progress& peer) const;
   NodeId best_heir() const;
   void transfer_when_ready();
