@@ -47,13 +47,17 @@ constexpr char kHelp[] =
     "  --initial-cluster NAME=URL,...        all members\n"
     "  --initial-advertise-peer-urls URL,... of this one\n"
     "  --initial-cluster-token TOKEN         of the new cluster\n"
+    "  --consensus raft|multipaxos           protocol of the new cluster's log (raft)\n"
     "  --skip-hash-check                     the file is a copy of member/snap/db, without a "
     "hash\n";
 
 Result<Request> parse(const std::vector<std::string>& arguments) {
-  static const std::set<std::string> known = {"name", "data-dir", "initial-cluster",
+  static const std::set<std::string> known = {"name",
+                                              "data-dir",
+                                              "initial-cluster",
                                               "initial-advertise-peer-urls",
-                                              "initial-cluster-token"};
+                                              "initial-cluster-token",
+                                              "consensus"};
   Request request;
   for (size_t at = 0; at < arguments.size(); ++at) {
     std::string word = arguments[at];

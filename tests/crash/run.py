@@ -5,6 +5,7 @@
   tests/crash/run.py --binary ... NAME --seed N --scale 4          one of them again
   tests/crash/run.py --binary ... --jobs 3                          three tests at a time
   tests/crash/run.py --binary ... --minutes N                      random tests and seeds
+  tests/crash/run.py --binary ... --consensus multipaxos           clusters of that protocol
 
 A NAME selects tests whose name contains it. A failure prints how to repeat it and keeps its
 directory. The last line is `N passed, N failed, N skipped`. With --minutes a failure ends the run.
@@ -23,12 +24,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import disks  # noqa: E402
 import networks  # noqa: E402
+import partition  # noqa: E402
 import processes  # noqa: E402
-from rig import ROOT, Failure, Rig, Skip  # noqa: E402
+from rig import ROOT, Failure, Rig, Skip, e2e  # noqa: E402
 
 
 def tests():
-    for module in (processes, disks, networks):
+    for module in (processes, disks, networks, partition):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function
@@ -62,7 +64,7 @@ class Runner:
         self.failed += 1
         print(f'FAILED {name} seed {seed} ({time.monotonic() - started:.1f} s)\n  {text}\n'
               f'  again: tests/crash/run.py --binary {self.binary} {name} --seed {seed} '
-              f'--scale {scale}', flush=True)
+              f'--scale {scale}{" --consensus " + e2e.CONSENSUS if e2e.CONSENSUS else ""}', flush=True)
         return False
 
 
@@ -77,7 +79,8 @@ def in_turns(names, options, binary):
             output = tempfile.TemporaryFile('w+')
             running.append((subprocess.Popen(
                 [sys.executable, os.path.abspath(__file__), '--binary', binary, '--seed',
-                 str(options.seed), '--scale', str(options.scale), name],
+                 str(options.seed), '--scale', str(options.scale),
+                 *(['--consensus', options.consensus] if options.consensus else []), name],
                 stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL), output))
         time.sleep(0.05)
         for process, output in [each for each in running if each[0].poll() is not None]:
@@ -103,9 +106,12 @@ def main():
     parser.add_argument('--scale', type=float, default=1.0, help='how long random parts last')
     parser.add_argument('--minutes', type=float, default=0)
     parser.add_argument('--jobs', type=int, default=1, help='tests at a time')
+    parser.add_argument('--consensus', help='protocol of the clusters; else CONSENSUS or Raft')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('names', nargs='*')
     options = parser.parse_args()
+    if options.consensus:
+        e2e.CONSENSUS = options.consensus
     binary = os.path.abspath(options.binary)
     exact = {name for name, _ in tests()} & set(options.names)
     chosen = [(name, function) for name, function in tests()

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 
+import cluster as rig
 from cluster import Cluster, Skip, etcdctl, expect, expect_in, run
 from compat import errors_only
 from maintenance import agreed
@@ -143,7 +144,8 @@ def begin(binary, cluster, source, *more, nodes=None):
     for node in nodes or cluster.nodes:
         done = run([binary, 'import', source, '--data-dir', node.directory, '--name', node.name,
                     '--initial-cluster', cluster.initial_cluster(), '--initial-cluster-token',
-                    cluster.token, '--initial-advertise-peer-urls', node.peer_url, *more])
+                    cluster.token, '--initial-advertise-peer-urls', node.peer_url,
+                    *(['--consensus', rig.CONSENSUS] if rig.CONSENSUS else []), *more])
         expect(done.returncode == 0, f'import: {done.stderr}')
         expect_in('compacted at 13', done.stdout, 'what import says')
     return cluster
