@@ -45,6 +45,9 @@ class StateMachine {
   // Entries come in order without gaps, each index once. `reply` is null where nobody waits;
   // the effects must be the same.
   virtual void apply_command(Index index, uint64_t round, const Bytes& command, Reply* reply) = 0;
+  // This command will be applied a few entries from now: time to ask for the memory it takes.
+  // Changes nothing.
+  virtual void expect(const Bytes& /*command*/) {}
   virtual void apply_noop(Index index, uint64_t round) = 0;
   virtual void apply_members(Index index, uint64_t round, const Bytes& members) = 0;
   // Ends a run of apply calls: effects and applied position go to the store as one batch.

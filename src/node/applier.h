@@ -65,6 +65,7 @@ class Applier {
   const consensus::Entry* next_entry();
   void read_log();
   bool commit();
+  void tell_ahead();
   void apply_one(const consensus::Entry& entry);
 
   GroupId group_;
@@ -76,6 +77,7 @@ class Applier {
   Index applied_;
   uint64_t round_ = 0;  // of the entry at applied_
   Index committed_;
+  Index told_;  // the machine knows what comes, up to here
   bool held_ = false;
   bool reading_ = false;
   bool starved_ = false;  // the log did not have it yet

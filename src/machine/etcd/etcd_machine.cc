@@ -15,6 +15,7 @@
 #include "machine/etcd/hash_step.h"
 #include "machine/etcd/lease_book.h"
 #include "machine/etcd/position_row.h"
+#include "storage/mvcc/protobuf.h"
 #include "storage/mvcc/store.h"
 
 namespace quorate::machine::etcd {
@@ -49,6 +50,7 @@ class Machine final : public EtcdMachine {
   Result<void> load();
 
   void apply_command(Index index, uint64_t round, const Bytes& command, Reply* reply) override;
+  void expect(const Bytes& command) override;
   void apply_noop(Index index, uint64_t round) override { advance(index, round); }
   void apply_members(Index index, uint64_t round, const Bytes& members) override;
   Result<void> commit_batch() override;
@@ -174,6 +176,16 @@ void Machine::apply_command(Index index, uint64_t round, const Bytes& command, R
   reply->code = static_cast<uint16_t>(code);
   reply->revision = store_->current();
   if (code == Code::ok && !body.empty()) reply->body = Bytes::adopt(std::move(body));
+}
+
+void Machine::expect(const Bytes& command) {
+  const std::optional<OpenedCommand> opened = open_command(command.view());
+  if (!opened || opened->kind != CommandKind::put) return;
+  protobuf::Reader request(opened->request);
+  // Of a put the key comes first; whoever writes it elsewhere waits for memory.
+  if (request.next() && request.field() == protobuf::bytes_field(1)) {
+    store_->expect(request.bytes());
+  }
 }
 
 Code Machine::apply(const OpenedCommand& command, std::string* body) {

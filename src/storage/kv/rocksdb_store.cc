@@ -4,7 +4,6 @@
 #include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/perf_level.h>
-#include <rocksdb/slice_transform.h>
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
@@ -15,6 +14,7 @@
 #include "base/check.h"
 #include "storage/kv/kv_store.h"
 #include "storage/kv/read_ahead.h"
+#include "storage/kv/row_buffer.h"
 
 namespace quorate::storage {
 
@@ -62,10 +62,9 @@ rocksdb::Options make_options() {
   options.max_background_jobs = kBackgroundJobsMax;
   options.max_open_files = kOpenFilesMax;
   options.compression = rocksdb::kNoCompression;
-  // One thread writes, and rows come in key order: the next one belongs right behind the last.
+  // One thread writes.
   options.allow_concurrent_memtable_write = false;
   options.enable_write_thread_adaptive_yield = false;
-  options.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
   // A batch touches both families; after a crash it is there in both or in neither.
   options.atomic_flush = true;
   options.max_bgerror_resume_count = 0;  // after a failed sync: stop, never try again
@@ -105,8 +104,9 @@ struct Opened {
 std::vector<rocksdb::ColumnFamilyDescriptor> families(const rocksdb::Options& options) {
   rocksdb::ColumnFamilyOptions apart(options);
   apart.write_buffer_size = kApartBufferBytes;
-  return {{rocksdb::kDefaultColumnFamilyName, rocksdb::ColumnFamilyOptions(options)},
-          {kApartFamily, apart}};
+  rocksdb::ColumnFamilyOptions rows(options);
+  rows.memtable_factory = make_row_buffers();
+  return {{rocksdb::kDefaultColumnFamilyName, rows}, {kApartFamily, apart}};
 }
 
 rocksdb::Status open_families(const rocksdb::Options& options, const std::string& directory,

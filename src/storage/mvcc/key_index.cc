@@ -12,6 +12,8 @@ namespace quorate::storage::mvcc {
 namespace {
 
 constexpr size_t kRowSizeBytes = sizeof(uint32_t);
+// Keys with a longer common beginning are compared with one of their leaf.
+constexpr size_t kStartMax = 36;
 
 // As many ones from the low end.
 uint64_t low_bits(uint32_t count) { return count >= 64 ? UINT64_MAX : (uint64_t{1} << count) - 1; }
@@ -30,13 +32,19 @@ struct KeyIndex::Node {
 // are decided by these alone.
 struct KeyIndex::Leaf : Node {
   Leaf() : Node{true} {}
-  uint32_t shared = 0;  // every key of the leaf begins with the same `shared` bytes
+  uint32_t shared = 0;    // every key of the leaf begins with the same `shared` bytes
+  char start[kStartMax];  // these, or as many of them as have room
   Leaf* previous = nullptr;
   Leaf* next = nullptr;
   uint64_t live_items = 0;  // a bit for each of `items`
   uint64_t heads[kFanout];
   Item* items[kFanout];
 
+  std::string_view common() const {
+    return shared <= kStartMax ? std::string_view(start, shared)
+                               : items[0]->key().substr(0, shared);
+  }
+  uint32_t head_bound(std::string_view key) const;  // the first that may be `key`
   uint32_t lower_bound(std::string_view key) const;
   void insert(uint32_t position, Item* item);
   void erase(uint32_t position);
@@ -208,13 +216,17 @@ uint32_t shared_size(std::string_view left, std::string_view right) {
 
 }  // namespace
 
-uint32_t KeyIndex::Leaf::lower_bound(std::string_view key) const {
-  if (count == 0) return 0;
-  const std::string_view start = items[0]->key().substr(0, shared);
-  const int order = key.substr(0, shared).compare(start);
+uint32_t KeyIndex::Leaf::head_bound(std::string_view key) const {
+  const int order = key.substr(0, shared).compare(common());
   if (order != 0) return order < 0 ? 0 : count;
   const uint64_t head = head_of(key, shared);
-  auto position = static_cast<uint32_t>(std::lower_bound(heads, heads + count, head) - heads);
+  return static_cast<uint32_t>(std::lower_bound(heads, heads + count, head) - heads);
+}
+
+uint32_t KeyIndex::Leaf::lower_bound(std::string_view key) const {
+  if (count == 0) return 0;
+  uint32_t position = head_bound(key);
+  const uint64_t head = head_of(key, shared);
   while (position < count && heads[position] == head && items[position]->key() < key) ++position;
   return position;
 }
@@ -239,6 +251,7 @@ void KeyIndex::Inner::refresh_heads() {
 
 void KeyIndex::Leaf::refresh_heads(uint32_t new_shared) {
   shared = new_shared;
+  std::memcpy(start, items[0]->key().data(), std::min<size_t>(shared, kStartMax));
   for (uint32_t i = 0; i < count; ++i) heads[i] = head_of(items[i]->key(), shared);
 }
 
@@ -319,6 +332,32 @@ KeyIndex::Place KeyIndex::locate(std::string_view key) const {
   return place;
 }
 
+// ---- Fetching ahead.
+
+const Item* KeyIndex::expected_item(const Expected& expected) const {
+  return expected.shape == shape_ ? expected.leaf->items[expected.position] : nullptr;
+}
+
+void KeyIndex::expect(std::string_view key) {
+  Expected& slot = expected_[next_expected_ % kExpectedMax];
+  const Expected& middle = expected_[(next_expected_ + kExpectedMax / 2) % kExpectedMax];
+  // What was found four calls ago: the item has come, and where its history is.
+  if (const Item* item = expected_item(slot); item != nullptr && item->older() != nullptr) {
+    __builtin_prefetch(item->older()->data() + item->older()->size(), 1);
+  }
+  if (const Item* item = expected_item(middle); item != nullptr && item->older() != nullptr) {
+    __builtin_prefetch(item->older());
+  }
+  ++next_expected_;
+  slot.shape = 0;
+  Leaf* leaf = descend(key, nullptr);
+  if (leaf == nullptr || leaf->count == 0) return;
+  const uint32_t position = leaf->head_bound(key);
+  if (position == leaf->count) return;
+  __builtin_prefetch(leaf->items[position], 1);
+  slot = {leaf, position, shape_};
+}
+
 // ---- Counting.
 
 int64_t KeyIndex::count_below(const Node& node, const std::string_view* first,
@@ -391,6 +430,7 @@ void KeyIndex::add(Place& place, const NewVersion& version) {
 
 void KeyIndex::insert(Place& place, Item* item) {
   ++size_;
+  ++shape_;
   bytes_ += item->size_;
   Path& path = place.path_;
   Leaf* leaf = place.leaf_;
@@ -490,6 +530,7 @@ void KeyIndex::erase(std::string_view key) {
         "only present keys are erased");
   Item* item = leaf->items[position];
   --size_;
+  ++shape_;
   bytes_ -= item->size_;
   if (!item->tombstone()) {
     for (uint32_t depth = 0; depth < path.depth; ++depth) --path.steps[depth].inner->live;

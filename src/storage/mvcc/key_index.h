@@ -8,6 +8,7 @@
 // revisions grow, and the newest is inline; a node's count is exact, its newest never too low.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -98,6 +99,10 @@ class KeyIndex {
   Item* find(std::string_view key) const;
   Cursor lower_bound(std::string_view key) const;
   Place locate(std::string_view key) const;
+  // Says that a new version of this key will be added soon, a handful of calls from now. The
+  // memory it takes lies anywhere, each piece known by the one before: one is asked for while
+  // other keys are dealt with. Changes nothing but the time it takes.
+  void expect(std::string_view key);
   // Gives the key of this place, which may be new, a newer version. Items move in memory:
   // pointers to this key's item and views into it are void afterwards.
   void add(Place& place, const NewVersion& version);
@@ -119,6 +124,13 @@ class KeyIndex {
     Inner* inner;
     uint32_t position;
   };
+  // A key that is expected. Void when `shape` is no longer that of the index.
+  struct Expected {
+    Leaf* leaf = nullptr;
+    uint32_t position = 0;
+    uint64_t shape = 0;
+  };
+  static constexpr uint32_t kExpectedMax = 4;  // two calls between one piece and the next
   struct Path {
     Step steps[kDepthMax];  // `depth` of them are set
     uint32_t depth = 0;
@@ -139,11 +151,15 @@ class KeyIndex {
   static void fill_item(Item& item, const NewVersion& version);
   void free_item(Item* item);
   static size_t room_of(const Item& item);
+  const Item* expected_item(const Expected& expected) const;
 
   ItemPool pool_;
   Node* root_ = nullptr;
   uint64_t size_ = 0;
   uint64_t bytes_ = 0;
+  uint64_t shape_ = 1;  // grows whenever a place in a leaf may mean another key
+  std::array<Expected, kExpectedMax> expected_;
+  uint32_t next_expected_ = 0;
 };
 
 class KeyIndex::Place {

@@ -91,6 +91,29 @@ TEST_F(KeyIndexTest, AgreesWithAMap) {
   }
 }
 
+// Whatever is expected, in time or not, and however much keys have in common.
+TEST_F(KeyIndexTest, ExpectingChangesNothing) {
+  Rng rng(5);
+  const std::string beginnings[] = {"", std::string(20, 'b'), std::string(60, 'b')};
+  const auto random_key = [&] {
+    return beginnings[rng.below(3)] + std::to_string(rng.below(3000));
+  };
+  index_.expect("nothing is there yet");
+  for (int round = 0; round < 20; ++round) {
+    for (int i = 0; i < 1500; ++i) {
+      const std::string key = random_key();
+      index_.expect(rng.below(2) == 0 ? key : random_key());
+      if (model_.contains(key) && rng.below(10) < (round % 4 == 3 ? 9U : 3U)) {
+        index_.erase(key);
+        model_.erase(key);
+      } else {
+        add(key, std::string(rng.below(60), 'v'), rng.below(9) == 0);
+      }
+    }
+    compare();
+  }
+}
+
 // The totals in the nodes against a look at every key.
 TEST_F(KeyIndexTest, CountsAsALookAtEachKeyWould) {
   Rng rng(11);

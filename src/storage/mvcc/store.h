@@ -96,6 +96,8 @@ class Store {
   // view records of this store.
   // Returns the lease of the version it takes the place of; 0: none.
   int64_t put(std::string_view key, std::string_view value, int64_t lease);
+  // A put of this key comes soon (KeyIndex::expect()).
+  void expect(std::string_view key) { index_.expect(key); }
   int64_t remove(const KeyRange& range);  // returns the number of keys removed
   void finish_transaction();
 
