@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/base64.h"
 #include "base/bytes.h"
@@ -19,6 +21,17 @@ TEST(Crc32c, MatchesThePublishedCheckValueOnBothPaths) {
   const std::string_view text = "123456789";
   const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
   EXPECT_EQ(crc32c_portable(bytes), 0xe3069283U);
+}
+
+TEST(Crc32c, BothPathsAgreeAtEverySize) {
+  Rng rng(4);
+  std::vector<uint8_t> bytes(5000);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(rng.next());
+  for (size_t size = 0; size <= bytes.size(); size += size < 700 ? 1 : 61) {
+    const std::span<const uint8_t> piece = std::span(bytes).subspan(bytes.size() - size);
+    const auto before = static_cast<uint32_t>(rng.next());
+    ASSERT_EQ(crc32c(piece, before), crc32c_portable(piece, before)) << size;
+  }
 }
 
 TEST(Crc32c, ContinuesAcrossPieces) {

@@ -20,6 +20,7 @@ void Encoder::u64(uint64_t value) {
 }
 
 void Encoder::varint(uint64_t value) {
+  if (value < 0x80) return text_.push_back(static_cast<char>(value));
   char buffer[10];
   size_t size = 0;
   while (value >= 0x80) {
@@ -41,8 +42,13 @@ std::string_view Decoder::raw(size_t size) {
 }
 
 uint8_t Decoder::u8() {
-  const std::string_view bytes = raw(1);
-  return bytes.empty() ? uint8_t{0} : static_cast<uint8_t>(bytes[0]);
+  if (input_.empty()) {
+    fail();
+    return 0;
+  }
+  const auto value = static_cast<uint8_t>(input_[0]);
+  input_.remove_prefix(1);
+  return value;
 }
 
 uint32_t Decoder::u32() {
@@ -67,12 +73,13 @@ uint64_t Decoder::varint() {
     return small;
   }
   uint64_t value = 0;
-  for (unsigned shift = 0; shift < 64; shift += 7) {
-    const uint8_t byte = u8();
-    if (!ok_) return 0;
-    if (shift == 63 && byte > 1) break;  // more than 64 bits
-    value |= static_cast<uint64_t>(byte & 0x7fU) << shift;
-    if ((byte & 0x80U) == 0) return value;
+  for (size_t place = 0; place < input_.size() && place < 10; ++place) {
+    const auto byte = static_cast<uint8_t>(input_[place]);
+    if (place == 9 && byte > 1) break;  // more than 64 bits
+    value |= static_cast<uint64_t>(byte & 0x7fU) << (7 * place);
+    if (byte >= 0x80) continue;
+    input_.remove_prefix(place + 1);
+    return value;
   }
   fail();
   return 0;

@@ -1,5 +1,9 @@
 #include "consensus/entry_codec.h"
 
+#include <array>
+#include <bit>
+#include <cstring>
+
 #include "base/crc32c.h"
 
 namespace quorate::consensus {
@@ -7,6 +11,22 @@ namespace {
 
 // index, round, node, kind, proposal node, proposal sequence, size, crc32c
 constexpr size_t kHeaderBytesMax = 6 * 10 + 1 + 4;
+
+// Behind what it wrote. There is room.
+char* put_varint(uint64_t value, char* place) {
+  while (value >= 0x80) {
+    *place++ = static_cast<char>((value & 0x7fU) | 0x80U);
+    value >>= 7U;
+  }
+  *place++ = static_cast<char>(value);
+  return place;
+}
+
+char* put_u64(uint64_t value, char* place) {
+  static_assert(std::endian::native == std::endian::little, "integers are copied as they lie");
+  std::memcpy(place, &value, sizeof(value));
+  return place + sizeof(value);
+}
 
 }  // namespace
 
@@ -25,14 +45,19 @@ Ballot decode_ballot(Decoder& in) {
 size_t encoded_size_max(const Entry& entry) { return kHeaderBytesMax + entry.data.size(); }
 
 void encode_entry(Encoder& out, const Entry& entry) {
-  const size_t start = out.size();
-  out.varint(entry.index.value);
-  encode_ballot(out, entry.ballot);
-  out.u8(static_cast<uint8_t>(entry.kind));
-  out.u64(entry.id.node.value);
-  out.varint(entry.id.sequence);
-  out.string(entry.data.view());
-  out.u32(crc32c(std::string_view(out.text()).substr(start)));
+  // This runs twice for each command on its way: the numbers first, in one piece.
+  std::array<char, kHeaderBytesMax> header;
+  char* end = put_varint(entry.index.value, header.data());
+  end = put_varint(entry.ballot.round, end);
+  end = put_u64(entry.ballot.node.value, end);
+  *end++ = static_cast<char>(entry.kind);
+  end = put_u64(entry.id.node.value, end);
+  end = put_varint(entry.id.sequence, end);
+  end = put_varint(entry.data.size(), end);
+  const std::string_view numbers(header.data(), static_cast<size_t>(end - header.data()));
+  out.raw(numbers);
+  out.raw(entry.data.view());
+  out.u32(crc32c(entry.data.view(), crc32c(numbers)));
 }
 
 Entry decode_entry(Decoder& in, const Bytes& whole) {
