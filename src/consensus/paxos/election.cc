@@ -208,9 +208,9 @@ NodeId Replica::best_heir() const {
   return best == nullptr ? NodeId{} : best->id;
 }
 
-// Leaves office and tells the best of the others, so that nobody has to wait for a timeout.
-void Replica::hand_over() {
-  if (const NodeId heir = best_heir()) {
+// Leaves office and tells another, so that nobody has to wait for a timeout.
+void Replica::hand_over(NodeId heir) {
+  if (heir) {
     void_lease();
     send(heir, TimeoutNow{}, {});
   }
@@ -227,18 +227,21 @@ void Replica::give_way_if_disk_hangs() {
   const uint64_t without_us = quorum_value([](const Progress& peer) {
     return peer.heard == Time::max() ? 0 : peer.through.value;  // only we are always heard
   });
-  if (without_us > durable_through_.value) hand_over();
+  if (without_us > durable_through_.value) hand_over(best_heir());
 }
 
-// What our disk has lost of the decided slots nobody gives back, and no quorum gets past it. Others
-// may have accepted it and cannot know that it is decided: we announce what we propose, and this
-// was proposed before our time. Whoever prepares next finds it with them.
+// What our disk has lost of the decided slots nobody gives back. Somebody behind us may have
+// accepted it and cannot know that it is decided: we announce what we propose, and this was
+// proposed before our time. Whoever does not know it as decided finds it when it prepares.
 void Replica::give_way_if_lost_slots_are_needed() {
   if (!repair_.asked_all || repair_.lost.empty()) return;
   const Index lost = repair_.lost.first();
   if (lost > committed_) return;
-  if (quorum_value([](const Progress& peer) { return peer.through.value; }) >= lost.value) return;
-  hand_over();
+  for (const Progress& peer : peers_) {
+    const bool alive = now_ - std::min(peer.heard, now_) < election_timeout_;
+    const bool needs = peer.through < lost && peer.flow != Flow::snapshot;
+    if (suits_as_heir(peer) && alive && needs) return hand_over(peer.id);
+  }
 }
 
 void Replica::on(const TransferLead& event) {

@@ -59,7 +59,7 @@ void Replica::configuration_changed() {
 void Replica::leave_office_when_established() {
   if (stage_ != Stage::leader || !established_ || members().is_voter(self_)) return;
   heartbeat_all();  // so that the others know what is decided
-  hand_over();
+  hand_over(best_heir());
 }
 
 const Replica::Configuration& Replica::configuration_at(Index index) const {

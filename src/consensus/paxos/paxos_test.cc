@@ -595,33 +595,39 @@ TEST(PaxosElection, ALivingLeaderIsLeftAloneByWhoCannotHearIt) {
   EXPECT_EQ(cluster.status(leader).ballot, ballot);
 }
 
-// One other has accepted the slot, at a ballot before the leader's; so it cannot know that it is
-// decided, and does not give it back.
-TEST(PaxosElection, ALeaderThatLostWhatTheOthersNeedGivesWay) {
+// Those of `knowing` know the slot as decided, and lose it; the others have accepted it at a ballot
+// before the leader's, so they cannot know that it is, and do not give it back.
+void lose_what_others_need(bool two_know) {
   TestCluster cluster(options());
   const uint64_t leader = cluster.elect();
   cluster.advance(2 * cluster.heartbeat_interval());
-  const uint64_t knows = other_than(leader);
-  cluster.isolate(other_than(leader, knows));
+  const uint64_t holder = other_than(leader);
+  const uint64_t third = other_than(leader, holder);
+  if (!two_know) cluster.isolate(third);
   bool silent = false;
   cluster.filter = [&](const Message& message) {
-    return !silent || message.from != NodeId{leader};
+    const bool told = two_know && message.to == NodeId{third};
+    return !silent || message.from != NodeId{leader} || told;
   };
   cluster.propose(leader, "decided");
   const Index slot = cluster.status(leader).last;
   silent = true;
   cluster.settle();
   ASSERT_EQ(cluster.status(leader).committed, slot);
-  ASSERT_LT(cluster.status(knows).committed, slot);
-  ASSERT_EQ(cluster.status(knows).last, slot);
-  cluster.propose(leader, "behind");  // with it the disk learns what is decided
-  cluster.crash(leader);
-  cluster.rot(leader, slot.value);
-  cluster.restart(leader);
+  ASSERT_LT(cluster.status(holder).committed, slot);
+  ASSERT_EQ(cluster.status(holder).last, slot);
+  cluster.propose(leader, "behind");  // with it disks learn what is decided
+  cluster.settle();
+  for (const uint64_t id : {leader, third}) {
+    cluster.crash(id);
+    if (id == leader || two_know) cluster.rot(id, slot.value);
+    cluster.restart(id);
+  }
   cluster.heal();
   cluster.filter = nullptr;
   cluster.make_leader(leader);
   ASSERT_EQ(cluster.status(leader).damaged, 1U);
+  ASSERT_EQ(cluster.status(third).damaged, two_know ? 1U : 0U);
   cluster.advance(8 * cluster.election_timeout());
   cluster.propose(cluster.elect(), "after");
   cluster.advance(4 * cluster.election_timeout());
@@ -633,6 +639,10 @@ TEST(PaxosElection, ALeaderThatLostWhatTheOthersNeedGivesWay) {
     EXPECT_EQ(cluster.status(id).damaged, 0U);
   }
 }
+
+TEST(PaxosElection, ALeaderThatLostWhatAQuorumNeedsGivesWay) { lose_what_others_need(false); }
+
+TEST(PaxosElection, ALeaderThatLostWhatOneNeedsGivesWayToThatOne) { lose_what_others_need(true); }
 
 TEST(PaxosElection, TheLeadIsHandedOverAtOnce) {
   TestCluster cluster(options());

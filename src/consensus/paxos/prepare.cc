@@ -279,7 +279,7 @@ void Replica::propose_found() {
 void Replica::widen() {
   if (!members().is_voter(self_)) {
     heartbeat_all();  // so that the others know it too
-    return hand_over();
+    return hand_over(best_heir());
   }
   const bool ready = promised_by_quorum() && lost_values_known();
   if (ready || QRT_MUTANT(X08_PHASE1)) return propose_found();

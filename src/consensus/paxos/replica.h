@@ -164,7 +164,7 @@ class Replica final : public ReplicatedLog {
   bool suits_as_heir(const Progress& peer) const;
   NodeId best_heir() const;
   void transfer_when_ready();
-  void hand_over();
+  void hand_over(NodeId heir);
 
   // prepare.cc: phase 1.
   void campaign(bool transfer);
