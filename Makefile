@@ -55,7 +55,7 @@ soak: release
 compat: release
 	@cmake --build --preset release --target differential >/dev/null
 	@python3 tests/e2e/run.py --binary build/release/bin/quorate --repeat 5 compat members
-	@python3 tests/e2e/run.py --binary build/release/bin/quorate differential_long matrix_long
+	@python3 tests/e2e/run.py --binary build/release/bin/quorate differential_long matrix_long crowd
 	@python3 tests/compat/run.py --binary build/release/bin/quorate
 
 lint: dev

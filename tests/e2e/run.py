@@ -19,6 +19,7 @@ import bad_days  # noqa: E402
 import basics  # noqa: E402
 import compat  # noqa: E402
 import control  # noqa: E402
+import crowd  # noqa: E402
 import doctor  # noqa: E402
 import service  # noqa: E402
 import differential  # noqa: E402
@@ -47,7 +48,7 @@ import cluster  # noqa: E402
 from cluster import Failure, Skip  # noqa: E402
 
 
-LONG = [differential_long, matrix_long]  # only when named
+LONG = [crowd, differential_long, matrix_long]  # only when named
 
 
 def tests(names):
