@@ -13,6 +13,7 @@ seconds. Every row is measured once before any is measured again. Another build 
 import argparse
 import datetime
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -165,9 +166,10 @@ class Measuring:
               flush=True)
         return failed
 
-    def fits(self, job):
-        budget = self.options.budget
-        return not budget or self.elapsed() + job.estimate(self.options, self.state) <= budget
+    def fits(self, *together):
+        """All of them: the systems of a group are measured as often as each other."""
+        seconds = sum(job.estimate(self.options, self.state) for job in together)
+        return not self.options.budget or self.elapsed() + seconds <= self.options.budget
 
     def plan(self, todo):
         seconds = sum(job.estimate(self.options, self.state) for job in todo)
@@ -183,11 +185,14 @@ class Measuring:
                 if job.wanted(self.options, self.state)]
         self.plan(todo)
         left_out, void = [], []
-        for job in todo:
-            if not self.fits(job):
-                left_out.append(job)
-            elif failed := self.do(job, job.wanted(self.options, self.state)):
-                void.append((job, failed))
+        for _, turns in itertools.groupby(todo, lambda job: (job.group, job.repeat)):
+            turns = list(turns)
+            if not self.fits(*turns):
+                left_out += turns
+                continue
+            for job in turns:
+                if failed := self.do(job, job.wanted(self.options, self.state)):
+                    void.append((job, failed))
         still = []
         for job, failed in void:
             print(f'second attempt: {job}: {", ".join(sorted(failed))}', flush=True)

@@ -41,6 +41,9 @@ struct SideResult {
   std::string name;
   uint64_t in_window = 0;
   LatencyHistogram latency;
+  // Still on their way when nobody waited any longer. In `latency` with the time they were waited
+  // for: leaving them out would make a server look fast that is far behind.
+  uint64_t undelivered = 0;
 };
 
 class Driver {

@@ -59,4 +59,10 @@ uint32_t EventCheck::behind() const {
       std::ranges::count_if(places_, [this](uint64_t place) { return place < events(); }));
 }
 
+uint64_t EventCheck::lacking() const {
+  uint64_t sum = 0;
+  for (const uint64_t place : places_) sum += events() - std::min(place, events());
+  return sum;
+}
+
 }  // namespace quorate::load

@@ -21,6 +21,8 @@ class EventCheck {
   uint64_t delivered() const { return delivered_; }
   // Watchers that have not seen all of them yet.
   uint32_t behind() const;
+  // How many events these have not seen, in all.
+  uint64_t lacking() const;
   uint64_t missed() const { return missed_; }
   uint64_t out_of_order() const { return out_of_order_; }  // repeated ones included
   bool gave_up() const { return gave_up_; }

@@ -28,6 +28,18 @@ TEST(EventCheckTest, SameOrderForAllIsFine) {
   EXPECT_EQ(check.missed() + check.out_of_order(), 0U);
 }
 
+TEST(EventCheckTest, WhatIsStillToComeIsCounted) {
+  EventCheck check(3);
+  for (const int64_t revision : {1, 2, 4}) check.take(0, revision);
+  check.take(1, 1);
+  EXPECT_EQ(check.behind(), 2U);
+  EXPECT_EQ(check.lacking(), 5U);
+  for (const int64_t revision : {2, 4}) check.take(1, revision);
+  for (const int64_t revision : {1, 4}) check.take(2, revision);  // 2 was skipped, never to come
+  EXPECT_EQ(check.lacking(), 0U);
+  EXPECT_EQ(check.missed(), 1U);
+}
+
 TEST(EventCheckTest, AnEventTwiceIsFound) {
   EventCheck check(2);
   for (const int64_t revision : {1, 2, 2, 3}) check.take(0, revision);

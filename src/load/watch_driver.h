@@ -16,7 +16,10 @@ struct WatchOptions {
   uint32_t watchers = 100;
   uint32_t streams = 10;  // watchers are dealt out to them in turn
   Duration setup_max = std::chrono::seconds(60);
-  Duration delivery_max = std::chrono::seconds(30);  // for events behind the last put
+  // For events behind the last put. What has not come by then is late; but where nothing comes
+  // for as long as `silence_max`, it was lost.
+  Duration delivery_max = std::chrono::seconds(30);
+  Duration silence_max = std::chrono::seconds(10);
 };
 inline constexpr uint32_t kWatchersMax = 10'000'000;
 inline constexpr size_t kWatchedValueBytesMin = 8;  // the time of the put

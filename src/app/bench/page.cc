@@ -131,6 +131,9 @@ std::string error_lines(const Point& point) {
   count(measurement.unfinished, "operations had no answer 10 s after the end");
   count(measurement.unsent, "operations never had their turn: the rate was not reached");
   count(measurement.abandoned, "operations were abandoned: a million waited already");
+  for (const auto& side : measurement.side_results) {
+    count(side.undelivered, side.name + "s were still on their way at the end, and count as late");
+  }
   for (const std::string& problem : measurement.problems) text += "BROKEN: " + problem + "\n";
   return text;
 }
@@ -235,6 +238,7 @@ Json point_json(const Report& report, const Point& point) {
   json["side"] = Json::object();
   for (const auto& side : measurement.side_results) {
     json["side"][side.name] = latency_json(side.in_window, side.latency, measurement);
+    json["side"][side.name]["undelivered"] = side.undelivered;
   }
   json["errors"] = Json::object();
   for (size_t place = 1; place < load::kOutcomeCount; ++place) {
