@@ -13,11 +13,12 @@ import signal
 import statistics
 import time
 
-from systems import (Invalid, Trouble, ask, figures, first_answer, kill, resident_mebibytes,
+from systems import (Invalid, Trouble, ask, figures, first_answer, kill, metrics, resident_mebibytes,
                      revision)
 
 VALUE_BYTES = 256
 LOAD = ['--connections', 50, '--outstanding', 1000]
+IDLE_SECONDS_MAX = 40  # for watchers to be created
 
 
 class Sizes:
@@ -47,11 +48,12 @@ class Run:
         self.state = state
         self.wanted = wanted
 
-    def point(self, row, cluster, arguments, duration=None, warm_up=None):
+    def point(self, row, cluster, arguments, duration=None, warm_up=None, saturates=False):
         plan = ['--duration', duration or self.sizes.duration, '--warm-up',
                 warm_up or self.sizes.warm_up, '--keys', self.sizes.keys]
         before = Trouble(cluster)
-        found = self.tool.bench(row, self.system.name, [*arguments, *plan], cluster)
+        found = self.tool.bench(row, self.system.name, [*arguments, *plan], cluster,
+                                saturates=saturates)
         point = found['points'][0]
         point['trouble'] = Trouble(cluster).since(before)
         return point
@@ -132,25 +134,40 @@ def zookeeper(run):
                                              warm_up=run.sizes.zookeeper_warm_up))
 
 
+def idle_memory(run, cluster, watchers):
+    """Bytes of the leader while so many watch and nothing happens: the first put would come much
+    later, since an event for all of them takes more memory than they do."""
+    plan = ['watch', '--watchers', watchers, '--streams', 100, '--rate', 0.01, '--warm-up', '60s']
+    leader = cluster.leader()
+    with run.tool.beside('watch-memory', run.system.name, plan, cluster) as process:
+        end = time.monotonic() + IDLE_SECONDS_MAX
+        while metrics(leader).get('etcd_debugging_mvcc_watcher_total', 0) < watchers:
+            if process.poll() is not None or time.monotonic() > end:
+                raise Invalid(f'watch-memory of {run.system.name}: {watchers} watchers were not '
+                              f'there after {IDLE_SECONDS_MAX} s')
+            time.sleep(0.2)
+        time.sleep(2)  # the answers that say so leave
+        return resident_mebibytes(leader.process) * (1 << 20)
+
+
 def watch(run):
     with run.system.start() as cluster:
         if 'watch-memory' in run.wanted:  # first: later the memory has been used for other things
-            resident = []
-            for watchers in (100, run.sizes.idle_watchers):
-                point = run.point('watch-memory', cluster, ['watch', '--watchers', watchers,
-                                                            '--streams', 100, '--rate', 0.5],
-                                  duration='4s')
-                resident.append(point['outside']['largest_resident_bytes'])
-            grown = max(resident[1] - resident[0], 0)
-            yield 'watch-memory', {'bytes': grown / (run.sizes.idle_watchers - 100)}
+            few, many = 100, run.sizes.idle_watchers
+            before = idle_memory(run, cluster, few)
+            after = idle_memory(run, cluster, many)
+            yield 'watch-memory', {'bytes': (after - before) / (many - few)}
         watchers = ['--watchers', run.sizes.watchers, '--streams', 100]
         for row, rate in (('watch-quiet', 10), ('watch', 1000), ('watch-most', 4000)):
             if row not in run.wanted:
                 continue
-            point = run.point(row, cluster, ['watch', *watchers, '--rate', rate])
+            point = run.point(row, cluster, ['watch', *watchers, '--rate', rate],
+                              saturates=row != 'watch-quiet')
             side = next(iter(point['side'].values()))
             yield row, {'per_second': side['per_second'], 'p50_us': side['p50_us'],
                         'p99_us': side['p99_us'], 'undelivered': side['undelivered'],
+                        'puts_per_second': point['total']['per_second'],
+                        'puts_unanswered': point['all']['unfinished'] + point['all']['unsent'],
                         'tool_was_limit': point['tool']['was_limit'],
                         'cpu_us': point['outside']['cpu_us_per_operation']}
 

@@ -1,4 +1,6 @@
 """The systems that are compared: three durable members each, on free ports of this machine."""
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -7,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -122,29 +123,63 @@ class Tool:
         self.commands = {}
         self.row = None  # the one that was measured last, or failed
 
-    def bench(self, row, system, arguments, cluster=None, endpoints=None, seconds=150):
-        """The parsed JSON. An operation that failed makes the measurement invalid."""
+    def command(self, row, system, arguments, cluster):
         self.row = row
         command = [self.binary, '--json']
         if cluster:
-            command += ['--endpoints', endpoints or cluster.leader().endpoint]
+            command += ['--endpoints', cluster.leader().endpoint]
         command += ['bench', *map(str, arguments)]
         if cluster:
             command += ['--name', system, '--server-pid',
                         ','.join(str(node.process.pid) for node in cluster.nodes)]
-        done = run(command, timeout=seconds)
         # Several systems and repeats run the same: the page shows it once.
         self.commands[row] = 'quorate bench ' + ' '.join(map(str, arguments))
+        return command
+
+    @contextlib.contextmanager
+    def beside(self, row, system, arguments, cluster):
+        """It runs while something else is looked at, and is ended then."""
+        process = subprocess.Popen(self.command(row, system, arguments, cluster),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   env=clean_environment())
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def bench(self, row, system, arguments, cluster=None, seconds=150, saturates=False):
+        """The parsed JSON. An operation that failed makes the measurement invalid, and so does one
+        that had no answer 10 s after the end, unless the row `saturates`: then being so late is
+        what was found out, and it counts with the time that it was waited for."""
+        done = run(self.command(row, system, arguments, cluster), timeout=seconds)
         try:
             found = json.loads(done.stdout.strip().splitlines()[-1])
         except (IndexError, ValueError):
             raise Invalid(f'{row} of {system}: exit code {done.returncode}: '
                           f'{(done.stdout + done.stderr)[-1500:]}') from None
         problems = [point for point in found.get('points', [])
-                    if point['all']['failed'] or point['all']['unfinished'] or point['problems']]
-        if done.returncode != 0 or problems:
+                    if point['all']['failed'] or point['problems'] or
+                    (point['all']['unfinished'] and not saturates)]
+        late = saturates and any(point['all']['unfinished'] for point in found['points'])
+        if problems or (done.returncode != 0 and not late):
             raise Invalid(f'{row} of {system}: {json.dumps(problems)[-1500:]} {done.stderr[-500:]}')
         return found
+
+
+def metrics(node):
+    """{name with labels: value}; empty if it has none, as ZooKeeper's have not."""
+    try:
+        with urllib.request.urlopen(f'http://{node.endpoint}/metrics', timeout=5) as answer:
+            text = answer.read().decode(errors='replace')
+    except (OSError, ValueError, http.client.HTTPException):
+        return {}
+    found = {}
+    for line in text.splitlines():
+        name, _, value = line.rpartition(' ')
+        if name and not line.startswith('#'):
+            found[name] = float(value)
+    return found
 
 
 class Trouble:
@@ -161,21 +196,15 @@ class Trouble:
             self.read(node)
 
     def read(self, node):
-        try:
-            with urllib.request.urlopen(f'http://{node.endpoint}/metrics', timeout=5) as answer:
-                text = answer.read().decode(errors='replace')
-        except (OSError, ValueError):
-            return  # ZooKeeper's have none
-        found = dict(line.rsplit(' ', 1) for line in text.splitlines()
-                     if line and not line.startswith('#') and ' ' in line)
+        found = metrics(node)
         for name, histogram in self.HISTOGRAMS.items():
             within = found.get(f'{histogram}_bucket{{le="{self.SLOW_SECONDS}"}}')
             if within is not None:
-                slow = float(found[histogram + '_count']) - float(within)
+                slow = found[histogram + '_count'] - within
                 self.counts[name] = self.counts.get(name, 0) + slow
         if self.CHANGES in found:
-            self.counts['leader_changes'] = self.counts.get('leader_changes', 0) + \
-                float(found[self.CHANGES])
+            self.counts['leader_changes'] = \
+                self.counts.get('leader_changes', 0) + found[self.CHANGES]
 
     def since(self, before):
         return {name: count - before.counts.get(name, 0) for name, count in self.counts.items()}
@@ -210,7 +239,7 @@ def ask(endpoint, body, path='/v3/kv/range', patience=5):
     try:
         with urllib.request.urlopen(request, timeout=patience) as answer:
             return json.load(answer)
-    except (OSError, urllib.error.URLError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):
         return None
 
 
