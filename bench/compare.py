@@ -7,8 +7,9 @@ machine, loaded by `quorate bench`. Writes docs/benchmarks.md.
 
 What was measured is kept in build/bench/state.json and not measured again, so that a run may be
 interrupted, or done in slices: with --budget nothing is begun that would not end within so many
-seconds. Every row is measured once before any is measured again. Another build of Quorate drops what was measured before, unless --keep. --fresh drops everything,
---page only writes the page, --quick uses small numbers and writes no page.
+seconds. Every row is measured once before any is measured again. Another build of Quorate drops
+what was measured before, unless --keep. --fresh drops everything, --page only writes the page,
+--quick uses small numbers and writes no page.
 """
 import argparse
 import datetime

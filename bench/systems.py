@@ -168,7 +168,7 @@ class Tool:
 
 
 def metrics(node):
-    """{name with labels: value}; empty if it has none, as ZooKeeper's have not."""
+    """{name with labels: value}; empty if there is no answer."""
     try:
         with urllib.request.urlopen(f'http://{node.endpoint}/metrics', timeout=5) as answer:
             text = answer.read().decode(errors='replace')
@@ -192,7 +192,7 @@ class Trouble:
 
     def __init__(self, cluster):
         self.counts = {}
-        for node in getattr(cluster, 'nodes', []):
+        for node in cluster.nodes if isinstance(cluster, Cluster) else []:
             self.read(node)
 
     def read(self, node):
