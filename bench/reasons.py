@@ -57,6 +57,31 @@ def longest(row):
     return find
 
 
+def saturation(row):
+    """What both did of the puts that were asked for."""
+    def find(state):
+        texts = []
+        for system in ('quorate', 'etcd'):
+            puts = median(state, system, row, 'puts_per_second')
+            late = median(state, system, row, 'undelivered')
+            busy = any(cell['values'].get('tool_was_limit') for cell in state.cells(row, system))
+            if puts is None or late is None:
+                return ''
+            texts.append(f'{system}: {puts:,.0f} puts/s were done, {late:,.0f} events were still on '
+                         f'their way 30 s after the end' +
+                         (', the load tool, which reads each event, was busy' if busy else ''))
+        return '. '.join(texts) + '. '
+    return find
+
+
+def grown(operation):
+    def find(state):
+        few = median(state, 'quorate', 'growth', f'{operation}_few')
+        many = median(state, 'quorate', 'growth', f'{operation}_many')
+        return f'{few:,.0f}/s with 10,000 keys, {many:,.0f}/s with five million. ' if few else ''
+    return find
+
+
 def nothing(_state):
     return ''
 
@@ -82,6 +107,16 @@ REASONS = {
         nothing,
         f'{PROFILE}, "A range", has the profile of a start: RocksDB\'s iterator over all rows and the '
         f'index that is built from them. What was tried: {MEMORY}.'),
+    ('watch', 'per_second', 'etcd'): (
+        saturation('watch'), 'Members, tool and ten million copies a second share the processors.'),
+    ('watch-most', 'per_second', 'etcd'): (
+        saturation('watch-most'), 'Asked for are four times as many as in the row above.'),
+    ('watch', 'p99_us', 'etcd'): (
+        saturation('watch'), 'At saturation this is how long the queue is, not how fast one is.'),
+    ('growth', 'put_kept', None): (
+        grown('put'), 'No profile was taken with five million keys.'),
+    ('growth', 'get_kept', None): (
+        grown('get'), 'No profile was taken with five million keys.'),
     ('memory', 'mebibytes', 'etcd'): (nothing, f'{MEMORY} has what a key takes.'),
 }
 
