@@ -33,7 +33,7 @@ class Sizes:
         self.five_million = 50_000 if quick else 5_000_000
         self.restarts = 1 if quick else 3
         self.watchers = 1_000 if quick else 10_000
-        self.settle_seconds = 10 if quick else 14
+        self.settle_seconds = 3 if quick else 16
         self.idle_watchers = 5_000 if quick else 50_000
         self.leases = 5_000 if quick else 100_000
         self.raw_seconds = 1 if quick else 4
@@ -151,8 +151,9 @@ def idle_memory(run, cluster, watchers):
         # seconds in which a little is done.
         end = time.monotonic() + run.sizes.settle_seconds
         while time.monotonic() < end:
+            metrics(leader)
             ask(leader.endpoint, {'key': 'AA=='})
-            time.sleep(0.1)
+            time.sleep(0.02)
         return resident_mebibytes(leader.process) * (1 << 20)
 
 
