@@ -95,7 +95,8 @@ bool Loader::next_request(std::string& wire) {
 }
 
 bool Loader::connect() {
-  if (client_ && client_->usable()) return true;
+  // A server that stops takes no new calls but goes on answering those under way.
+  if (client_ && (client_->usable() || !under_way_.empty())) return true;
   client_.reset();
   for (size_t tried = 0; tried < endpoints_.size(); ++tried) {
     auto connected = session_.connect(endpoints_[endpoint_], kConnectPatience);

@@ -51,6 +51,7 @@ constexpr Focus kFocus[] = {
     {"FOUND_NODE", "wipe,crash,kill"},
     {"M19_NODE", "no-space,wipe,bandwidth,crash"},
     {"M22_NODE", "wipe,crash"},
+    {"R02_NODE", "crash,kill,power-loss"},
 };
 
 struct Arguments {
