@@ -140,6 +140,7 @@ void Replica::learn_page(Promiser& from, const Promise& page, std::vector<Entry>
   known->next = page.through.next();
   known->complete = page.complete;
   // Each page tells of its own slots: what an earlier one called lost stays lost.
+  if (QRT_MUTANT(X12)) known->lost.clear();
   known->lost.insert(known->lost.end(), page.lost.begin(), page.lost.end());
 }
 
@@ -320,7 +321,8 @@ bool Replica::answer_prepare(const WaitingPrepare& asked, std::vector<Entry> rea
     if (!whole(index)) {
       // Told as accepted and lost. Not before a configuration that we know as decided, lost
       // itself perhaps: the other could not know that it is.
-      if (index <= committed_ && newest_configuration() >= index) break;
+      const bool before_stop = index <= committed_ && newest_configuration() >= index;
+      if (before_stop && !QRT_MUTANT(X12_STOP)) break;
       if (reply.lost.size() == kRepairRunsMax) break;
       reply.lost.push_back({index, slots_.ballot_at(index)});
       continue;

@@ -174,7 +174,8 @@ std::vector<IndexRange> Replica::wanted_slots() const {
   std::vector<IndexRange> wanted;
   uint64_t slots = 0;
   for (const IndexRange& range : repair_.lost.list()) {
-    for (Index index = range.first; index <= range.last; ++index) {
+    const Index last = QRT_MUTANT(X12_OPEN) ? std::min(range.last, committed_) : range.last;
+    for (Index index = range.first; index <= last; ++index) {
       if (repair_.filling.contains(index)) continue;
       if (++slots > kAppendEntriesMax) return wanted;
       if (!wanted.empty() && wanted.back().last.next() == index) {
