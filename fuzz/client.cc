@@ -7,6 +7,7 @@
 #include "app/messages.h"
 #include "base/check.h"
 #include "front/etcd/api.h"
+#include "front/etcd/api_watch_door.h"
 #include "front/etcd/cluster_service.h"
 #include "front/etcd/election_service.h"
 #include "front/etcd/health_service.h"
@@ -137,11 +138,13 @@ class Front {
         cluster_(api_),
         maintenance_(api_),
         health_(api_),
-        watch_(api_),
+        watch_door_(api_),
+        watch_(watch_door_, 1),
         line_(api_, lease_),
         lock_(api_, line_),
         election_(api_, line_),
         pages_(api_, watch_) {
+    server_.add_stream("etcdserverpb.Watch", "Watch", watch_);
     executor_.at_turn_end([this] {
       watch_.on_turn_end();
       watch_.check_invariants();
@@ -217,6 +220,7 @@ class Front {
   front::etcd::ClusterService cluster_;
   front::etcd::MaintenanceService maintenance_;
   front::etcd::HealthService health_;
+  front::etcd::ApiWatchDoor watch_door_;
   front::etcd::WatchService watch_;
   front::etcd::WaitingLine line_;
   front::etcd::LockService lock_;

@@ -51,6 +51,8 @@ struct RunResult {
   uint64_t reads = 0;
   uint64_t leases_expired = 0;  // full profile
   uint64_t leases_renewed = 0;
+  uint64_t watch_events = 0;
+  uint64_t watch_streams = 0;
   uint64_t elections = 0;
   uint64_t crashes = 0;
   uint64_t wipes = 0;

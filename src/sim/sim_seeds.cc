@@ -85,6 +85,8 @@ struct Totals {
   uint64_t member_changes = 0;
   uint64_t leases_expired = 0;
   uint64_t leases_renewed = 0;
+  uint64_t watch_events = 0;
+  uint64_t watch_streams = 0;
 };
 
 void add(Totals& totals, const quorate::sim::RunResult& result) {
@@ -101,6 +103,8 @@ void add(Totals& totals, const quorate::sim::RunResult& result) {
   totals.member_changes += result.member_changes;
   totals.leases_expired += result.leases_expired;
   totals.leases_renewed += result.leases_renewed;
+  totals.watch_events += result.watch_events;
+  totals.watch_streams += result.watch_streams;
 }
 
 void report(const Totals& totals, uint64_t seeds) {
@@ -114,7 +118,8 @@ void report(const Totals& totals, uint64_t seeds) {
   std::printf(
       "commits %llu, elections %llu, reads %llu, crashes %llu, lost disks %llu, "
       "snapshots installed %llu, rotten entries %llu, lost stores %llu, changes of members %llu, "
-      "leases expired %llu, renewals %llu\n",
+      "leases expired %llu, renewals %llu, "
+      "watch streams %llu, events %llu\n",
       static_cast<unsigned long long>(totals.commits),
       static_cast<unsigned long long>(totals.elections),
       static_cast<unsigned long long>(totals.reads),
@@ -125,7 +130,9 @@ void report(const Totals& totals, uint64_t seeds) {
       static_cast<unsigned long long>(totals.stores_lost),
       static_cast<unsigned long long>(totals.member_changes),
       static_cast<unsigned long long>(totals.leases_expired),
-      static_cast<unsigned long long>(totals.leases_renewed));
+      static_cast<unsigned long long>(totals.leases_renewed),
+      static_cast<unsigned long long>(totals.watch_streams),
+      static_cast<unsigned long long>(totals.watch_events));
 }
 
 using Runner = std::function<quorate::sim::RunResult(uint64_t seed)>;

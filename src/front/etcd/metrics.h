@@ -5,15 +5,9 @@
 #include <string>
 
 #include "front/etcd/api.h"
+#include "front/etcd/watch_counts.h"
 
 namespace quorate::front::etcd {
-
-struct WatchCounts {
-  uint64_t streams = 0;
-  uint64_t watchers = 0;
-  uint64_t slow_watchers = 0;  // not live
-  uint64_t events = 0;         // sent, to each watcher anew
-};
 
 std::string render_metrics(Api& api, const WatchCounts& watches);
 

@@ -2,6 +2,7 @@
 
 #include "front/etcd/alarm_service.h"
 #include "front/etcd/api.h"
+#include "front/etcd/api_watch_door.h"
 #include "front/etcd/auth_service.h"
 #include "front/etcd/auto_compaction.h"
 #include "front/etcd/cluster_service.h"
@@ -82,12 +83,14 @@ class Server final : public EtcdServer {
         defragment_(api_),
         snapshot_(api_),
         health_(api_),
-        watch_(api_),
+        watch_door_(api_),
+        watch_(watch_door_, service.status().self.value),
         line_(api_, lease_),
         lock_(api_, line_),
         election_(api_, line_),
         registers_(api_),
         pages_(api_, watch_) {
+    server_.add_stream("etcdserverpb.Watch", "Watch", watch_);
     gate_.lead_to(api_);
     turn_end_.set([this] {
       api_.on_turn_end();
@@ -141,6 +144,7 @@ class Server final : public EtcdServer {
   DefragmentService defragment_;
   SnapshotService snapshot_;
   HealthService health_;
+  ApiWatchDoor watch_door_;
   WatchService watch_;
   WaitingLine line_;
   LockService lock_;

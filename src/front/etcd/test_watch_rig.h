@@ -7,6 +7,7 @@
 #include <map>
 
 #include "etcd.pb.h"
+#include "front/etcd/api_watch_door.h"
 #include "front/etcd/fake_service.h"
 #include "front/etcd/test_loop.h"
 #include "front/etcd/watch_service.h"
@@ -33,7 +34,9 @@ class WatchRig {
     });
     server_ = std::make_unique<grpc::Server>(*loop_, *loop_, grpc::ServerOptions{});
     api_ = std::make_unique<Api>(*loop_, *server_, service_, options);
-    watch_ = std::make_unique<WatchService>(*api_);
+    door_ = std::make_unique<ApiWatchDoor>(*api_);
+    watch_ = std::make_unique<WatchService>(*door_, 1);
+    server_->add_stream("etcdserverpb.Watch", "Watch", *watch_);
     port_ = *server_->listen("127.0.0.1:0");
     loop_.start();
   }
@@ -41,6 +44,7 @@ class WatchRig {
     loop_.stop();
     server_->close_all();
     watch_.reset();
+    door_.reset();
     api_.reset();
     server_.reset();
   }
@@ -81,6 +85,7 @@ class WatchRig {
   FakeService service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Api> api_;
+  std::unique_ptr<ApiWatchDoor> door_;
   std::unique_ptr<WatchService> watch_;
   uint16_t port_ = 0;
 };

@@ -14,10 +14,10 @@ using machine::etcd::WatchResponseHead;
 void WatchService::on_turn_end() {
   if (streams_.empty()) return;
   follow();
-  if (behind_.empty() || catch_up_posted_ || api_.machine() == nullptr) return;
+  if (behind_.empty() || catch_up_posted_ || door_.machine() == nullptr) return;
   catch_up_posted_ = true;
-  api_.executor().post([this, tether = api_.tether()] {
-    if (tether.get() == nullptr) return;
+  door_.executor().post([this, alive = tether()] {
+    if (alive.expired()) return;
     catch_up_posted_ = false;
     catch_up();
   });
@@ -41,8 +41,7 @@ void WatchService::move(Watcher& watcher, Standing standing) {
 
 bool WatchService::has_room(const WatchStream& stream) const {
   if (QRT_MUTANT(V08_MEMORY)) return true;
-  return api_.server().unsent_bytes(stream.call) <= kStreamUnsentBytesMax &&
-         !api_.server().congested(stream.call);
+  return door_.unsent_bytes(stream.call) <= kStreamUnsentBytesMax && !door_.congested(stream.call);
 }
 
 // ---- One step through the store.
@@ -174,7 +173,7 @@ void WatchService::send_piece(Watcher& watcher, const Piece& piece, int64_t revi
   events_sent_ += piece.ends.size();
   WatchResponseHead head;
   head.watch_id = watcher.id;
-  const size_t enough = api_.options().request_bytes_max + kMessageOverheadBytes;
+  const size_t enough = options_.message_bytes_max;
   if (!watcher.fragment || piece.body.size() < enough) {
     reply(*watcher.stream, head, revision, piece.body);
     return;
@@ -193,7 +192,7 @@ void WatchService::send_piece(Watcher& watcher, const Piece& piece, int64_t revi
 // ---- Live watchers.
 
 void WatchService::follow() {
-  const Machine* machine = api_.machine();
+  const Machine* machine = door_.machine();
   if (machine == nullptr) return;  // it is on its way from a peer
   const int64_t current = machine->revisions().current;
   if (current < position_) go_back(current);
@@ -213,7 +212,7 @@ void WatchService::follow() {
   position_ = step.last;
   if (QRT_MUTANT(V08_LOST)) fallen.clear();
   for (Watcher* watcher : fallen) move(*watcher, Standing::waiting);
-  if (position_ < current) api_.executor().post([] {});  // the rest at the end of another turn
+  if (position_ < current) door_.executor().post([] {});  // the rest at the end of another turn
 }
 
 // A state was lost with its disk, and what came from a peer in its place is older. The log brings
@@ -264,7 +263,7 @@ void WatchService::cancel_compacted(int64_t compacted) {
 // One step of reading, for the watcher whose turn it is and all that are at or beyond where it
 // begins. Those which need what lies before it have their turn later.
 void WatchService::catch_up() {
-  const Machine* machine = api_.machine();
+  const Machine* machine = door_.machine();
   if (machine == nullptr) return;
   const machine::etcd::Revisions revisions = machine->revisions();
   cancel_compacted(revisions.compacted);
@@ -299,8 +298,8 @@ void WatchService::catch_up() {
 void WatchService::arm_room_look() {
   if (room_look_armed_) return;
   room_look_armed_ = true;
-  api_.executor().at(api_.executor().now() + kRoomLookInterval, [this, tether = api_.tether()] {
-    if (tether.get() == nullptr) return;
+  door_.executor().at(door_.executor().now() + kRoomLookInterval, [this, alive = tether()] {
+    if (alive.expired()) return;
     room_look_armed_ = false;
     look_for_room();
   });

@@ -15,7 +15,6 @@ using machine::etcd::WatchResponseHead;
 
 namespace {
 
-constexpr std::string_view kService = "etcdserverpb.Watch";
 constexpr int64_t kNoWatcher = -1;  // the id in a response that is about none, or about all
 
 WatchedRange watched_range(const WatchCreateRequest& request) {
@@ -34,9 +33,8 @@ bool is_empty(const WatchedRange& range) {
 
 }  // namespace
 
-WatchService::WatchService(Api& api) : api_(api), rng_(api.service().status().self.value) {
-  api_.server().add_stream(kService, "Watch", *this);
-}
+WatchService::WatchService(WatchDoor& door, uint64_t seed)
+    : door_(door), options_(door.watch_options()), rng_(seed) {}
 
 WatchService::~WatchService() = default;
 
@@ -46,10 +44,10 @@ WatchStream* WatchService::find(CallId call) const {
 }
 
 void WatchService::on_open(CallId call) {
-  if (!api_.admit(call)) return;
+  if (!door_.admit(call)) return;
   auto stream = std::make_unique<WatchStream>();
   stream->call = call;
-  stream->needs_leader = api_.server().find(call)->metadata.needs_leader;
+  stream->needs_leader = door_.needs_leader(call);
   if (stream->needs_leader) arm_leader_look();
   streams_[key_of(call)] = std::move(stream);
 }
@@ -57,7 +55,7 @@ void WatchService::on_open(CallId call) {
 void WatchService::on_closed(CallId call) {
   WatchStream* stream = find(call);
   if (stream == nullptr) return;
-  if (stream->progress_timer != 0) api_.executor().cancel(stream->progress_timer);
+  if (stream->progress_timer != 0) door_.executor().cancel(stream->progress_timer);
   for (const auto& [id, watcher] : stream->watchers) detach(*watcher);
   streams_.erase(key_of(call));
 }
@@ -66,17 +64,17 @@ void WatchService::on_draining() {
   // Streams never end by themselves; their clients go on elsewhere from where they are.
   std::vector<CallId> calls;
   for (const auto& [key, stream] : streams_) calls.push_back(stream->call);
-  for (const CallId call : calls) api_.refuse(call, ApiError::stopped);
+  for (const CallId call : calls) door_.refuse(call, ApiError::stopped);
 }
 
 void WatchService::on_message(CallId call, std::string_view message) {
   WatchStream* stream = find(call);
   if (stream == nullptr) return;
   const auto request = machine::etcd::decode_watch_request(message);
-  if (!request) return api_.refuse(call, ApiError::malformed_request);
-  if (api_.machine() == nullptr) return api_.refuse(call, ApiError::unhealthy);
-  if (api_.server().unsent_bytes(call) > kStreamUnreadBytesMax) {
-    return api_.refuse(call, ApiError::watch_unread);
+  if (!request) return door_.refuse(call, ApiError::malformed_request);
+  if (door_.machine() == nullptr) return door_.refuse(call, ApiError::unhealthy);
+  if (door_.unsent_bytes(call) > kStreamUnreadBytesMax) {
+    return door_.refuse(call, ApiError::watch_unread);
   }
   if (const auto* create = std::get_if<WatchCreateRequest>(&*request)) {
     on_create(*stream, *create);
@@ -103,9 +101,8 @@ void WatchService::on_create(WatchStream& stream, const WatchCreateRequest& requ
   const WatchedRange range = watched_range(request);
   int64_t id = request.watch_id;
   const std::string_view to_the_last("\0", 1);
-  if (const auto error =
-          api_.denied_range(stream.call, range.first, range.unbounded ? to_the_last : range.end,
-                            machine::etcd::Access::read)) {
+  if (const auto error = door_.denied_range(
+          stream.call, range.first, range.unbounded ? to_the_last : std::string_view(range.end))) {
     return refuse_watcher(stream, cancel_reason(*error));
   }
   std::optional<WatchRefusal> refusal;
@@ -126,12 +123,12 @@ void WatchService::refuse_watcher(WatchStream& stream, std::string_view reason) 
   head.watch_id = kNoWatcher;
   head.created = head.canceled = true;
   head.cancel_reason = reason;
-  reply(stream, head, api_.revision());
+  reply(stream, head, door_.revision());
 }
 
 void WatchService::add_watcher(WatchStream& stream, const WatchCreateRequest& request,
                                const WatchedRange& range, int64_t id) {
-  const int64_t current = api_.revision();
+  const int64_t current = door_.revision();
   if (index(Standing::live).empty()) position_ = std::max(position_, current);
   auto watcher = std::make_unique<Watcher>();
   watcher->stream = &stream;
@@ -163,7 +160,7 @@ void WatchService::on_cancel(WatchStream& stream, int64_t id) {
   WatchResponseHead head;
   head.watch_id = id;
   head.canceled = true;
-  reply(stream, head, api_.revision());
+  reply(stream, head, door_.revision());
 }
 
 void WatchService::detach(Watcher& watcher) {
@@ -182,9 +179,9 @@ void WatchService::remove_watcher(Watcher& watcher) {
 void WatchService::reply(const WatchStream& stream, const WatchResponseHead& head, int64_t revision,
                          const Bytes& events) {
   scratch_.clear();
-  api_.header().write(revision, api_.service().round(), scratch_);
+  door_.write_header(revision, scratch_);
   encode(head, scratch_);
-  api_.server().send(stream.call, scratch_, events);
+  door_.send(stream.call, scratch_, events);
 }
 
 // ---- Progress.
@@ -210,17 +207,16 @@ void WatchService::on_progress(WatchStream& stream) {
 
 void WatchService::arm_progress(WatchStream& stream) {
   if (stream.progress_timer != 0) return;
-  const Duration interval = std::max(api_.options().watch_progress_interval, kProgressIntervalMin);
+  const Duration interval = std::max(options_.progress_interval, kProgressIntervalMin);
   // Up to a tenth more, so that many streams do not speak at the same moment.
   const auto tenth = static_cast<uint64_t>(interval.count()) / 10;
   const auto more = static_cast<Duration::rep>(rng_.between(0, tenth));
-  stream.progress_timer = api_.executor().at(api_.executor().now() + interval + Duration(more),
-                                             [this, tether = api_.tether(), call = stream.call] {
-                                               if (tether.get() == nullptr)
-                                                 return;  // this service lives as long as the Api
-                                               WatchStream* found = find(call);
-                                               if (found != nullptr) on_progress_time(*found);
-                                             });
+  stream.progress_timer = door_.executor().at(door_.executor().now() + interval + Duration(more),
+                                              [this, alive = tether(), call = stream.call] {
+                                                if (alive.expired()) return;
+                                                WatchStream* found = find(call);
+                                                if (found != nullptr) on_progress_time(*found);
+                                              });
 }
 
 void WatchService::on_progress_time(WatchStream& stream) {
@@ -244,16 +240,15 @@ void WatchService::on_progress_time(WatchStream& stream) {
 void WatchService::arm_leader_look() {
   if (leader_look_armed_) return;
   leader_look_armed_ = true;
-  api_.executor().at(api_.executor().now() + api_.options().election_timeout,
-                     [this, tether = api_.tether()] {
-                       if (tether.get() == nullptr) return;
-                       leader_look_armed_ = false;
-                       look_for_leader();
-                     });
+  door_.executor().at(door_.executor().now() + options_.election_timeout, [this, alive = tether()] {
+    if (alive.expired()) return;
+    leader_look_armed_ = false;
+    look_for_leader();
+  });
 }
 
 void WatchService::look_for_leader() {
-  leaderless_looks_ = api_.service().leader() ? 0 : leaderless_looks_ + 1;
+  leaderless_looks_ = door_.has_leader() ? 0 : leaderless_looks_ + 1;
   std::vector<CallId> calls;
   for (const auto& [key, stream] : streams_) {
     if (stream->needs_leader) calls.push_back(stream->call);
@@ -263,7 +258,7 @@ void WatchService::look_for_leader() {
     return;
   }
   if (leaderless_looks_ >= kLeaderlessLooksMax) {
-    for (const CallId call : calls) api_.refuse(call, ApiError::no_leader);
+    for (const CallId call : calls) door_.refuse(call, ApiError::no_leader);
     leaderless_looks_ = 0;
   }
   arm_leader_look();

@@ -15,18 +15,22 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "front/etcd/api.h"
-#include "front/etcd/metrics.h"
+#include "front/etcd/watch_counts.h"
+#include "front/etcd/watch_door.h"
 #include "front/etcd/watch_limits.h"
 #include "front/etcd/watcher.h"
+#include "front/grpc/stream_handler.h"
 #include "machine/etcd/watch_messages.h"
 
 namespace quorate::front::etcd {
 
 class WatchService final : public grpc::StreamHandler {
  public:
-  explicit WatchService(Api& api);
+  // `seed` spreads the progress timers.
+  WatchService(WatchDoor& door, uint64_t seed);
   ~WatchService() override;
+  WatchService(const WatchService&) = delete;
+  WatchService& operator=(const WatchService&) = delete;
 
   // To be called at the end of each turn, after the node's part and before the server's.
   void on_turn_end();
@@ -108,7 +112,12 @@ class WatchService final : public grpc::StreamHandler {
   static std::vector<Piece> assemble(const Machine& machine, Step& step, const WatchGroup& group,
                                      const Wish& wish);
 
-  Api& api_;
+  // For tasks that may run when this service is gone.
+  std::weak_ptr<const bool> tether() const { return alive_; }
+
+  WatchDoor& door_;
+  WatchOptions options_;
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
   std::map<uint64_t, std::unique_ptr<WatchStream>> streams_;
   std::array<WatchIndex, 3> indexes_;  // by Standing
   std::list<Watcher*> behind_;         // in the order of their turns

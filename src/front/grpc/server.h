@@ -20,6 +20,7 @@
 #include "front/grpc/call.h"
 #include "front/grpc/http_access.h"
 #include "front/grpc/offer.h"
+#include "front/grpc/stream_handler.h"
 #include "world/executor.h"
 #include "world/poller.h"
 #include "world/secure.h"
@@ -33,16 +34,6 @@ class Listener;
 // Views are valid during the call of the handler; for unary calls Server::message() gives the
 // same bytes until the call is over.
 using UnaryHandler = std::function<void(CallId, std::string_view message)>;
-
-class StreamHandler {
- public:
-  virtual ~StreamHandler() = default;
-  virtual void on_open(CallId) {}  // its headers are here and in order; it may be refused
-  virtual void on_message(CallId call, std::string_view message) = 0;
-  virtual void on_half_close(CallId call) = 0;  // the client will send nothing more
-  virtual void on_writable(CallId call) = 0;    // everything sent so far has left
-  virtual void on_closed(CallId call) = 0;      // over, by whichever side; the id is dead now
-};
 
 struct PageRequest {
   std::string_view path;     // without the query

@@ -180,6 +180,7 @@ void Cluster::start(uint64_t member) {
   one.node->set_ready_handler([this, member] { members_[member].ready = true; });
   one.node->set_failure_handler([this, member](const Error& error) { failed(member, error); });
   one.node->start();
+  if (companion_ != nullptr) companion_->on_started(member);
   check_kept(member);
 }
 
@@ -224,6 +225,7 @@ void Cluster::crash(uint64_t member, world::CrashKind kind) {
 }
 
 void Cluster::gone(uint64_t member) {
+  if (companion_ != nullptr) companion_->on_gone(member);
   members_[member].node.reset();
   members_[member].stopping = false;
   if (on_down_) on_down_(member);
@@ -309,6 +311,12 @@ void Cluster::review(uint64_t member) {
 
 void Cluster::review_all() {
   for (uint64_t member = 0; member < size(); ++member) review(member);
+}
+
+const machine::etcd::EtcdMachine* Cluster::etcd_machine(uint64_t member) const {
+  if (!up(member)) return nullptr;
+  const auto* observed = dynamic_cast<const ObservedMachine*>(&members_[member].node->machine());
+  return observed == nullptr ? nullptr : &observed->inner();
 }
 
 uint64_t Cluster::leader() const {

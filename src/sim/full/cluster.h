@@ -42,6 +42,13 @@ class Cluster {
     uint64_t refusals = 0;  // starts that failed, since the last that did not
     Index acknowledged;     // how far a leader counts on its log
   };
+  // What lives and ends with each member's process, beside its node.
+  class Companion {
+   public:
+    virtual ~Companion() = default;
+    virtual void on_started(uint64_t member) = 0;
+    virtual void on_gone(uint64_t member) = 0;  // its node is still there
+  };
   // Hears that a member's process ended, whatever the reason.
   using DownHandler = std::function<void(uint64_t member)>;
 
@@ -57,6 +64,9 @@ class Cluster {
   bool up(uint64_t member) const { return members_.at(member).node != nullptr; }
   // The member that leads the highest round and is up; size() when there is none.
   uint64_t leader() const;
+  void set_companion(Companion* companion) { companion_ = companion; }
+  // Null: it is down, or its state is lost.
+  const machine::etcd::EtcdMachine* etcd_machine(uint64_t member) const;
   void set_down_handler(DownHandler handler) { on_down_ = std::move(handler); }
 
   // ---- Processes. Between steps, or from an action given to at().
@@ -123,6 +133,7 @@ class Cluster {
   world::SimWorld world_;
   std::vector<Member> members_;
   DownHandler on_down_;
+  Companion* companion_ = nullptr;
   Counters counters_;
   std::deque<std::pair<Time, uint64_t>> decided_at_;
   uint64_t steps_ = 0;

@@ -54,6 +54,7 @@ void Ending::run() {
   if (cluster_.truth().broken()) return;
   cluster_.say(NodeId{}, [] { return std::string("HEALED"); });
   nemesis_.heal_all();
+  watchers_.settle();
   std::vector<uint64_t> all;
   for (uint64_t member = 0; member < cluster_.size(); ++member) all.push_back(member);
   require(all, "everything is healed", timeouts + kAllMore);
@@ -126,7 +127,7 @@ std::string Ending::missing(const std::vector<uint64_t>& members) const {
   // Nobody renews them any more, and somebody leads: they must end, however late.
   const size_t leases = members.size() == cluster_.size() ? cluster_.truth().leases().alive() : 0;
   if (leases != 0) return std::to_string(leases) + " leases have not ended";
-  return {};
+  return members.size() == cluster_.size() ? watchers_.lacking() : std::string();
 }
 
 }  // namespace quorate::sim::full

@@ -12,13 +12,14 @@
 #include "sim/full/client.h"
 #include "sim/full/cluster.h"
 #include "sim/full/nemesis.h"
+#include "sim/full/watchers.h"
 
 namespace quorate::sim::full {
 
 class Ending {
  public:
-  Ending(Cluster& cluster, Clients& clients, Nemesis& nemesis, Rng rng)
-      : cluster_(cluster), clients_(clients), nemesis_(nemesis), rng_(rng) {}
+  Ending(Cluster& cluster, Clients& clients, Watchers& watchers, Nemesis& nemesis, Rng rng)
+      : cluster_(cluster), clients_(clients), watchers_(watchers), nemesis_(nemesis), rng_(rng) {}
   // Reports a violation when the cluster does not come back.
   void run();
 
@@ -32,6 +33,7 @@ class Ending {
 
   Cluster& cluster_;
   Clients& clients_;
+  Watchers& watchers_;
   Nemesis& nemesis_;
   Rng rng_;
   uint64_t writes_before_ = 0;

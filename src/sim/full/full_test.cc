@@ -207,6 +207,20 @@ TEST(FullProfile, LeasesLiveAndEnd) {
   EXPECT_GT(renewed, 30U);
 }
 
+// And watchers, through the Watch service of production, hear every change once.
+TEST(FullProfile, WatchersHearWhatHappens) {
+  uint64_t events = 0;
+  uint64_t streams = 0;
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    const RunResult result = run(seed, "crash,split,kill,stage", 3);
+    EXPECT_EQ(result.violation, "") << result.replay;
+    events += result.watch_events;
+    streams += result.watch_streams;
+  }
+  EXPECT_GT(events, 1000U);
+  EXPECT_GT(streams, 50U);
+}
+
 Bytes command_of(const std::string& value) {
   machine::etcd::PutRequest put;
   put.key = "k";

@@ -64,6 +64,10 @@ std::string error_text(etcd::Code code) {
   return "error " + std::to_string(static_cast<int>(code));
 }
 
+std::string deletion_text(std::string_view key, int64_t revision) {
+  return " -" + std::string(key) + "/" + std::to_string(revision);
+}
+
 bool inside(std::string_view key, std::string_view first, std::string_view end) {
   if (end.empty()) return key == first;
   return key >= first && (end == std::string_view("\0", 1) || key < end);
@@ -117,6 +121,11 @@ bool Model::change(const std::string& key, std::string_view value, bool deleted,
       next.version = before->version + 1;
     }
   }
+  changes_.push_back({.revision = next.mod,
+                      .removed = deleted,
+                      .key = key,
+                      .text = deleted ? deletion_text(key, next.mod) : text_of(key, next),
+                      .previous = before == nullptr ? std::string() : text_of(key, *before)});
   keys_[key].push_back(std::move(next));
   lease_of_key_.erase(key);
   if (lease != 0) lease_of_key_[key] = lease;
@@ -314,6 +323,10 @@ std::string answer_text(etcd::CommandKind kind, const machine::Reply& reply) {
       break;
   }
   return at(reply.revision, text);
+}
+
+std::string change_text(bool removed, const etcd::KeyValue& pair) {
+  return removed ? deletion_text(pair.key, pair.mod_revision) : pair_text(pair);
 }
 
 std::string range_text(const machine::Reply& reply) {

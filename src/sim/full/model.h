@@ -32,6 +32,15 @@ class Model {
     int64_t seconds = 0;
     uint64_t life = 0;  // the entry that granted it
   };
+  // Every change there ever was, in order.
+  struct Change {
+    int64_t revision = 0;
+    bool removed = false;
+    std::string key;
+    std::string text;
+    std::string previous;  // what a watcher may hear of the key before it; empty: nothing
+  };
+  const std::vector<Change>& changes() const { return changes_; }
   const Lease* lease(int64_t id) const {
     const auto found = leases_.find(id);
     return found == leases_.end() ? nullptr : &found->second;
@@ -64,6 +73,7 @@ class Model {
   bool change(const std::string& key, std::string_view value, bool deleted, int64_t lease = 0);
 
   std::map<std::string, Versions, std::less<>> keys_;
+  std::vector<Change> changes_;
   std::map<int64_t, Lease> leases_;
   std::map<std::string, int64_t> lease_of_key_;  // live keys that are on one
   int64_t revision_ = 1;
@@ -75,5 +85,7 @@ class Model {
 // The answer that came, in the model's words.
 std::string answer_text(machine::etcd::CommandKind kind, const machine::Reply& reply);
 std::string range_text(const machine::Reply& reply);
+// An event's record: of a deletion the key and the revision alone.
+std::string change_text(bool removed, const machine::etcd::KeyValue& pair);
 
 }  // namespace quorate::sim::full

@@ -14,6 +14,7 @@ class ObservedMachine final : public machine::StateMachine {
 
   void apply_command(Index index, uint64_t round, const Bytes& command,
                      machine::Reply* reply) override;
+  const machine::etcd::EtcdMachine& inner() const { return *inner_; }
   void apply_noop(Index index, uint64_t round) override;
   void apply_members(Index index, uint64_t round, const Bytes& members) override;
   Result<void> commit_batch() override;

@@ -9,6 +9,7 @@
 #include "sim/full/ending.h"
 #include "sim/full/lease_holders.h"
 #include "sim/full/nemesis.h"
+#include "sim/full/watchers.h"
 #include "sim/swarm.h"
 
 namespace quorate::sim::full {
@@ -40,8 +41,8 @@ FullSwarm world_of(const Options& options, uint64_t seed) {
   FullSwarm swarm = draw_swarm(rng, options.members, options.faults ? &*options.faults : nullptr);
   swarm.protocol = options.protocol;
   if (options.duration_ms != 0) swarm.duration = std::chrono::milliseconds(options.duration_ms);
-  Rng leases(mix(seed, 25));
-  draw_leases(leases, swarm);
+  Rng followers(mix(seed, 25));
+  draw_followers(followers, swarm);
   return swarm;
 }
 
@@ -77,6 +78,7 @@ void fill(RunResult& result, Cluster& cluster, const Clients& clients) {
   hash.add(cluster.world().trace_hash().low());
   hash.add(cluster.world().trace_hash().high());
   hash.add(clients.answers_hash());
+  hash.add(result.watch_events);
   hash.add(result.commits);
   result.hash = hash.text();
   if (result.violation.empty()) return;
@@ -99,14 +101,18 @@ RunResult run_seed(const Options& options, uint64_t seed) {
     Clients clients(cluster, Rng(mix(seed, 21)));
     Nemesis nemesis(cluster, clients, Rng(mix(seed, 22)));
     begin(cluster, Rng(mix(seed, 23)));
+    Watchers watchers(cluster, Rng(mix(seed, 27)));
     LeaseHolders holders(cluster, clients, Rng(mix(seed, 26)));
     clients.start();
     holders.start();
+    watchers.start();
     nemesis.start();
     if (cluster.step_until(cluster.now() + cluster.swarm().duration)) {
-      Ending(cluster, clients, nemesis, Rng(mix(seed, 24))).run();
+      Ending(cluster, clients, watchers, nemesis, Rng(mix(seed, 24))).run();
     }
     result.world = describe(cluster.swarm());
+    result.watch_events = watchers.events();
+    result.watch_streams = watchers.streams();
     fill(result, cluster, clients);
     set_log_sink(nullptr);
     cluster_in_progress = nullptr;

@@ -112,9 +112,10 @@ FullSwarm draw_swarm(Rng& rng, uint64_t members, const FaultSet* faults) {
   return swarm;
 }
 
-void draw_leases(Rng& rng, FullSwarm& swarm) {
+void draw_followers(Rng& rng, FullSwarm& swarm) {
   swarm.lease_holders = one_of(rng, {0, 0, 1, 3});
   swarm.lease_seconds_max = static_cast<int64_t>(one_of(rng, {1, 2, 4, 8}));
+  swarm.watchers = one_of(rng, {0, 0, 2, 6});
 }
 
 std::string describe(const FullSwarm& swarm) {
@@ -127,7 +128,8 @@ std::string describe(const FullSwarm& swarm) {
          "snapshot every " + std::to_string(swarm.snapshot_count) + " keeping " +
          std::to_string(swarm.catch_up_entries) + ", segments of " +
          std::to_string(swarm.segment_bytes >> 10U) + " KiB, " + std::to_string(swarm.clients) +
-         " clients, " + std::to_string(swarm.lease_holders) + " with leases; a fault every " +
+         " clients, " + std::to_string(swarm.lease_holders) + " with leases, " +
+         std::to_string(swarm.watchers) + " watchers; a fault every " +
          in_ms(swarm.fault_interval) + " of " + to_text(swarm.faults);
 }
 

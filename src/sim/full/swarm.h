@@ -52,6 +52,7 @@ struct FullSwarm {
   uint64_t deletes = 100'000;
   uint64_t compactions = 5'000;
   uint64_t strangers = 100'000;  // per million operations: another member than the last one
+  uint64_t watchers = 0;
   uint64_t lease_holders = 0;
   int64_t lease_seconds_max = 4;
   // ---- The calamity.
@@ -66,8 +67,8 @@ struct FullSwarm {
 
 // `members` 0: from the seed. Draws which classes of faults are on unless they are given.
 FullSwarm draw_swarm(Rng& rng, uint64_t members, const FaultSet* faults);
-// From a stream of its own: what clients do with leases changes nothing else of a world.
-void draw_leases(Rng& rng, FullSwarm& swarm);
+// From a stream of its own: leases and watches change nothing else of a world.
+void draw_followers(Rng& rng, FullSwarm& swarm);
 std::string describe(const FullSwarm& swarm);
 
 }  // namespace quorate::sim::full
