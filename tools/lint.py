@@ -17,9 +17,25 @@ EXTRA = ['-D__cpp_concepts=202002', '-Wno-builtin-macro-redefined', '-Wno-unknow
          '-Wno-deprecated-declarations']
 
 
+def plain(command):
+    """Without the headers that g++ read before: clang cannot, and each source has to include what
+    it uses."""
+    words = shlex.split(command)
+    words = words[next(n for n, word in enumerate(words) if word.endswith('++')):]  # no ccache
+    if '-Winvalid-pch' in words:
+        at = words.index('-Winvalid-pch')
+        del words[at:at + 3]  # and -include, and its file
+    return shlex.join(word for word in words if word != '-fpch-preprocess')
+
+
 def commands():
+    """The command that compiles each source; clang-tidy finds them in build/lint as well."""
     with open(os.path.join(BUILD, 'compile_commands.json')) as file:
         entries = json.load(file)
+    for entry in entries:
+        entry['command'] = plain(entry['command'])
+    with open(os.path.join(MEMORY, 'compile_commands.json'), 'w') as file:
+        json.dump(entries, file)
     chosen = {}
     for entry in entries:  # a source compiled twice (with planted bugs): the product's comes first
         name = os.path.relpath(os.path.join(entry['directory'], entry['file']), ROOT)
@@ -29,7 +45,7 @@ def commands():
 
 
 def fingerprint(entry):
-    words = [w for w in shlex.split(entry['command']) if not w.endswith('ccache')]
+    words = shlex.split(entry['command'])
     cut = words[:words.index('-o')] if '-o' in words else words
     done = subprocess.run([w for w in cut if w != '-c'] + ['-E', '-P', entry['file']],
                           cwd=entry['directory'], capture_output=True)
@@ -41,7 +57,7 @@ def check(name, entry):
     mark = os.path.join(MEMORY, fingerprint(entry))
     if os.path.exists(mark):
         return name, 0, ''
-    arguments = ['clang-tidy-19', '--quiet', '-p', BUILD]
+    arguments = ['clang-tidy-19', '--quiet', '-p', MEMORY]
     arguments += [f'--extra-arg={extra}' for extra in EXTRA] + [os.path.join(ROOT, name)]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 0:
