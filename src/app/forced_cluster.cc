@@ -5,6 +5,8 @@
 #include "app/export.h"
 #include "app/import.h"
 #include "base/log.h"
+#include "node/identity.h"
+#include "node/node.h"
 #include "world/real/files.h"
 
 namespace quorate::app {
@@ -19,6 +21,19 @@ void keep_self_only(ServeConfig& config) {
                 [&](const FoundingMember& member) { return member.name != config.name; });
   config.start = node::Start::new_cluster;
   config.bootstrap = false;  // nobody is to be agreed with
+}
+
+// What goes on is the log of the member as it was, so its protocol stays as well.
+Result<void> keep_protocol(world::Disk& disk, const std::string& before, ServeConfig& config) {
+  auto stored = node::load_identity(disk, before);
+  if (!stored) return std::unexpected(stored.error());
+  if (!*stored) return {};
+  node::NodeConfig wanted;
+  wanted.protocol = config.protocol;
+  wanted.protocol_demanded = config.protocol_given;
+  if (auto same = node::adopt_protocol(wanted, (*stored)->protocol, before); !same) return same;
+  config.protocol = wanted.protocol;
+  return {};
 }
 
 }  // namespace
@@ -43,6 +58,8 @@ Result<void> force_new_cluster(ServeConfig& config) {
     log(LogLevel::warn, "--force-new-cluster: " + directory + " holds no data to go on with");
     return {};
   }
+  const std::string& before = disk->exists(own) ? own : kept;
+  if (auto same = keep_protocol(*disk, before, config); !same) return same;
   if (disk->exists(own)) {
     if (auto written = write_export(directory, snapshot); !written) return written;
     if (auto moved = disk->rename(own, kept); !moved) return moved;

@@ -1,6 +1,7 @@
 """--force-new-cluster: one of three members goes on alone when the others are gone for ever."""
 import re
 import shutil
+import urllib.request
 
 from cluster import Cluster, etcdctl, expect, expect_in
 
@@ -75,3 +76,26 @@ def test_one_of_three_goes_on_alone(binary):
         cluster.nodes = [node, other]
         cluster.wait_ready()
         expect(fine(other, 'get', 'k1') == fine(node, 'get', 'k1'), 'the new member has the keys')
+
+
+def test_the_protocol_stays(binary):
+    """--force-new-cluster where nobody repeats --consensus: the log goes on as it was founded."""
+    with Cluster([binary, 'serve'], size=1, extra_flags=['--consensus', 'multipaxos']) as cluster:
+        node = cluster.nodes[0]
+        fine(node, 'put', 'k', 'v')
+        node.kill()
+        founding = node.flags()
+        at = founding.index('--consensus')
+        flags = founding[:at] + founding[at + 2:]
+        node.flags = lambda: flags + ['--force-new-cluster', '--consensus', 'raft']
+        node.start()
+        node.process.wait(timeout=15)
+        expect_in('founded with the protocol multipaxos', node.log(), 'another one is refused')
+        for more in (['--force-new-cluster'], []):
+            node.flags = lambda more=more: flags + more
+            node.start()
+            cluster.wait_ready()
+            expect(fine(node, 'get', 'k') == 'k\nv\n', f'what was there, {more}')
+            with urllib.request.urlopen(f'http://{node.endpoint}/metrics', timeout=10) as page:
+                expect_in('protocol="multipaxos"', page.read().decode(), f'the protocol, {more}')
+            node.kill()
