@@ -25,6 +25,7 @@ class Client {
   bool decide(uint64_t sequence, Time now);
 
   uint64_t decided() const { return decided_; }
+  uint64_t begun() const { return begun_; }  // decided or under way
   void forget_samples();
   // Sorted. Empties the samples.
   std::vector<Duration> take_samples();

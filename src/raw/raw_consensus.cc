@@ -124,7 +124,7 @@ Result<Outcome> Run::run() {
 void Run::turn_end() {
   if (phase_ == Phase::over) return;
   bool moved = true;
-  for (size_t i = 0; i < kPassesPerTurn && moved; ++i) {
+  for (size_t i = 0; i < kPassesPerTurn && moved && phase_ != Phase::over; ++i) {
     const Time now = loop_->now();
     moved = cluster_->pass(now);
     follow(now);
@@ -152,8 +152,9 @@ void Run::follow(Time now) {
     end_ = mark(now);
     cluster_->stop_client();
     move_to(Phase::end, now + kEndPatience);
-  } else if (phase_ == Phase::end && cluster_->decided_by_all() == client_.decided() &&
+  } else if (phase_ == Phase::end && cluster_->decided_by_all() == client_.begun() &&
              cluster_->agrees()) {
+    // Whoever agrees while something is under way may disagree for a moment right after.
     move_to(Phase::over, kNever);
     loop_->stop();
   }
