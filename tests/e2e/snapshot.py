@@ -468,7 +468,8 @@ def test_users_and_roles_of_an_etcd_come_over(binary):
             done = run([binary, 'snapshot', 'restore', file, '--data-dir', node.directory,
                         '--name', node.name, '--initial-cluster', ours.initial_cluster(),
                         '--initial-cluster-token', ours.token,
-                        '--initial-advertise-peer-urls', node.peer_url])
+                        '--initial-advertise-peer-urls', node.peer_url,
+                        *(['--consensus', rig.CONSENSUS] if rig.CONSENSUS else [])])
             expect(done.returncode == 0, f'restore: {done.stderr}')
             expect_in('4 users, 3 roles, authentication on', done.stdout, 'what it says')
         with ours:
