@@ -10,7 +10,7 @@ help:
 	@echo "make failover the part of it that kills, freezes and stops leaders (about 12 min)"
 	@echo "make soak     random seeds, faults and bytes until stopped, or MINUTES=n"
 	@echo "make fuzz     libFuzzer on every decoder until stopped, or MINUTES=n in all"
-	@echo "make compat   etcdctl against quorate and etcd, random operations, etcd's Go client, Patroni (25 min)"
+	@echo "make compat   etcdctl against quorate and etcd, random operations, etcd's Go client, Patroni (30 min)"
 	@echo "make package a Debian package in build/release, with unit, man page and completion"
 	@echo "make lint     clang-tidy over all sources (about 10 min); make test takes a quarter each day"
 	@echo "make format   clang-format over src/"

@@ -14,7 +14,7 @@ if(QUORATE_SANITIZE)
 endif()
 
 # The standard library's headers, and GoogleTest's for tests, are read once instead of in every
-# source: about half of what most sources take to compile (docs/decisions/0033). Each source still
+# source: a third to a half of what most of them take to compile (docs/decisions/0033). Each source still
 # includes what it uses; the linter reads it without this. Code for libraries and for programs
 # differs in a flag, so there is one of each. Warnings that g++-12 finds after inlining forget then
 # that they speak of the standard library's own code; release, which has the better optimizer, is

@@ -21,14 +21,8 @@ void Encoder::u64(uint64_t value) {
 
 void Encoder::varint(uint64_t value) {
   if (value < 0x80) return text_.push_back(static_cast<char>(value));
-  char buffer[10];
-  size_t size = 0;
-  while (value >= 0x80) {
-    buffer[size++] = static_cast<char>((value & 0x7fU) | 0x80U);
-    value >>= 7U;
-  }
-  buffer[size++] = static_cast<char>(value);
-  text_.append(buffer, size);
+  char buffer[kVarintBytesMax];
+  text_.append(buffer, put_varint(value, buffer));
 }
 
 std::string_view Decoder::raw(size_t size) {

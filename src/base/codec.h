@@ -6,6 +6,7 @@
 // through and asks once.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,6 +14,17 @@
 #include "base/bytes.h"
 
 namespace quorate {
+
+inline constexpr size_t kVarintBytesMax = 10;
+// Seven bits a byte, the lowest first. Room for kVarintBytesMax is there; returns what is behind.
+inline char* put_varint(uint64_t value, char* place) {
+  while (value >= 0x80) {
+    *place++ = static_cast<char>((value & 0x7fU) | 0x80U);
+    value >>= 7U;
+  }
+  *place++ = static_cast<char>(value);
+  return place;
+}
 
 class Encoder {
  public:

@@ -10,18 +10,9 @@ namespace quorate::consensus {
 namespace {
 
 // index, round, node, kind, proposal node, proposal sequence, size, crc32c
-constexpr size_t kHeaderBytesMax = 6 * 10 + 1 + 4;
+constexpr size_t kHeaderBytesMax = 6 * kVarintBytesMax + 1 + 4;
 
 // Behind what it wrote. There is room.
-char* put_varint(uint64_t value, char* place) {
-  while (value >= 0x80) {
-    *place++ = static_cast<char>((value & 0x7fU) | 0x80U);
-    value >>= 7U;
-  }
-  *place++ = static_cast<char>(value);
-  return place;
-}
-
 char* put_u64(uint64_t value, char* place) {
   static_assert(std::endian::native == std::endian::little, "integers are copied as they lie");
   std::memcpy(place, &value, sizeof(value));

@@ -1,4 +1,5 @@
-// consensus/test_fields.h: which fields the headers of a core declare, read from their text.
+// consensus/test_fields.h: which fields the headers of a core declare, read from their text, and
+// the fingerprint that they come to.
 //
 // Tests only. A field that a fingerprint forgets makes the exhaustive searcher skip states it has
 // never seen, so tests compare what is declared with what fingerprint.cc names.
@@ -11,6 +12,8 @@
 #include <regex>
 #include <string>
 #include <vector>
+
+#include "consensus/fingerprint.h"
 
 namespace quorate::consensus::testing {
 
@@ -35,6 +38,22 @@ inline std::vector<std::string> declared(const std::string& text, const std::str
     names.push_back((*found)[1]);
   }
   return names;
+}
+
+// `code` is that of `file` and of what it calls.
+inline void expect_named(const std::vector<std::string>& names, const std::string& code,
+                         const std::string& file) {
+  for (const std::string& name : names) {
+    EXPECT_TRUE(std::regex_search(code, std::regex("\\b" + name + "\\b")))
+        << name << " is neither hashed nor listed as left out in " << file;
+  }
+}
+
+inline Fingerprint::Value fingerprint_of(const ReplicatedLog& replica, const Renaming& renaming,
+                                         Time now = {}) {
+  Fingerprint print(renaming);
+  replica.fingerprint(print, now, WriteId{1'000'000});
+  return print.value();
 }
 
 }  // namespace quorate::consensus::testing

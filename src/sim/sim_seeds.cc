@@ -118,8 +118,7 @@ void report(const Totals& totals, uint64_t seeds) {
   std::printf(
       "commits %llu, elections %llu, reads %llu, crashes %llu, lost disks %llu, "
       "snapshots installed %llu, rotten entries %llu, lost stores %llu, changes of members %llu, "
-      "leases expired %llu, renewals %llu, "
-      "watch streams %llu, events %llu\n",
+      "leases expired %llu, renewals %llu, watch streams %llu, events %llu\n",
       static_cast<unsigned long long>(totals.commits),
       static_cast<unsigned long long>(totals.elections),
       static_cast<unsigned long long>(totals.reads),

@@ -13,6 +13,8 @@ namespace {
 
 using testing::content;
 using testing::declared;
+using testing::expect_named;
+using testing::fingerprint_of;
 
 TEST(PaxosFingerprint, NamesEachField) {
   const std::string header = content("paxos/replica.h");
@@ -32,17 +34,8 @@ TEST(PaxosFingerprint, NamesEachField) {
   };
   for (const Part& part : parts) {
     EXPECT_GE(part.names.size(), part.at_least) << part.names.front();
-    for (const std::string& name : part.names) {
-      EXPECT_TRUE(std::regex_search(code, std::regex("\\b" + name + "\\b")))
-          << name << " is neither hashed nor listed as left out in paxos/fingerprint.cc";
-    }
+    expect_named(part.names, code, "paxos/fingerprint.cc");
   }
-}
-
-Fingerprint::Value print_of(const ReplicatedLog& replica, const Renaming& names, Time now = {}) {
-  Fingerprint print(names);
-  replica.fingerprint(print, now, WriteId{1'000'000});
-  return print.value();
 }
 
 TEST(PaxosFingerprint, TimeAloneChangesNothingAndASlotDoes) {
@@ -52,15 +45,15 @@ TEST(PaxosFingerprint, TimeAloneChangesNothingAndASlotDoes) {
   cluster.make_leader(1);
   const Renaming same;
   cluster.advance(cluster.heartbeat_interval());
-  const auto before = print_of(cluster.replica(2), same, cluster.now());
+  const auto before = fingerprint_of(cluster.replica(2), same, cluster.now());
   const auto copy = cluster.replica(2).clone();
-  EXPECT_EQ(print_of(*copy, same, cluster.now()), before);
+  EXPECT_EQ(fingerprint_of(*copy, same, cluster.now()), before);
   cluster.advance(cluster.heartbeat_interval());
-  EXPECT_EQ(print_of(cluster.replica(2), same, cluster.now()), before);
+  EXPECT_EQ(fingerprint_of(cluster.replica(2), same, cluster.now()), before);
   cluster.propose(1, "x");
   cluster.settle();
-  EXPECT_NE(print_of(cluster.replica(2), same, cluster.now()), before);
-  EXPECT_NE(print_of(*copy, same, cluster.now()), before) << "it is nearer to its deadline";
+  EXPECT_NE(fingerprint_of(cluster.replica(2), same, cluster.now()), before);
+  EXPECT_NE(fingerprint_of(*copy, same, cluster.now()), before) << "it is nearer to its deadline";
 }
 
 TEST(PaxosFingerprint, WhatADiskLostIsAnotherState) {
@@ -73,7 +66,7 @@ TEST(PaxosFingerprint, WhatADiskLostIsAnotherState) {
   const uint64_t hurt = leader % 3 + 1;
   const auto restarted = [&] {
     cluster.restart(hurt);
-    return print_of(cluster.replica(hurt), Renaming{}, cluster.now());
+    return fingerprint_of(cluster.replica(hurt), Renaming{}, cluster.now());
   };
   cluster.isolate(hurt);
   cluster.crash(hurt);
@@ -104,8 +97,8 @@ TEST(PaxosFingerprint, MirrorImagesAreEqualUnderExchangedNames) {
   const Renaming mirror(exchanged);
   const auto second = asked_by_first(2);
   const auto third = asked_by_first(3);
-  EXPECT_EQ(print_of(*second, same), print_of(*third, mirror));
-  EXPECT_NE(print_of(*second, same), print_of(*third, same));
+  EXPECT_EQ(fingerprint_of(*second, same), fingerprint_of(*third, mirror));
+  EXPECT_NE(fingerprint_of(*second, same), fingerprint_of(*third, same));
 }
 
 }  // namespace

@@ -124,15 +124,7 @@ void Replica::fingerprint_election(Fingerprint& into, Time now) const {
   into.add(campaign_);
   into.add(voter_);
   into.add(distance(now, promise_ends_));
-  if (stage_ == Stage::asking || stage_ == Stage::candidate) {
-    FingerprintSet votes;
-    for (const NodeId voter : votes_) {
-      Fingerprint vote = into.fresh();
-      vote.add(voter);
-      votes.add(vote);
-    }
-    votes.add_to(into);
-  }
+  if (stage_ == Stage::asking || stage_ == Stage::candidate) add_set(into, votes_);
   into.add(acknowledge_);
   into.add(acknowledged_);
 }

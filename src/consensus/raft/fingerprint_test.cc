@@ -6,8 +6,6 @@
 
 #include <gtest/gtest.h>
 
-#include <regex>
-
 #include "consensus/raft/replica.h"
 #include "consensus/test_cluster.h"
 #include "consensus/test_fields.h"
@@ -17,13 +15,8 @@ namespace {
 
 using testing::content;
 using testing::declared;
-
-void expect_known(const std::vector<std::string>& names, const std::string& code) {
-  for (const std::string& name : names) {
-    EXPECT_TRUE(std::regex_search(code, std::regex("\\b" + name + "\\b")))
-        << name << " is neither hashed nor listed as left out in raft/fingerprint.cc";
-  }
-}
+using testing::expect_named;
+using testing::fingerprint_of;
 
 TEST(Fingerprint, KnowsEveryField) {
   const std::string code = content("raft/fingerprint.cc");
@@ -35,23 +28,17 @@ TEST(Fingerprint, KnowsEveryField) {
   EXPECT_GT(progress.size(), 20U);
   EXPECT_GT(repair.size(), 15U);
   EXPECT_EQ(tail.size(), 6U);
-  expect_known(replica, code);
-  expect_known(progress, code);
-  expect_known(repair, code);
-  expect_known(tail, code + content("log_tail.cc"));
+  const std::string file = "raft/fingerprint.cc";
+  expect_named(replica, code, file);
+  expect_named(progress, code, file);
+  expect_named(repair, code, file);
+  expect_named(tail, code + content("log_tail.cc"), file);
 }
 
 TEST(Fingerprint, NoHeadNamesAMember) {
   // fingerprint_message() hashes heads as bytes, so names in them would not be exchanged.
   const std::string text = content("raft/wire.h");
   EXPECT_EQ(text.find("NodeId"), std::string::npos);
-}
-
-Fingerprint::Value fingerprint_of(const ReplicatedLog& replica, const Renaming& renaming,
-                                  Time now = {}) {
-  Fingerprint print(renaming);
-  replica.fingerprint(print, now, WriteId{1'000'000});
-  return print.value();
 }
 
 TEST(Fingerprint, IsBlindToTimeButNotToWhatHappened) {

@@ -1,5 +1,7 @@
 #include "front/etcd/wire.h"
 
+#include "storage/mvcc/protobuf.h"
+
 namespace quorate::front::etcd {
 namespace {
 
@@ -46,11 +48,7 @@ bool read_value(uint32_t type, std::string_view& input, FieldValue& value) {
 }  // namespace
 
 void write_varint(uint64_t value, std::string& out) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>(value | 0x80U));
-    value >>= 7U;
-  }
-  out.push_back(static_cast<char>(value));
+  protobuf::write_varint(value, out);
 }
 
 void write_number(uint32_t field, uint64_t value, std::string& out) {

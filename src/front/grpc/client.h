@@ -71,7 +71,8 @@ class Client {
   // Every call from now on carries this token of the Auth service; empty: none.
   virtual void authorize(std::string token) = 0;
   virtual size_t under_way() const = 0;
-  virtual bool usable() const = 0;  // false: connect anew
+  // False: connect anew for new calls. What is under way may still be answered here.
+  virtual bool usable() const = 0;
 };
 
 // What an address that is to be reached by TLS begins with.

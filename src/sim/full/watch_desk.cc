@@ -92,8 +92,10 @@ void WatchDesk::refuse(CallId call, ApiError /*error*/) {
   executor().post([this, stream, alive = std::weak_ptr<const bool>(alive_)] {
     if (alive.expired() || !has(stream)) return;
     close(stream);
-    cluster_.at(cluster_.now() + listener_.next_delay(stream),
-                [this, stream, alive] { listener_.on_watch_end(stream); });
+    cluster_.at(cluster_.now() + listener_.next_delay(stream), [this, stream, alive] {
+      // Or the whole member has ended, which its clients have heard.
+      if (!alive.expired()) listener_.on_watch_end(stream);
+    });
   });
 }
 

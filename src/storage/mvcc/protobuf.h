@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/codec.h"
+
 namespace quorate::protobuf {
 
 // A field's number together with how it is written: what stands before every value.
@@ -55,14 +57,8 @@ constexpr size_t varint_size(uint64_t value) {
   return size;
 }
 inline void write_varint(uint64_t value, std::string& out) {
-  char buffer[10];
-  size_t size = 0;
-  while (value >= 0x80) {
-    buffer[size++] = static_cast<char>((value & 0x7fU) | 0x80U);
-    value >>= 7U;
-  }
-  buffer[size++] = static_cast<char>(value);
-  out.append(buffer, size);
+  char buffer[kVarintBytesMax];
+  out.append(buffer, put_varint(value, buffer));
 }
 // Fields at their default are not written; a negative number takes ten bytes.
 inline void write_number(uint32_t field, int64_t value, std::string& out) {
