@@ -47,9 +47,7 @@ bool read_value(uint32_t type, std::string_view& input, FieldValue& value) {
 
 }  // namespace
 
-void write_varint(uint64_t value, std::string& out) {
-  protobuf::write_varint(value, out);
-}
+void write_varint(uint64_t value, std::string& out) { protobuf::write_varint(value, out); }
 
 void write_number(uint32_t field, uint64_t value, std::string& out) {
   if (value == 0) return;
