@@ -162,7 +162,7 @@ void Replica::on_body(Message& message, const Head& head, const HeartbeatReply& 
   if (head.promised < promised_ && !QRT_MUTANT(N12)) return;
   Progress* peer = nullptr;
   if (!note_reply(message.from, head, peer)) return;
-  if (reply.round <= round_) peer->round = std::max(peer->round, reply.round);
+  if (reply.round <= reads_.newest()) peer->round = std::max(peer->round, reply.round);
   peer->promises = reply.promise >= election_timeout_;
   confirm_reads();
   renew_lease();
@@ -184,12 +184,12 @@ void Replica::resend_if_lost(Progress& peer) {
 
 void Replica::send_heartbeat(Progress& peer, bool wants_reply) {
   peer.committed_sent = std::max(peer.committed_sent, std::min(committed_, peer.through));
-  send(peer.id, Heartbeat{wants_reply, base_, committed_, round_}, {});
+  send(peer.id, Heartbeat{wants_reply, base_, committed_, reads_.newest()}, {});
 }
 
 void Replica::heartbeat_all() {
   heartbeat_due_ = false;
-  if (lease_reads_) begin_lease_round();
+  reads_.begin_lease_round(now_);
   for (Progress& peer : peers_) {
     if (peer.id != self_) send_heartbeat(peer, true);
   }

@@ -173,8 +173,7 @@ void Replica::lose_office() {
   office_start_ = {};
   established_ = false;
   transfer_to_ = {};
-  void_lease();
-  lease_void_ = false;
+  reads_.enter_office();
   heartbeat_due_ = false;
   commit_notice_at_ = kNever;
   fetched_.clear();
@@ -211,7 +210,7 @@ NodeId Replica::best_heir() const {
 // Leaves office and tells another, so that nobody has to wait for a timeout.
 void Replica::hand_over(NodeId heir) {
   if (heir) {
-    void_lease();
+    reads_.void_lease();
     send(heir, TimeoutNow{}, {});
   }
   lose_office();
@@ -265,7 +264,7 @@ void Replica::transfer_when_ready() {
   const Progress* peer = progress_of(transfer_to_);
   if (peer == nullptr || peer->through < proposed_) return;
   transfer_asked_ = true;
-  if (!QRT_MUTANT(R15)) void_lease();
+  if (!QRT_MUTANT(R15)) reads_.void_lease();
   send(transfer_to_, TimeoutNow{}, {});
 }
 

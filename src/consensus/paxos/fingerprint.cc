@@ -2,14 +2,13 @@
 //
 // Every field of Replica, Progress and Slots stands here, hashed or in this list of what is left
 // out:
-//   election_timeout_, heartbeat_interval_, pre_vote_, check_quorum_, lease_reads_, lease_length_,
+//   election_timeout_, heartbeat_interval_, pre_vote_, check_quorum_, lease_reads_,
 //   append_entries_max_, inflight_messages_max_:
 //     the same in all states
 //   rng_: searchers hand in one that always draws the same
 //   instants are hashed by their distance from the time of the question, so now_ is not
 //   last_write_, durable_write_: write ids are hashed by their distance from `durable`, which the
 //     runtime knows better
-//   reads_held_: the number of the reads that are hashed
 //   voter_places_, outgoing_places_: follow from the members; scratch_: dead between two calls
 //   dropped_: a count for people
 //   window_bytes, memory_bytes_, undecided_bytes_: sums over what is hashed
@@ -188,24 +187,7 @@ void Replica::fingerprint_office(Fingerprint& into, Time now) const {
     into.add(transfer_asked_);
     into.add(distance(now, transfer_deadline_));
   }
-  into.add(round_);
-  into.add(waiting_reads_.size());
-  for (const ReadId id : waiting_reads_) into.add(id.value);
-  into.add(rounds_.size());
-  for (const ReadRound& round : rounds_) {
-    into.add(round.number);
-    into.add(round.index);
-    into.add(round.ids.size());
-    for (const ReadId id : round.ids) into.add(id.value);
-  }
-  into.add(rounds_sent_.size());
-  for (const RoundSent& round : rounds_sent_) {
-    into.add(round.number);
-    into.add(age(now, round.at, election_timeout_));
-  }
-  into.add(distance(now, lease_ends_));
-  into.add(lease_after_round_);
-  into.add(lease_void_);
+  reads_.fingerprint(into, now, election_timeout_);
   into.add(fetched_.size());
   for (const Entry& entry : fetched_) into.add(entry);
 }
@@ -238,8 +220,7 @@ void Replica::fingerprint_peer(Fingerprint& it, Time now, const Progress& peer) 
   const bool unproven = lives && peer.round < peer.life_round;
   it.add(unproven ? peer.life_round : 0);
   // Rounds answered before the oldest one that is open make no difference.
-  uint64_t settled = rounds_.empty() ? round_ : rounds_.front().number - 1;
-  if (!rounds_sent_.empty()) settled = std::min(settled, rounds_sent_.front().number - 1);
+  const uint64_t settled = reads_.settled();
   it.add(unproven ? peer.round : std::max(peer.round, settled));
   it.add(peer.promises);
 }

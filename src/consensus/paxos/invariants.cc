@@ -38,10 +38,7 @@ void Replica::check_office() const {
     CHECK(slots_.ballot_at(index) == promised_ || QRT_MUTANT(X05_HOLE),
           "we have proposed in every open slot");
   }
-  CHECK(rounds_.size() <= kReadRoundsMax, "read rounds are bounded");
-  size_t held = waiting_reads_.size();
-  for (const ReadRound& round : rounds_) held += round.ids.size();
-  CHECK(held == reads_held_, "every read held is counted");
+  reads_.check_invariants();
   for (size_t place = 0; place < peers_.size(); ++place) {
     const Progress& peer = peers_[place];
     CHECK(place == 0 || peer.id > peers_[place - 1].id, "peers are sorted");

@@ -46,10 +46,7 @@ void Replica::configuration_changed() {
   const bool ours = configurations_.back().index >= base_;
   if (!QRT_MUTANT(X08)) track_members();
   // A quorum of before is not one of now: only rounds from here on prove a lease.
-  if (!QRT_MUTANT(LEASE_CONFIG)) {
-    lease_ends_ = {};
-    lease_after_round_ = round_;
-  }
+  reads_.restart_lease();
   if (!ours || (stop_ && stop_ > committed_)) return;
   stop_ = {};
   widen();
@@ -166,7 +163,7 @@ void Replica::begin_life(Progress& peer, const Head& head) {
   }
   peer.known = true;
   peer.incarnation = head.incarnation;
-  peer.life_round = ++round_;
+  peer.life_round = reads_.begin_round();
 }
 
 // Admits the new life of a member that lost its data: the same configuration but for its

@@ -216,8 +216,7 @@ void Replica::become_leader() {
   office_start_ = {};
   stop_ = {};
   transfer_to_ = {};
-  void_lease();
-  lease_void_ = false;
+  reads_.enter_office();
   undecided_bytes_ = 0;
   proposed_ = committed_;
   begin_following(committed_.next());

@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 #include "base/mutant.h"
-#include "consensus/lease_length.h"
 
 namespace quorate::consensus::paxos {
 namespace {
@@ -23,7 +22,6 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
       pre_vote_(config.pre_vote),
       check_quorum_(config.check_quorum),
       lease_reads_(config.lease_reads),
-      lease_length_(lease_length(config)),
       append_entries_max_(config.append_entries_max),
       inflight_messages_max_(config.inflight_messages_max),
       rng_(rng),
@@ -37,7 +35,8 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
       promise_write_(recovered.last_write),
       written_state_(recovered.hard_state),
       // So that answers to an earlier process of this member do not fit.
-      campaign_(rng_.next()) {
+      campaign_(rng_.next()),
+      reads_(config) {
   CHECK(self_, "a replica knows who it is");
   CHECK(heartbeat_interval_ > Duration::zero() && election_timeout_ > heartbeat_interval_,
         "a leader speaks more often than its followers lose patience");
@@ -279,7 +278,7 @@ void Replica::commit_to(Index index) {
 
 Ready Replica::take_ready() {
   if (stage_ == Stage::leader) {
-    start_read_rounds();
+    start_reads();
     confirm_reads();
     for (Progress& peer : peers_) fill(peer);
     if (heartbeat_due_) heartbeat_all();

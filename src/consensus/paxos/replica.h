@@ -23,6 +23,7 @@
 #include "consensus/paxos/progress.h"
 #include "consensus/paxos/slots.h"
 #include "consensus/paxos/wire.h"
+#include "consensus/read_rounds.h"
 #include "consensus/replicated_log.h"
 
 namespace quorate::consensus::paxos {
@@ -66,20 +67,11 @@ class Replica final : public ReplicatedLog {
     bool complete = false;
     std::vector<LostSlot> lost;
   };
-  struct ReadRound {
-    uint64_t number = 0;
-    Index index;
-    std::vector<ReadId> ids;
-  };
   struct WriteOnItsWay {
     WriteId id;
     Index through;       // through_ is durable up to here once it is; zero: says nothing
     IndexRange entries;  // in it
     Time asked;
-  };
-  struct RoundSent {  // heartbeats of a round left at that time
-    uint64_t number = 0;
-    Time at;
   };
   enum class Purpose : uint8_t { nothing, loading, filling, promising, repairing };
   struct WaitingPrepare {  // for our disk
@@ -222,13 +214,10 @@ class Replica final : public ReplicatedLog {
   void send_accepted();
 
   // reads.cc
-  void start_read_rounds();
+  void start_reads();
   void confirm_reads();
   void refuse_reads();
-  bool lease_holds() const;
-  void begin_lease_round();
   void renew_lease();
-  void void_lease();
 
   // members.cc
   bool note_reply(NodeId from, const Head& head, Progress*& peer);
@@ -297,7 +286,6 @@ class Replica final : public ReplicatedLog {
   const bool pre_vote_;
   const bool check_quorum_;
   const bool lease_reads_;
-  const Duration lease_length_;
   const size_t append_entries_max_;
   const size_t inflight_messages_max_;
   Rng rng_;
@@ -376,14 +364,7 @@ class Replica final : public ReplicatedLog {
   NodeId transfer_to_;
   bool transfer_asked_ = false;
   Time transfer_deadline_{};
-  uint64_t round_ = 0;
-  std::vector<ReadId> waiting_reads_;
-  size_t reads_held_ = 0;  // waiting or in a round
-  Ring<ReadRound> rounds_;
-  Ring<RoundSent> rounds_sent_;  // with leases: not yet confirmed
-  Time lease_ends_{};
-  uint64_t lease_after_round_ = 0;  // rounds up to this one prove no lease
-  bool lease_void_ = false;         // while in office: another was told to campaign
+  ReadRounds reads_;
   std::vector<Entry> fetched_;
 
   Repair repair_;

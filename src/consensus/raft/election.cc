@@ -210,8 +210,7 @@ void Replica::lose_office() {
   outgoing_places_.clear();
   established_ = false;
   transfer_to_ = {};
-  void_lease();
-  lease_void_ = false;
+  reads_.enter_office();
   heartbeat_due_ = false;
   commit_notice_at_ = kNever;
   fetch_.reset();
@@ -225,8 +224,7 @@ void Replica::become_leader() {
   if (!QRT_MUTANT(R03_MATCH)) peers_.clear();
   established_ = false;
   transfer_to_ = {};
-  void_lease();
-  lease_void_ = false;
+  reads_.enter_office();
   office_start_ = log_.last().next();
   uncommitted_bytes_ = 0;
   for (Index index = committed_.next(); index <= log_.last(); ++index) {
@@ -281,7 +279,7 @@ void Replica::give_way_if_disk_hangs() {
   if (without_us <= durable_.value) return;
   const NodeId heir = best_heir();
   if (heir) {
-    void_lease();
+    reads_.void_lease();
     send(heir, TimeoutNow{}, {});
   }
   become_follower(term_, {});
@@ -308,7 +306,7 @@ void Replica::transfer_when_ready() {
   const Progress* peer = progress_of(transfer_to_);
   if (peer == nullptr || peer->match < log_.last()) return;
   transfer_asked_ = true;
-  if (!QRT_MUTANT(R15)) void_lease();
+  if (!QRT_MUTANT(R15)) reads_.void_lease();
   send(transfer_to_, TimeoutNow{}, {});
 }
 

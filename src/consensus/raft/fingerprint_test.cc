@@ -28,6 +28,11 @@ TEST(Fingerprint, KnowsEveryField) {
   EXPECT_GT(progress.size(), 20U);
   EXPECT_GT(repair.size(), 15U);
   EXPECT_EQ(tail.size(), 6U);
+  const auto rounds = declared(content("read_rounds.h"), "const bool leases_", "\n};", "\\w+_");
+  const std::string rounds_code = content("read_rounds.cc");
+  EXPECT_EQ(rounds.size(), 10U);
+  expect_named(rounds, rounds_code.substr(rounds_code.find("void ReadRounds::fingerprint")),
+               "read_rounds.cc");
   const std::string file = "raft/fingerprint.cc";
   expect_named(replica, code, file);
   expect_named(progress, code, file);

@@ -33,10 +33,7 @@ void Replica::check_progress() const {
   CHECK(vote_ == self_, "a leader voted for itself");
   CHECK(office_start_ <= log_.last(), "a leader begins with an entry of its own");
   CHECK(established_ == (committed_ >= office_start_), "established by an own-term commit");
-  CHECK(rounds_.size() <= kReadRoundsMax, "read rounds are bounded");
-  size_t held = waiting_reads_.size();
-  for (const ReadRound& round : rounds_) held += round.ids.size();
-  CHECK(held == reads_held_, "every read held is counted");
+  reads_.check_invariants();
   for (size_t place = 0; place < peers_.size(); ++place) {
     const Progress& peer = peers_[place];
     CHECK(place == 0 || peer.id > peers_[place - 1].id, "peers are sorted");

@@ -57,7 +57,7 @@ void Replica::leave_joint_when_certain() {
 void Replica::leave_office_when_removed() {
   if (stage_ != Stage::leader || voter_ || change_pending()) return;
   if (const NodeId heir = best_heir()) {
-    void_lease();
+    reads_.void_lease();
     send(heir, TimeoutNow{}, {});
   }
   become_follower(term_, {});
@@ -69,9 +69,7 @@ void Replica::configuration_changed() {
   if (stage_ != Stage::leader) return;
   track_members();
   // A majority of before is not one of now: only rounds from here on prove a lease.
-  if (QRT_MUTANT(LEASE_CONFIG)) return;
-  lease_ends_ = {};
-  lease_after_round_ = round_;
+  reads_.restart_lease();
 }
 
 const Replica::Configuration& Replica::configuration_at(Index index) const {
@@ -168,7 +166,7 @@ void Replica::begin_life(Progress& peer, const Head& head) {
   }
   peer.known = true;
   peer.incarnation = head.incarnation;
-  peer.life_round = ++round_;
+  peer.life_round = reads_.begin_round();
 }
 
 // Admits the new life of a member that lost its data: the same configuration but for its

@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "base/mutant.h"
-#include "consensus/lease_length.h"
 
 namespace quorate::consensus::raft {
 
@@ -16,7 +15,6 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
       pre_vote_(config.pre_vote),
       check_quorum_(config.check_quorum),
       lease_reads_(config.lease_reads),
-      lease_length_(lease_length(config)),
       append_entries_max_(config.append_entries_max),
       inflight_messages_max_(config.inflight_messages_max),
       rng_(rng),
@@ -33,7 +31,8 @@ Replica::Replica(const Config& config, Recovered recovered, Time now, Rng rng)
       written_last_(log_.last()),
       durable_(log_.last()),
       // So that replies to an earlier process of this member do not fit.
-      campaign_(rng_.next()) {
+      campaign_(rng_.next()),
+      reads_(config) {
   CHECK(self_, "a replica knows who it is");
   CHECK(heartbeat_interval_ > Duration::zero() && election_timeout_ > heartbeat_interval_,
         "a leader speaks more often than its followers lose patience");
@@ -243,7 +242,7 @@ void Replica::commit_to(Index index) {
 
 Ready Replica::take_ready() {
   if (stage_ == Stage::leader) {
-    start_read_rounds();
+    start_reads();
     confirm_reads();
     for (Progress& peer : peers_) fill(peer);
     if (heartbeat_due_) heartbeat_all();

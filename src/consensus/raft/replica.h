@@ -22,6 +22,7 @@
 #include "consensus/raft/progress.h"
 #include "consensus/raft/repair.h"
 #include "consensus/raft/wire.h"
+#include "consensus/read_rounds.h"
 #include "consensus/replicated_log.h"
 
 namespace quorate::consensus::raft {
@@ -55,19 +56,10 @@ class Replica final : public ReplicatedLog {
     Members members;
     Bytes encoded;
   };
-  struct ReadRound {
-    uint64_t number = 0;
-    Index index;
-    std::vector<ReadId> ids;
-  };
   struct WriteOnItsWay {
     WriteId id;
     Index last;  // our log up to here is durable once it is
     Time asked;
-  };
-  struct RoundSent {  // heartbeats of a round left at that time
-    uint64_t number = 0;
-    Time at;
   };
 
   // replica.cc: events and effects.
@@ -153,13 +145,10 @@ class Replica final : public ReplicatedLog {
   void send_acknowledgement();
 
   // reads.cc
-  void start_read_rounds();
+  void start_reads();
   void confirm_reads();
   void refuse_reads();
-  bool lease_holds() const;
-  void begin_lease_round();
   void renew_lease();
-  void void_lease();
 
   // members.cc
   bool note_reply(NodeId from, const Head& head, Progress*& peer);
@@ -234,7 +223,6 @@ class Replica final : public ReplicatedLog {
   const bool pre_vote_;
   const bool check_quorum_;
   const bool lease_reads_;
-  const Duration lease_length_;
   const size_t append_entries_max_;
   const size_t inflight_messages_max_;
   Rng rng_;
@@ -291,14 +279,7 @@ class Replica final : public ReplicatedLog {
   NodeId transfer_to_;
   bool transfer_asked_ = false;
   Time transfer_deadline_{};
-  uint64_t round_ = 0;
-  std::vector<ReadId> waiting_reads_;
-  size_t reads_held_ = 0;  // waiting or in a round
-  Ring<ReadRound> rounds_;
-  Ring<RoundSent> rounds_sent_;  // with leases: not yet confirmed
-  Time lease_ends_{};
-  uint64_t lease_after_round_ = 0;  // rounds up to this one prove no lease
-  bool lease_void_ = false;         // for the rest of the term: another was told to campaign
+  ReadRounds reads_;
   std::optional<IndexRange> fetch_;
   NodeId fetch_turn_;        // served last; the next in order comes first
   bool fetch_open_ = false;  // asked for and not answered, whoever it was for

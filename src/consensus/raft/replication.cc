@@ -181,7 +181,7 @@ void Replica::on_body(Message& message, const Head& head, const HeartbeatReply& 
   if (head.term < term_) return;
   Progress* peer = nullptr;
   if (!note_reply(message.from, head, peer)) return;
-  if (reply.round <= round_) peer->round = std::max(peer->round, reply.round);
+  if (reply.round <= reads_.newest()) peer->round = std::max(peer->round, reply.round);
   peer->promises = reply.promise >= election_timeout_;
   confirm_reads();
   renew_lease();
@@ -205,7 +205,7 @@ void Replica::resend_if_lost(Progress& peer, Index last_there) {
 void Replica::send_heartbeat(Progress& peer, bool wants_reply) {
   // No more than what is known to be equal there: the rest of its log may be another leader's.
   const Index known = QRT_MUTANT(R08) ? committed_ : std::min(committed_, peer.match);
-  Heartbeat heartbeat{wants_reply, {}, 0, round_};
+  Heartbeat heartbeat{wants_reply, {}, 0, reads_.newest()};
   if (log_.knows(known)) {
     heartbeat.committed = known;
     heartbeat.committed_term = log_.ballot_at(known).round;
@@ -216,7 +216,7 @@ void Replica::send_heartbeat(Progress& peer, bool wants_reply) {
 
 void Replica::heartbeat_all() {
   heartbeat_due_ = false;
-  if (lease_reads_) begin_lease_round();
+  reads_.begin_lease_round(now_);
   for (Progress& peer : peers_) {
     if (peer.id != self_) send_heartbeat(peer, true);
   }
