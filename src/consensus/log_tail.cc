@@ -5,13 +5,6 @@
 #include "base/check.h"
 
 namespace quorate::consensus {
-namespace {
-
-constexpr size_t kEntryOverheadBytes = 32;  // position, ballot, identity
-
-}  // namespace
-
-size_t weight(const Entry& entry) { return entry.data.size() + kEntryOverheadBytes; }
 
 LogTail::LogTail(Recovered& recovered)
     : snapshot_index_(recovered.snapshot.index),

@@ -13,6 +13,7 @@
 #include "consensus/fingerprint.h"
 #include "consensus/recovered.h"
 #include "consensus/replicated_log.h"
+#include "consensus/weight.h"
 
 namespace quorate::consensus {
 
@@ -60,8 +61,5 @@ class LogTail {
   Ring<Entry> tail_;
   size_t tail_bytes_ = 0;
 };
-
-// What an entry costs in memory and on the wire, for every window.
-size_t weight(const Entry& entry);
 
 }  // namespace quorate::consensus

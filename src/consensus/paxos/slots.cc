@@ -7,13 +7,9 @@
 namespace quorate::consensus::paxos {
 namespace {
 
-constexpr size_t kEntryOverheadBytes = 32;  // position, ballot, identity
-
 Entry hole(Index index) { return Entry{index, {}, EntryKind::noop, {}, {}}; }
 
 }  // namespace
-
-size_t weight(const Entry& entry) { return entry.data.size() + kEntryOverheadBytes; }
 
 Slots::Slots(Recovered& recovered)
     : snapshot_index_(recovered.snapshot.index),

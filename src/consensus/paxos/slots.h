@@ -13,6 +13,7 @@
 #include "consensus/fingerprint.h"
 #include "consensus/recovered.h"
 #include "consensus/replicated_log.h"
+#include "consensus/weight.h"
 
 namespace quorate::consensus::paxos {
 
@@ -62,8 +63,5 @@ class Slots {
   IndexRanges blank_;  // in memory by their ballots only
   size_t memory_bytes_ = 0;
 };
-
-// What an entry costs in memory and on the wire, for every window.
-size_t weight(const Entry& entry);
 
 }  // namespace quorate::consensus::paxos
