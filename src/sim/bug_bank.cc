@@ -43,6 +43,15 @@ bool is_of_simulator(const Finding& finding) {
   return finding.by.starts_with("seed ") || finding.by.find(" with seed ") != std::string::npos;
 }
 
+bool is_of_multi_paxos(const BankRow& row) { return std::string_view(row.room) == "paxos"; }
+
+// The protocol whose bug it is.
+SimOptions options_for(const BankRow& row) {
+  SimOptions options;
+  if (is_of_multi_paxos(row)) options.protocol = consensus::Protocol::multi_paxos;
+  return options;
+}
+
 }  // namespace
 
 // In the child: looks for one bug.
@@ -65,17 +74,19 @@ class Hunt {
   std::string random_lives(uint64_t from, uint64_t to) {
     for (uint64_t seed = from; seed < to; ++seed) {
       tell_("R seed " + std::to_string(seed));
-      std::string violation = run_seed({}, seed).violation;
+      std::string violation = run_seed(options_for(row_), seed).violation;
       if (!violation.empty()) return violation;
     }
     return {};
   }
   std::string scenarios() {
+    const SimOptions options = options_for(row_);
     for (const Script& script : scenarios_for(row_.name)) {
+      if (!is_for(script, options.protocol)) continue;
       for (uint64_t count = 0; count < script.seeds; ++count) {
         const uint64_t seed = script.first_seed + count;
         tell_("R " + script.name + " with seed " + std::to_string(seed));
-        std::string violation = run_script({}, script, seed).violation;
+        std::string violation = run_script(options, script, seed).violation;
         if (!violation.empty()) return violation;
       }
     }
@@ -146,25 +157,38 @@ std::string BugBank::problem() {
 }
 
 Finding BugBank::hunt(const BankRow& row) {
+  if (is_of_multi_paxos(row)) return hunt_in_multi_paxos(row);
   if (std::string_view(row.room) != "core") return ask_room(row);
   Finding finding;
   play(row, &Hunt::quickly, finding);
   if (!finding.found) ask_core_tests(row, finding);
   if (!finding.found) play(row, &Hunt::at_length, finding);
-  if (finding.found) doubt(finding);
+  if (finding.found) doubt(row, finding);
   return finding;
 }
 
-void BugBank::doubt(Finding& finding) const {
+// Lives and scenarios first, as they show what a bug leads to; then the tests of its room.
+Finding BugBank::hunt_in_multi_paxos(const BankRow& row) {
+  Finding finding;
+  play(row, &Hunt::quickly, finding);
+  if (finding.found) doubt(row, finding);
+  if (finding.found) return finding;
+  Finding by_tests = ask_room(row);
+  by_tests.runs += finding.runs;
+  by_tests.cpu_microseconds += finding.cpu_microseconds;
+  return by_tests;
+}
+
+void BugBank::doubt(const BankRow& row, Finding& finding) const {
   if (!is_of_simulator(finding)) return;  // problem() has seen the core's own tests pass
   const std::vector<std::string> words = words_of(finding.by);
   int64_t number = 0;
   CHECK(read_number(words.back(), number), "findings of the simulator end with their seed");
   const auto seed = static_cast<uint64_t>(number);
   const auto again = [&](const Tell&) {
-    if (words[0] == "seed") return run_seed({}, seed).violation;
+    if (words[0] == "seed") return run_seed(options_for(row), seed).violation;
     const Result<Script> script = read_scenario(QUORATE_SCENARIOS "/" + words[0]);
-    return script ? run_script({}, *script, seed).violation : script.error().text;
+    return script ? run_script(options_for(row), *script, seed).violation : script.error().text;
   };
   const ChildEnd end = run_in_child({.cpu_seconds = limits_.cpu_seconds}, again, {});
   if (!end.out_of_time && end.violation.empty()) return;
@@ -204,15 +228,15 @@ ShortStory BugBank::shorten(const BankRow& row, const Finding& finding, uint64_t
   active_mutant = row.mutant;  // the children inherit it
   ShortStory story;
   if (words[0] == "seed") {
-    story = shrink_seed({}, static_cast<uint64_t>(seed), budget);
+    story = shrink_seed(options_for(row), static_cast<uint64_t>(seed), budget);
   } else if (const Result<Script> script = read_scenario(QUORATE_SCENARIOS "/" + words[0])) {
-    story = shrink_script({}, *script, static_cast<uint64_t>(seed), budget);
+    story = shrink_script(options_for(row), *script, static_cast<uint64_t>(seed), budget);
   }
   active_mutant = Mutant::none;
   int64_t ignored = 0;
-  passes_without =
-      story.shrunk.reproduced &&
-      judge_in_child({}, story.shrunk.script, limits_.cpu_seconds, ignored).violation.empty();
+  passes_without = story.shrunk.reproduced && judge_in_child(options_for(row), story.shrunk.script,
+                                                             limits_.cpu_seconds, ignored)
+                                                  .violation.empty();
   return story;
 }
 

@@ -1,8 +1,9 @@
 // sim/bug_bank.h: the planted bugs, and how each is hunted (docs/decisions/0003).
 //
-// Rows of the cores are played in the simulator: by a few random lives, by the scenarios that name
-// them, by the core's own tests, and by many lives: in the order of what it costs. Rows of other
-// rooms belong to the tests compiled with them. Every run is a child process with bounds of its
+// Rows of the cores are played in the simulator, with the protocol they are planted in: by a few
+// random lives and by the scenarios that name them, then by that core's own tests; those of Raft
+// and of the shared parts by many lives at last: in the order of what it costs. Rows of other rooms
+// belong to the tests compiled with them. Every run is a child process with bounds of its
 // own, and what finds a bug is played without it too: there it must find nothing.
 #pragma once
 
@@ -60,9 +61,10 @@ class BugBank {
     std::string problem;
   };
   // What shows a bug must be quiet without it; a finding that is not says so.
-  void doubt(Finding& finding) const;
+  void doubt(const BankRow& row, Finding& finding) const;
   void play(const BankRow& row, std::string (Hunt::*way)(), Finding& finding);
   void ask_core_tests(const BankRow& row, Finding& finding);
+  Finding hunt_in_multi_paxos(const BankRow& row);
   Finding ask_room(const BankRow& row);
   const RoomTests& tests_of(const std::string& room);
 
