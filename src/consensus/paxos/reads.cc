@@ -23,9 +23,8 @@ void Replica::confirm_reads() {
 
 void Replica::renew_lease() {
   if (!reads_.may_renew()) return;
-  reads_.renew_lease(now_, quorum_value([](const Progress& peer) {
-                       return peer.promises ? peer.round : 0;
-                     }));
+  reads_.renew_lease(
+      now_, quorum_value([](const Progress& peer) { return peer.promises ? peer.round : 0; }));
 }
 
 void Replica::refuse_reads() {
