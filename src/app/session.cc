@@ -185,7 +185,10 @@ Response Session::call(std::string_view path, std::string_view request, bool wri
       last.body = std::move(answer.body);
       if (last.verdict != Verdict::unavailable) return last;
     } else {
-      last = {Verdict::unavailable, connected.error().text, {}};
+      // Cut short by the end of all patience, it says less than the one before.
+      if (last.text.empty() || Clock::now() < end) {
+        last = {Verdict::unavailable, connected.error().text, {}};
+      }
       if (connected.error().kind == ErrorKind::invalid) {
         last.verdict = Verdict::refused;
         return last;

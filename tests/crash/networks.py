@@ -24,7 +24,7 @@ def place_of(cluster, node):
 def quiet_return(cluster, hub, terms, leader):
     """After a minority was away: nobody else leads and no term was raised."""
     hub.heal()
-    until(lambda: len(cluster.statuses()) == len(cluster.nodes), 10, 'all members answer')
+    until(lambda: len(cluster.statuses()) == len(cluster.nodes), 40, 'all members answer')
     time.sleep(1.5)
     expect(cluster.terms() == terms, f'terms went from {terms} to {cluster.terms()}')
     expect(cluster.leader() is leader, 'another member leads')

@@ -104,10 +104,10 @@ def test_what_each_side_answers(rig):
         write(cluster, cluster.leader(), 'old')
         alone = cluster.leader()
         for node in cluster.nodes:  # all have it, so a look at its own state must find it
-            until(lambda node=node: value(cluster, node, '--consistency=s') == 'old', 10, 'a copy')
+            until(lambda node=node: value(cluster, node, '--consistency=s') == 'old', 40, 'a copy')
         hub.isolate(place_of(cluster, alone), MEMBERS)
         others = cluster.others(alone)
-        until(lambda: cluster.leader() in others, 20, 'a leader on the side with a majority')
+        until(lambda: cluster.leader() in others, 60, 'a leader on the side with a majority')
         time.sleep(1.5)  # the deposed one has noticed by then
         refused = len(CALLS) - ask_everything(cluster, alone, 'few', 0)
         answered = ask_everything(cluster, others[0], 'many', 1)
@@ -119,7 +119,7 @@ def test_what_each_side_answers(rig):
         hub.heal()
         cluster.wait_ready(60)
         for node in cluster.nodes:
-            until(lambda node=node: value(cluster, node) == 'newest', 10, f'{node.name} knows')
+            until(lambda node=node: value(cluster, node) == 'newest', 40, f'{node.name} knows')
         keys = subprocess.run([*cluster.observer, 'etcdctl', '--endpoints', alone.endpoint, 'get',
                                '', '--prefix', '--keys-only'], capture_output=True, text=True,
                               timeout=20, env=clean_environment(ETCDCTL_API='3')).stdout

@@ -95,7 +95,7 @@ def long_stop(rig, seconds):
             sleeper.thaw()
             with Probe(cluster) as probe:
                 start = time.monotonic()
-                until(lambda: len(cluster.statuses()) == 3, 10, 'the sleeper answers')
+                until(lambda: len(cluster.statuses()) == 3, 40, 'the sleeper answers')
                 time.sleep(2)
                 done = time.monotonic()
             after = leader.metrics()
@@ -130,7 +130,7 @@ def test_the_leader_back_after_a_long_stop(rig):
             expect(new is not leader, 'nobody else leads')
             terms = cluster.terms()
             leader.thaw()
-            until(lambda: len(cluster.statuses()) == 3, 10, 'the old leader answers')
+            until(lambda: len(cluster.statuses()) == 3, 40, 'the old leader answers')
             time.sleep(1.5)
             expect(cluster.terms() == terms, f'terms went from {terms} to {cluster.terms()}')
             expect(cluster.leader() is new, 'the old leader took office back')

@@ -155,7 +155,7 @@ class Cluster(e2e.Cluster):
         if not endpoints:
             return {}
         done = run([*self.observer, self.client, '--endpoints', ','.join(endpoints), '--json',
-                    '--timeout', '1', 'status'])
+                    '--timeout', '2', 'status'])
         found = {}
         for status in json.loads(done.stdout or '[]'):
             if 'error' in status:
@@ -167,7 +167,8 @@ class Cluster(e2e.Cluster):
         return found
 
     def terms(self):
-        return {status['raftTerm'] for status in self.statuses().values()}
+        return {status['raftTerm'] for status in
+                until(self.statuses, 20, 'a member says its term').values()}
 
     def others(self, *members):
         return [node for node in self.nodes if node not in members]
@@ -189,7 +190,7 @@ class Cluster(e2e.Cluster):
                 node.thaw()
             else:
                 node.start()
-        self.wait_ready(30)
+        self.wait_ready(60)
 
 
 class Load:

@@ -10,9 +10,10 @@ import time
 import urllib.error
 import urllib.request
 
-from cluster import Cluster, Skip, clean_environment, etcdctl, expect, expect_in
+from cluster import Cluster, Skip, etcdctl, expect, expect_in
 from compat import errors_only, normal
 from snapshot import restored
+from watch import Watch
 
 ROOT = ['--user', 'root:rp']
 BOB = ['--user', 'bob:bp']
@@ -251,19 +252,15 @@ def test_watch_lock_and_elect(binary):
     with Cluster([binary, 'serve'], size=1) as cluster:
         found_users(cluster)
         fine(cluster, 'auth', 'enable')
-        watching = subprocess.Popen(
-            ['etcdctl', '--endpoints', cluster.endpoints, *BOB, 'watch', 'b', 'e'],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=clean_environment(ETCDCTL_API='3'))
-        try:
-            time.sleep(1)
+        # From the next revision on, so that it may begin when it likes.
+        done = json.loads(fine(cluster, *ROOT, 'get', 'x', '-w', 'json'))
+        first = done['header']['revision'] + 1
+        with Watch(cluster.endpoints, *BOB, 'b', 'e', f'--rev={first}') as watching:
             fine(cluster, *ROOT, 'put', 'x', 'hidden')
             fine(cluster, *BOB, 'put', 'c', 'seen')
-            time.sleep(1)
-        finally:
-            watching.kill()
-        output = watching.communicate()[0]
-        expect(output == 'PUT\nc\nseen\n', output)
+            watching.wait(lambda text: 'seen\n' in text, 'the event')
+            time.sleep(0.5)  # one too many would come right behind
+            expect(watching.text() == 'PUT\nc\nseen\n', watching.text())
         fine(cluster, *BOB, 'lock', 'b', 'true')
         refused(cluster, 'permission denied', *BOB, 'lock', 'x', 'true')
         refused(cluster, 'user name is empty', 'lock', 'b', 'true')
@@ -282,15 +279,18 @@ def test_expires_with_auth_on_and_survives_restart_and_snapshot(binary):
         fine(cluster, *BOB, 'put', 'b', 'short', f'--lease={lease}')
         away.start()
         for node in range(3):
-            end = time.monotonic() + 30
+            end = time.monotonic() + 60
             while 'short' not in done(cluster, *BOB, 'get', 'b', '--consistency=s', node=node).stdout:
                 if not done(cluster, *BOB, 'get', 'b', node=0).stdout:
                     break  # it has run out meanwhile
                 expect(time.monotonic() < end, f'{cluster.nodes[node].name} does not catch up')
                 time.sleep(0.2)
+            while done(cluster, *ROOT, 'get', 'k1', node=node).returncode != 0:
+                expect(time.monotonic() < end, f'{cluster.nodes[node].name} does not answer')
+                time.sleep(0.2)
             refused(cluster, 'permission denied', *BOB, 'get', 'x', node=node)
             refused(cluster, 'user name is empty', 'get', 'b', node=node)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while done(cluster, *ROOT, 'get', 'b').stdout:
             expect(time.monotonic() < end, 'the lease does not end')
             time.sleep(0.2)
@@ -298,10 +298,11 @@ def test_expires_with_auth_on_and_survives_restart_and_snapshot(binary):
             node.terminate()
         for node in cluster.nodes:
             node.start()
-        end = time.monotonic() + 30
-        while done(cluster, *ROOT, 'get', 'k1', node=2).returncode != 0:
-            expect(time.monotonic() < end, 'no answer after the restart')
-            time.sleep(0.2)
+        for node in range(3):
+            end = time.monotonic() + 60
+            while done(cluster, *ROOT, 'get', 'k1', node=node).returncode != 0:
+                expect(time.monotonic() < end, 'no answer after the restart')
+                time.sleep(0.2)
         for node in range(3):
             refused(cluster, 'permission denied', *BOB, 'put', 'x', '1', node=node)
             refused(cluster, 'user name is empty', 'put', 'b', '1', node=node)
@@ -341,7 +342,7 @@ def post(endpoint, path, body, token=None):
 
 
 def test_gateway_and_tokens_of_other_members(binary):
-    with Cluster([binary, 'serve', '--auth-token-ttl', '3']) as cluster:
+    with Cluster([binary, 'serve', '--auth-token-ttl', '6']) as cluster:
         found_users(cluster)
         status, answer = post(cluster.nodes[0].endpoint, '/v3/auth/enable', {})
         expect((status, answer.get('code')) == (400, 9), f'{status} {answer}')  # root has no role yet
@@ -372,9 +373,9 @@ def test_gateway_and_tokens_of_other_members(binary):
         status, answer = post(cluster.nodes[1].endpoint, '/v3/auth/status', {})
         expect(status == 200 and answer['enabled'] and int(answer['authRevision']) > 5, str(answer))
         for _ in range(4):  # what is used lives on
-            time.sleep(1.5)
+            time.sleep(2)
             expect(post(cluster.nodes[1].endpoint, '/v3/kv/range', key, token)[0] == 200, 'used')
-        time.sleep(3.5)
+        time.sleep(7)
         status, answer = post(cluster.nodes[1].endpoint, '/v3/kv/range', key, token)
         expect((status, answer['code']) == (401, 16), f'unused: {status} {answer}')
 
@@ -418,9 +419,9 @@ def test_wrong_passwords_stall_nobody(binary):
                      for _ in range(60)]
             time.sleep(0.3)
             started = time.monotonic()
-            fine(cluster, *BOB, 'put', 'b', '1')
+            fine(cluster, *BOB, 'put', 'b', '1', '--command-timeout=20s')
             passed = time.monotonic() - started
             answers = [each.result()[1] for each in flood]
-        expect(passed < 5, f'another user waited for {passed:.1f} s')
+        expect(passed < 10, f'another user waited for {passed:.1f} s')
         expect(any('too many requests' in each['error'] for each in answers), str(answers[-1]))
         expect(not any('token' in each for each in answers), 'a guess was right')

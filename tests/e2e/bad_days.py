@@ -97,7 +97,7 @@ def grpc_call(node, path, body):
         file.write(body)
         file.flush()
         return run(['nghttp', '-v', '--no-dep', '-d', file.name, '-H', 'content-type: application/grpc',
-                    '-H', 'te: trailers', f'http://{node.endpoint}{path}'], timeout=10).stdout
+                    '-H', 'te: trailers', f'http://{node.endpoint}{path}'], timeout=30).stdout
 
 
 def test_hostile_bytes(binary):
@@ -165,15 +165,15 @@ def test_sizes_and_binary(binary):
 def test_minority_answers_with_errors(binary):
     with Cluster([binary, 'serve']) as cluster:
         expect(etcdctl(cluster.endpoints, 'put', 'k', 'old').returncode == 0, 'put')
-        cluster.wait_ready()
         leader = cluster.leader()
         survivor = next(node for node in cluster.nodes if node is not leader)
+        expect(etcdctl(survivor.endpoint, 'get', 'k').stdout == 'k\nold\n', 'the survivor has it')
         for node in cluster.nodes:
             if node is not survivor:
                 node.kill()
-        for arguments, limit in ((['put', 'k', 'new'], 10), (['get', 'k'], 10)):
+        for arguments, limit in ((['put', 'k', 'new'], 20), (['get', 'k'], 20)):
             started = time.monotonic()
-            done = run([binary, '--endpoints', survivor.endpoint, '--timeout', '8'] + arguments)
+            done = run([binary, '--endpoints', survivor.endpoint, '--timeout', '4'] + arguments)
             seconds = time.monotonic() - started
             expect(done.returncode in (3, 4), f'{arguments}: exit {done.returncode} {done.stdout}')
             expect(seconds < limit, f'{arguments} took {seconds:.1f} s')
@@ -185,7 +185,7 @@ def test_minority_answers_with_errors(binary):
             started = time.monotonic()
             answer = grpc_call(survivor, '/etcdserverpb.KV/Range', b'\0\0\0\0\3\x0a\x01k')
             expect('grpc-status: 14' in answer, f'a minority answered a read: {answer[-600:]}')
-            expect(time.monotonic() - started < 9, 'no bound on the read')
+            expect(time.monotonic() - started < 20, 'no bound on the read')
         for node in cluster.nodes:
             if node is not survivor:
                 node.start()
@@ -210,7 +210,8 @@ def test_paused_leader_serves_nothing_stale(binary):
                 expect(done.returncode == 0, f'put again: {done.stderr}')
         finally:
             os.kill(leader.process.pid, 18)
-        done = run([binary, '--endpoints', leader.endpoint, 'get', 'k', '--value-only'])
+        done = run([binary, '--endpoints', leader.endpoint, '--timeout', '20', 'get', 'k',
+                    '--value-only'])
         expect(done.stdout == 'new\n', f'the former leader answered {done.stdout}{done.stderr}')
 
 
@@ -229,7 +230,7 @@ def test_full_disk(binary):
             acknowledged = 0
             value = 'x' * 1000000
             for number in range(400):
-                done = run([binary, '--endpoints', cluster.endpoints, '--timeout', '3', 'put',
+                done = run([binary, '--endpoints', cluster.endpoints, '--timeout', '8', 'put',
                             f'k{number:04}', '-'], input=value)
                 if done.returncode != 0:
                     break
@@ -238,8 +239,8 @@ def test_full_disk(binary):
                 expect(False, 'the disk never filled')
             expect(acknowledged > 10, f'only {acknowledged} puts fitted')
             expect(done.stderr.strip() != '', 'a full disk gave no sentence')
+            node.await_log('o space', 'the log names the full disk')
             node.kill()
-            expect_in('space', node.log().lower(), 'the log names the full disk')
             expect(run(['mount', '-o', 'remount,size=800m', folder]).returncode == 0, 'remount')
             node.start()
             cluster.wait_ready()

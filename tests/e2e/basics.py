@@ -40,24 +40,25 @@ def test_client_commands(binary):
 
 
 def test_terminate_hands_over(binary):
-    with Cluster([binary, 'serve']) as cluster:
+    # Nobody waits for an election timeout, which is long here to tell it from a slow machine.
+    patient = ['--election-timeout', '4000']
+    with Cluster([binary, 'serve'], extra_flags=patient) as cluster:
         leader = cluster.leader()
         expect_in('ready to serve client requests', leader.log(), 'log of the leader')
         expect(quorate(binary, cluster, 'put', 'k', 'v').returncode == 0, 'put before')
         code, seconds = leader.terminate()
         expect(code == 0, f'exit code {code} after SIGTERM')
-        expect(seconds < 1.5, f'{seconds:.2f} s from SIGTERM to exit')
+        expect(seconds < 3.5, f'{seconds:.2f} s from SIGTERM to exit')
         started = time.monotonic()
         done = quorate(binary, cluster, 'put', 'k', 'w')
         outage = time.monotonic() - started
         expect(done.returncode == 0, done.stderr)
-        # With the lead handed over nobody waits for an election timeout (1 to 2 s).
-        expect(outage < 0.9, f'the next put took {outage:.2f} s')
+        expect(outage < 3.5, f'the next put took {outage:.2f} s')
         leader.start()
         cluster.wait_ready()
         for node in cluster.nodes:
             code, seconds = node.terminate()
-            expect(code == 0 and seconds < 1.5, f'{node.name}: code {code} after {seconds:.2f} s')
+            expect(code == 0 and seconds < 10, f'{node.name}: code {code} after {seconds:.2f} s')
 
 
 def test_called_etcd(binary):

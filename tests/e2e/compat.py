@@ -248,7 +248,7 @@ def test_etcdctl_members_like_etcd(binary):
     if not shutil.which('etcd') or not shutil.which('etcdctl'):
         raise Skip('etcd-server and etcd-client are not installed')
     with Cluster(['etcd']) as reference, Cluster([binary, 'serve']) as ours:
-        time.sleep(5.2)  # both change no members before their connections have lasted so long
+        time.sleep(6)  # both change no members before their connections have lasted 5 s
         wanted_side, our_side = Members(reference), Members(ours)
         differences = []
         for step in MEMBERS_MATRIX:

@@ -16,7 +16,7 @@ from cluster import Cluster, clean_environment, etcdctl, expect, expect_in, run
 
 
 def doctor(binary, endpoints, *arguments):
-    done = run([binary, '--endpoints', endpoints, '--json', '--timeout', '2', 'doctor', *arguments])
+    done = run([binary, '--endpoints', endpoints, '--json', '--timeout', '8', 'doctor', *arguments])
     try:
         return done.returncode, json.loads(done.stdout)
     except json.JSONDecodeError:
@@ -127,6 +127,9 @@ def test_top_sees_a_lost_member(binary):
             feeder = threading.Thread(target=feed, args=(writer.stdin, lines.encode()))
             feeder.start()
             try:
+                end = time.monotonic() + 30
+                while 'key1\n' not in etcdctl(cluster.endpoints, 'get', 'key1').stdout:
+                    expect(time.monotonic() < end, 'nobody writes')
                 code, view = top_once(binary, cluster.nodes[0].endpoint)
             finally:
                 writer.kill()

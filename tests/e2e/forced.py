@@ -89,7 +89,7 @@ def test_the_protocol_stays(binary):
         flags = founding[:at] + founding[at + 2:]
         node.flags = lambda: flags + ['--force-new-cluster', '--consensus', 'raft']
         node.start()
-        node.process.wait(timeout=15)
+        node.process.wait(timeout=30)
         expect_in('founded with the protocol multipaxos', node.log(), 'another one is refused')
         for more in (['--force-new-cluster'], []):
             node.flags = lambda more=more: flags + more

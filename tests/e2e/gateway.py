@@ -7,12 +7,12 @@ import time
 
 from cluster import Cluster, Skip, expect
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 40
 
 
 def ask(node, path, method='GET', body=None):
     """(status, text) of one request over HTTP/1.1."""
-    connection = http.client.HTTPConnection(node.endpoint.removeprefix('http://'), timeout=15)
+    connection = http.client.HTTPConnection(node.endpoint.removeprefix('http://'), timeout=40)
     try:
         connection.request(method, path, body)
         answer = connection.getresponse()

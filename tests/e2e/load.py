@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 import time
 
-from cluster import Cluster, Skip, clean_environment, expect, expect_in, free_port, run
+from cluster import (Cluster, Skip, clean_environment, etcdctl, expect, expect_in, free_port,
+                     run)
 
 KEYS = 500
 
@@ -20,7 +21,10 @@ def both(binary):
 
 
 def revision(cluster):
-    return cluster.statuses()[cluster.nodes[0].endpoint]['header']['revision']
+    until = time.monotonic() + 30
+    while cluster.nodes[0].endpoint not in (found := cluster.statuses()):
+        expect(time.monotonic() < until, 'a member without a status')
+    return found[cluster.nodes[0].endpoint]['header']['revision']
 
 
 def bench(binary, endpoint, *arguments, code=0):
@@ -90,9 +94,10 @@ def test_exactly_so_many_operations(binary):
         report = bench(binary, cluster.endpoints, 'put', '--operations', '3000', '--keys', '10')
         point = check_accounts(report)
         expect(point['total']['operations'] == 3000, str(point['total']))
-        leader = cluster.leader()
-        after = cluster.statuses()[leader.endpoint]['header']['revision']
-        expect(after - before == 3000, f'{after - before} changes')
+        done = etcdctl(cluster.nodes[0].endpoint, 'get', 'x')  # it has applied everything then
+        expect(done.returncode == 0, done.stderr)
+        changes = revision(cluster) - before
+        expect(changes == 3000, f'{changes} changes')
 
 
 def test_open_loop_keeps_its_rate_and_draws_it(binary):
@@ -149,9 +154,11 @@ def test_interrupted_it_reports_what_it_has(binary):
         process = subprocess.Popen([binary, '--endpoints', cluster.nodes[0].endpoint, '--json',
                                     'bench', 'put', '--duration', '60s', '--warm-up', '0s'],
                                    stdout=subprocess.PIPE, text=True, env=clean_environment())
-        time.sleep(1)
+        until = time.monotonic() + 30
+        while revision(cluster) < before + 100:
+            expect(time.monotonic() < until, 'nothing is written')
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=40)
         expect(process.returncode == 0, f'exit {process.returncode}: {output}')
         point = check_accounts(json.loads(output))
         expect(point['stopped'] and point['window_seconds'] < 30, str(point))

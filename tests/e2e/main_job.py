@@ -52,7 +52,7 @@ def disturb(cluster, log):
 def verify(cluster, lines):
     wanted = dict(line.split('\t', 1) for line in lines)
     hashes = {}
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         all_rows = {node.name: cluster.rows(node) for node in cluster.nodes}
         hashes = {name: row_hash(rows) for name, rows in all_rows.items()}
@@ -74,7 +74,7 @@ def test_package_list_through_disasters(binary):
         source.flush()
         rate = max(1, len(lines) // LOAD_SECONDS)
         loader = subprocess.Popen(
-            [binary, '--endpoints', cluster.endpoints, '--timeout', '5', 'put', '--from-file',
+            [binary, '--endpoints', cluster.endpoints, '--timeout', '30', 'put', '--from-file',
              source.name, '--retry-unknown', '--rate', str(rate)], stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, env=clean_environment())
         output = []
@@ -108,7 +108,7 @@ def test_disturbed_without_pacing(binary):
         source.write('\n'.join(lines) + '\n')
         source.flush()
         loader = subprocess.Popen(
-            [binary, '--endpoints', cluster.endpoints, '--timeout', '5', 'put', '--from-file',
+            [binary, '--endpoints', cluster.endpoints, '--timeout', '30', 'put', '--from-file',
              source.name, '--retry-unknown', '--window', '64'], stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, env=clean_environment())
         time.sleep(0.3)

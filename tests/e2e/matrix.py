@@ -20,7 +20,7 @@ from compat import MATRIX, errors_only, normal
 from tls import SecureCluster
 
 ROOT = ['--user', 'root:rp']
-LINES_SECONDS_MAX = 20
+LINES_SECONDS_MAX = 40
 
 # {lease}: the id that was granted last; {file}: a file of the side; {leader}, {follower}: members.
 # A number in front: the command waits, and is ended when it has said so many lines; 0: it ends by
@@ -227,6 +227,10 @@ class PlainSide:
         count = None
         if isinstance(step, tuple):
             count, step = step
+        if 'hashkv' in step:  # of what each member has applied, which shall be everything
+            for node in self.cluster.nodes:
+                self.run(['etcdctl', '--endpoints', node.endpoint, *(ROOT if self.auth else []), 'get',
+                          'a'])
         words = self.words(step, number)
         if count == MIRRORED:
             code, said, errors = self.mirrored(words)

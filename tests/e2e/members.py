@@ -23,7 +23,7 @@ class LateNode(Node):
         return flags + ['--initial-cluster-state', 'existing']
 
 
-def eventually(condition, what, patience=20):
+def eventually(condition, what, patience=60):
     end = time.monotonic() + patience
     while not condition():
         if time.monotonic() > end:
@@ -68,7 +68,7 @@ def start(cluster, node):
 def gone(cluster, node):
     """It ends by itself, as etcd does, and leaves the list of those that run."""
     try:
-        code = node.process.wait(timeout=10)
+        code = node.process.wait(timeout=40)
     except subprocess.TimeoutExpired:
         raise Failure(f'{node.name} was removed and still runs: {node.log()[-800:]}')
     expect(code == 0, f'{node.name} ended with {code}')
@@ -118,7 +118,7 @@ class Load:
             batch = self.lines[start_at:start_at + size]
             began = time.monotonic()
             done = subprocess.run(
-                [self.binary, '--endpoints', self.endpoints, '--timeout', '5', 'put',
+                [self.binary, '--endpoints', self.endpoints, '--timeout', '30', 'put',
                  '--from-file', '-', '--retry-unknown'], input='\n'.join(batch) + '\n',
                 capture_output=True, text=True, timeout=120, env=clean_environment())
             if done.returncode != 0:
@@ -134,7 +134,7 @@ class Load:
         expect(not self.errors, f'the load ended early: {self.errors}')
         expect(len(self.acknowledged) > 200, f'only {len(self.acknowledged)} keys were written')
         wanted = dict(line.split('\t') for line in self.acknowledged)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while True:
             rows = {node.name: cluster.rows(node) for node in cluster.nodes}
             hashes = {row_hash(each) for each in rows.values()}
@@ -366,7 +366,7 @@ def test_member_commands_of_ours(binary):
 
 def test_strict_reconfig_check(binary):
     with Cluster([binary, 'serve']) as cluster:
-        time.sleep(5.2)  # etcd's health interval
+        time.sleep(6)  # etcd's health interval is 5 s
         leader = cluster.leader()
         follower = next(node for node in cluster.nodes if node is not leader)
         follower.kill()

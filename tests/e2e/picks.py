@@ -89,7 +89,7 @@ def test_a_revoked_client_is_turned_away(binary):
                     cluster.authority.certificate, '--cert', cluster.mallory[0], '--key',
                     cluster.mallory[1], '--timeout', '2', 'put', 'a', 'c'])
         expect(done.returncode == 3, f'mallory: {done}')
-        expect_in('was revoked', node.log(), 'the member says why')
+        node.await_log('was revoked', 'the member says why')
         expect(cluster.ctl('get', 'a', '--print-value-only').stdout == 'b\n', 'nothing was applied')
 
 

@@ -35,7 +35,7 @@ def test_tells_systemd(binary):
         path = os.path.join(directory, 'notify')
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(path)
-            manager.settimeout(20)
+            manager.settimeout(60)
             os.environ['NOTIFY_SOCKET'] = path
             try:
                 with Cluster([binary, 'serve'], size=1) as cluster:

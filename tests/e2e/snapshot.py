@@ -101,7 +101,7 @@ class Writer:
 
     def __enter__(self):
         self.thread.start()
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 40
         while self.count < 3:
             expect(time.monotonic() < ends, 'nothing gets written')
             time.sleep(0.01)
@@ -361,7 +361,7 @@ def test_a_damaged_directory_is_not_exported(binary):
             puts = ''.join(f'put row{number} {"v" * 3000}\n' for number in (start, start + 1))
             must(ours.endpoints, 'txn', input='\n' + puts + '\n\n', text=True)
         stores = os.path.join(node.directory, 'quorate', 'store')
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while not tables(stores):
             expect(time.monotonic() < ends, 'the store was never flushed')
             time.sleep(0.2)
@@ -393,7 +393,7 @@ class Guarded(Cluster):
     """One whose authentication is on from the start: only somebody it knows hears when it is
     ready."""
 
-    def wait_ready(self, patience=20):
+    def wait_ready(self, patience=60):
         ends = time.monotonic() + patience
         for node in self.nodes:
             while etcdctl(node.endpoint, '--user', 'root:rp', 'get', 'x').returncode != 0:
