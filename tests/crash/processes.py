@@ -148,7 +148,7 @@ def test_stops_under_load(rig):
                     start = time.monotonic()
                     code, seconds = node.terminate()
                     expect(code == 0, f'{node.name} ended with code {code}')
-                    expect(seconds < 1.6, f'{node.name} took {seconds:.1f} s to stop')
+                    expect(seconds < 5, f'{node.name} took {seconds:.1f} s to stop')
                     gaps.append((start, time.monotonic()))
                     node.start()
                     cluster.wait_ready()
@@ -169,7 +169,7 @@ def test_two_processes_on_one_directory(rig):
                                 ('--advertise-client-urls', f'http://127.0.0.1:{twin.client_port}'),
                                 ('--listen-peer-urls', twin.peer_url)):
                 flags[flags.index(flag) + 1] = value
-            done = run([*cluster.command, *flags], timeout=20)
+            done = run([*cluster.command, *flags], timeout=60)
             expect(done.returncode == 1, f'exit code {done.returncode}: {done.stderr}')
             expect(node.directory in done.stderr, f'it does not name the directory: {done.stderr}')
             time.sleep(0.5)
@@ -235,7 +235,7 @@ def test_second_signal(rig):
             leader.process.send_signal(signal.SIGTERM)
             leader.process.send_signal(signal.SIGTERM)
             started = time.monotonic()
-            code = leader.wait_end(3)
+            code = leader.wait_end(20)
             expect(code == 0, f'exit code {code} after {time.monotonic() - started:.1f} s')
             if not os.path.isdir(leader.directory):
                 raise Failure('its directory is gone')

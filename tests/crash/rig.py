@@ -267,7 +267,10 @@ def acknowledgements(path):
 
 
 class Probe:
-    """crash_load probe: when writes were acknowledged."""
+    """crash_load probe: when writes were acknowledged. Beside it a thread of ours sleeps and syncs
+    to the same disk: how much longer that took is the machine's doing and nobody's gap."""
+
+    LOOK_SECONDS = 0.05
 
     def __init__(self, cluster, period_us=5000, endpoints=None):
         self.path = os.path.join(cluster.directory, f'probe-{time.monotonic_ns()}.txt')
@@ -278,21 +281,37 @@ class Probe:
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=clean_environment())
         self.times = []
         self.waits = []
+        self.stalls = []  # (when, seconds)
+        self.meter = Background(self.measure)
         cluster.probes.append(self.path)
 
+    def measure(self, ended):
+        with open(self.path + '.meter', 'wb', buffering=0) as file:
+            while not ended.is_set():
+                began = time.monotonic()
+                ended.wait(self.LOOK_SECONDS)
+                file.write(b'x')
+                os.fdatasync(file.fileno())
+                self.stalls.append((began, time.monotonic() - began - self.LOOK_SECONDS))
+
     def __enter__(self):
+        self.meter.__enter__()
         return self
 
     def __exit__(self, _kind, _value, _trace):
+        self.meter.__exit__(None, None, None)
         self.process.stdin.close()
         self.process.wait(timeout=30)
         self.times, self.waits = acknowledgements(self.path)
         return False
 
     def longest_gap(self, start, end):
-        """Seconds without an acknowledged write between two moments; the ends count."""
+        """Seconds without an acknowledged write between two moments; the ends count. Less what the
+        machine itself stood still in that time."""
         inside = [start] + [t for t in self.times if start < t < end] + [end]
-        return max(later - earlier for earlier, later in zip(inside, inside[1:]))
+        stall = max((late for began, late in self.stalls
+                     if began < end and began + self.LOOK_SECONDS + late > start), default=0.0)
+        return max(later - earlier for earlier, later in zip(inside, inside[1:])) - max(0.0, stall)
 
 
 class Hub:

@@ -3,9 +3,14 @@
 
   tests/e2e/run.py --binary build/dev/bin/quorate [NAME...]
 
-With --repeat N all of them run N times in turn. A NAME selects tests whose name contains it. The last line is `N passed, N failed, N skipped`.
+With --repeat N all of them run N times in turn, with --jobs N so many at a time: most of them wait
+most of the time. A NAME selects tests whose name contains it. The last line is `N passed, N failed,
+N skipped`.
 """
 import argparse
+import concurrent.futures
+import contextlib
+import io
 import os
 import sys
 import time
@@ -58,10 +63,45 @@ def tests(names):
                 yield f'{module.__name__}.{name[5:]}', function
 
 
+def play(binary, name, function):
+    """(what came of it, what there is to say) of one test."""
+    started = time.monotonic()
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        try:
+            function(binary)
+            came = 'passed'
+            print(f'ok      {name} ({time.monotonic() - started:.1f} s)')
+        except Skip as why:
+            came = 'skipped'
+            print(f'SKIPPED {name}: {why}')
+        except Failure as why:
+            came = 'failed'
+            print(f'FAILED {name} ({time.monotonic() - started:.1f} s)\n  {why}')
+        except Exception:  # a test that breaks is a test that fails; the rest still run
+            came = 'failed'
+            print(f'FAILED {name}\n{traceback.format_exc()}')
+    return came, said.getvalue()
+
+
+def play_all(binary, chosen, jobs):
+    """What came of each, as it ends; each process has ports and an environment of its own. Who may
+    change what the others run, says so by `alone`, and comes first."""
+    chosen = sorted(chosen, key=lambda each: not getattr(each[1], 'alone', False))
+    while chosen and (jobs == 1 or getattr(chosen[0][1], 'alone', False)):
+        yield play(binary, *chosen.pop(0))
+    with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
+        runs = {pool.submit(play, binary, name, function): name for name, function in chosen}
+        for run in concurrent.futures.as_completed(runs):
+            broken = run.exception()
+            yield ('failed', f'FAILED {runs[run]}\n  {broken!r}\n') if broken else run.result()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--binary', required=True)
     parser.add_argument('--repeat', type=int, default=1, help='how often each test is run')
+    parser.add_argument('--jobs', type=int, default=1, help='tests at a time')
     parser.add_argument('--consensus', help='protocol of the clusters; else CONSENSUS or Raft')
     parser.add_argument('names', nargs='*')
     options = parser.parse_args()
@@ -71,26 +111,14 @@ def main():
     if not os.access(binary, os.X_OK):
         print(f'{binary} is not a program; build it first')
         return 2
-    passed = failed = skipped = 0
-    for name, function in list(tests(options.names)) * options.repeat:
-        if options.names and not any(part in name for part in options.names):
-            continue
-        started = time.monotonic()
-        try:
-            function(binary)
-            passed += 1
-            print(f'ok      {name} ({time.monotonic() - started:.1f} s)', flush=True)
-        except Skip as why:
-            skipped += 1
-            print(f'SKIPPED {name}: {why}', flush=True)
-        except Failure as why:
-            failed += 1
-            print(f'FAILED {name} ({time.monotonic() - started:.1f} s)\n  {why}', flush=True)
-        except Exception:  # a test that breaks is a test that fails; the rest still run
-            failed += 1
-            print(f'FAILED {name}\n{traceback.format_exc()}', flush=True)
-    print(f'{passed} passed, {failed} failed, {skipped} skipped')
-    return 1 if failed or not passed else 0
+    chosen = [(name, function) for name, function in tests(options.names)
+              if not options.names or any(part in name for part in options.names)]
+    counts = {'passed': 0, 'failed': 0, 'skipped': 0}
+    for came, said in play_all(binary, chosen * options.repeat, options.jobs):
+        counts[came] += 1
+        print(said, end='', flush=True)
+    print(', '.join(f'{count} {what}' for what, count in counts.items()))
+    return 1 if counts['failed'] or not counts['passed'] else 0
 
 
 if __name__ == '__main__':
