@@ -136,9 +136,9 @@ TEST(RunnerTest, OpenLoopCountsFromTheIntendedTime) {
   EXPECT_EQ(measured.unsent, 0U);
   // The slowest is the first that the stall held up, or its kind's first.
   for (const KindResult& kind : measured.kinds) {
-    EXPECT_NEAR(seconds_of(kind.slowest_at - driver.stalls_), 0, 0.02);
+    EXPECT_NEAR(seconds_of(kind.slowest_at - driver.stalls_), 0, 0.06);
   }
-  EXPECT_NEAR(seconds_of(measured.kinds[0].slowest_at - measured.opened), 0.1, 0.05);
+  EXPECT_NEAR(seconds_of(measured.kinds[0].slowest_at - measured.opened), 0.1, 0.08);
 }
 
 TEST(RunnerTest, WhatNeverEndsIsCountedAsUnfinishedAndSlow) {
