@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -44,12 +46,37 @@ bool can_connect(uint16_t port) {
   return good;
 }
 
-// Below the range that the kernel gives to outgoing connections, so that none of those takes it
-// between now and the member's start.
+// The same blocks of ports, and the same names for who has one, as in tests/e2e/cluster.py: below
+// the range that the kernel gives to outgoing connections, so that none of those takes one between
+// now and the member's start, and no other test's process, either.
+constexpr uint32_t kPortsFirst = 11000;
+constexpr uint32_t kPortBlocks = 200;
+constexpr uint32_t kPortsEach = 100;
+
+// The first port of a block that is this process's until it ends.
+uint32_t block_of_ports() {
+  const uint32_t first = std::random_device()();
+  for (uint32_t number = 0; number < kPortBlocks; ++number) {
+    const uint32_t block = (first + number) % kPortBlocks;
+    const std::string name = "quorate-test-ports-" + std::to_string(block);
+    sockaddr_un owned{};
+    owned.sun_family = AF_UNIX;
+    name.copy(owned.sun_path + 1, name.size());  // a zero before it: no file
+    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+    const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (::bind(descriptor, reinterpret_cast<sockaddr*>(&owned), size) == 0) {
+      return kPortsFirst + block * kPortsEach;  // the descriptor stays open
+    }
+    ::close(descriptor);
+  }
+  CHECK(false, "all ports for tests are taken");
+}
+
 uint16_t free_port() {
-  static std::random_device chance;
+  static uint32_t next = 0;
   while (true) {
-    const auto port = static_cast<uint16_t>(11000 + chance() % 20000);
+    if (next % kPortsEach == 0) next = block_of_ports();
+    const auto port = static_cast<uint16_t>(next++);
     sockaddr_in address{};
     const int descriptor = open_socket(port, address);
     const bool good =
