@@ -1,9 +1,5 @@
 // Members that trust each other by certificates, and those that must not.
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <functional>
 #include <optional>
@@ -11,6 +7,7 @@
 #include "base/log.h"
 #include "world/real/inquirer.h"
 #include "world/real/tcp_network.h"
+#include "world/real/test_ports.h"
 #include "world/tls/test_authority.h"
 #include "world/tls/tls.h"
 
@@ -21,18 +18,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 std::string logged;
-
-uint16_t free_port() {
-  const int descriptor = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  EXPECT_EQ(::bind(descriptor, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(::getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  ::close(descriptor);
-  return ntohs(address.sin_port);
-}
 
 struct Witness : Network::Receiver {
   void on_connected(NodeId) override { ++connects; }

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "world/real/inquirer.h"
+#include "world/real/test_ports.h"
 #include "world/real/wire.h"
 
 namespace quorate::world {
@@ -29,16 +30,6 @@ sockaddr_in loopback(uint16_t port) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(port);
   return address;
-}
-
-uint16_t free_port() {
-  const int descriptor = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = loopback(0);
-  socklen_t size = sizeof address;
-  EXPECT_EQ(::bind(descriptor, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(::getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  ::close(descriptor);
-  return ntohs(address.sin_port);
 }
 
 int raw_connection(uint16_t port) {
@@ -238,6 +229,7 @@ TEST_F(TcpPair, AForgottenPeerIsGoneAndCanComeBack) {
   EXPECT_TRUE(run_until([this] { return at_one_.disconnects == 1; }));
   EXPECT_EQ(at_two_.frames.size(), 1U);
   EXPECT_FALSE(two_->connected(NodeId{1}));
+  run_until([] { return logged.find("does not know this member") != std::string::npos; });
   run_for(milliseconds(50));
   EXPECT_EQ(at_one_.connects, 1);
   EXPECT_NE(logged.find("does not know this member"), std::string::npos) << logged;
@@ -270,6 +262,7 @@ TEST_F(Tcp, RefusesAnotherClusterAndTheWrongMember) {
   foreign->set_peer(NodeId{1}, {at(port_one_)});
   one->start(at_one);
   foreign->start(at_foreign);
+  run_until([] { return logged.find("belongs to another cluster") != std::string::npos; });
   run_for(milliseconds(100));
   EXPECT_EQ(at_one.connects + at_foreign.connects, 0);
   EXPECT_NE(logged.find("belongs to another cluster"), std::string::npos) << logged;
@@ -279,7 +272,8 @@ TEST_F(Tcp, RefusesAnotherClusterAndTheWrongMember) {
   auto three = open(3, port_two_);
   three->set_peer(NodeId{1}, {at(port_one_)});
   three->start(at_foreign);
-  run_for(milliseconds(500));
+  run_until([] { return logged.find("is not the member looked for") != std::string::npos; });
+  run_for(milliseconds(100));
   EXPECT_EQ(at_one.connects + at_foreign.connects, 0);
   EXPECT_NE(logged.find("is not the member looked for"), std::string::npos) << logged;
 }
@@ -421,7 +415,7 @@ TEST_F(TcpRaw, ACrowdOfStrangersDoesNotKeepAMemberOut) {
   for (int stranger = 0; stranger < 100; ++stranger) {
     strangers.push_back(raw_connection(port_two_));
   }
-  run_for(milliseconds(50));
+  run_until([] { return logged.find("floods the peer port") != std::string::npos; });
   EXPECT_NE(logged.find("floods the peer port"), std::string::npos) << logged;
   for (const int stranger : strangers) ::close(stranger);
   const int member = raw_connection(port_two_);
@@ -436,7 +430,7 @@ TEST_F(TcpRaw, TheListenerSurvivesRunningOutOfDescriptors) {
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   const rlimit none{.rlim_cur = 3, .rlim_max = before.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  run_for(milliseconds(50));
+  run_until([] { return logged.find("raise the limit on open files") != std::string::npos; });
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   EXPECT_NE(logged.find("raise the limit on open files"), std::string::npos) << logged;
   raw_send(early, encode_hello(greeting(1, 2)));
