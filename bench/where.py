@@ -6,7 +6,8 @@
 Three durable members under `quorate bench`; `perf record` samples them and every sample is given
 to the room of the innermost frame that is ours, or to the system call it was in. A share of the
 samples times the CPU that an operation costs (counted by /proc, not by samples) is its
-microseconds. Workloads: put put-alone get get-serializable range-100 swap. Prints Markdown;
+microseconds. Workloads: put put-alone get get-serializable range-100 swap, and watch, whose
+operation is an event and whose table has the load tool beside the members. Prints Markdown;
 --write puts it into docs/performance.md, between its marks.
 """
 import argparse
@@ -34,6 +35,10 @@ WORKLOADS = {
     'range-100': ['range', '--keys-each', 100, '--connections', 10, '--outstanding', 64],
     'swap': ['swap', *LOAD],
 }
+EVENTS = {  # not among those that are measured unasked
+    'watch': ['watch', '--watchers', 10_000, '--streams', 100, '--rate', 1000, '--keys', 10_000],
+    'watch-most': ['watch', '--watchers', 10_000, '--streams', 100, '--rate', 4000, '--keys', 10_000],
+}
 ROOMS = [  # what a symbol begins with, in this order
     (r'quorate::front::grpc', 'front/grpc: HTTP/2 sessions, calls'),
     (r'quorate::front::etcd', 'front/etcd: requests, replies, watches'),
@@ -45,6 +50,7 @@ ROOMS = [  # what a symbol begins with, in this order
     (r'quorate::storage::wal', 'storage/wal: the log'),
     (r'quorate::storage', 'storage: log and store'),
     (r'quorate::world', 'world: loop, sockets, files'),
+    (r'quorate::load', 'load: the tool'),
     (r'quorate::', 'base: bytes, checksums'),
 ]
 CALLS = [  # frames of the kernel
@@ -124,23 +130,48 @@ def measure(tool, system, name, seconds):
     with system.start() as cluster:
         leader = cluster.leader()
         command = [tool.binary, '--json', '--endpoints', leader.endpoint, 'bench',
-                   *map(str, WORKLOADS[name]), '--warm-up', '2s', '--duration', f'{seconds + 3}s',
+                   *map(str, (WORKLOADS | EVENTS)[name]), '--warm-up', '2s', '--duration', f'{seconds + 3}s',
                    '--server-pid', ','.join(str(node.process.pid) for node in cluster.nodes)]
         load = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                 text=True, env=clean_environment())
         time.sleep(4)  # loading of keys, warm-up
-        before = {node.process.pid: cpu_seconds(node.process) for node in cluster.nodes}
-        recorder, path = sampled([node.process for node in cluster.nodes], seconds,
-                                 cluster.directory)
+        processes = [node.process for node in cluster.nodes] + [load] * (name in EVENTS)
+        before = {process.pid: cpu_seconds(process) for process in processes}
+        recorder, path = sampled(processes, seconds, cluster.directory)
         _, problem = recorder.communicate()
-        after = {node.process.pid: cpu_seconds(node.process) for node in cluster.nodes}
+        after = {process.pid: cpu_seconds(process) for process in processes}
         output, _ = load.communicate()
         if recorder.returncode not in (0, -2) or load.returncode != 0:
             raise Invalid(f'{name}: {problem[-500:]} {output[-500:]}')
         point = json.loads(output.strip().splitlines()[-1])['points'][0]
         counted = shares(path)
     used = {process: after[process] - before[process] for process in before}
+    if name in EVENTS:
+        return point, counted, used, leader.process.pid, load.pid, seconds
     return point, counted, used, leader.process.pid
+
+
+def event_table(name, point, counted, used, leader, tool, seconds):
+    """As table(), for one event that came to one watcher."""
+    side = next(iter(point['side'].values()))
+    rate = side['per_second']
+    lines = [f'### {name}', '',
+             f'{rate:,.0f} events/s of {point["total"]["per_second"]:,.0f} puts/s, from put to event '
+             f'{side["p50_us"] / 1e6:.2f} s at the median and {side["p99_us"] / 1e6:.2f} s at p99. CPU '
+             f'of an event: {sum(used.values()) / seconds / rate * 1e9:.0f} ns, of which the leader '
+             f'{used[leader] / seconds / rate * 1e9:.0f} and the load tool '
+             f'{used[tool] / seconds / rate * 1e9:.0f}.', '',
+             '| where | leader, ns | both followers, ns | load tool, ns |', '|---|---|---|---|']
+    rooms = collections.defaultdict(lambda: [0.0, 0.0, 0.0])
+    for process, counter in counted.items():
+        column = 0 if process == leader else 2 if process == tool else 1
+        for room, samples in counter.items():
+            share = samples / counter.total()
+            rooms[room][column] += used[process] / seconds / rate * 1e9 * share
+    for room, columns in sorted(rooms.items(), key=lambda row: -sum(row[1])):
+        if sum(columns) >= 0.5:
+            lines.append(f'| {room} | ' + ' | '.join(f'{column:.0f}' for column in columns) + ' |')
+    return '\n'.join(lines) + '\n'
 
 
 def table(name, point, counted, used, leader):
@@ -191,7 +222,7 @@ def main():
             except Invalid as why:
                 print(f'VOID {why}')
                 return 1
-            tables.append(table(name, *found))
+            tables.append((event_table if name in EVENTS else table)(name, *found))
             print(tables[-1], flush=True)
     if options.write:
         write('\n'.join(tables), binary)

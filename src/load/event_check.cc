@@ -6,15 +6,13 @@
 
 namespace quorate::load {
 
-void EventCheck::take(uint32_t watcher, int64_t revision) {
+void EventCheck::take_other(uint32_t watcher, int64_t revision) {
   CHECK(watcher < places_.size(), "checked by the caller");
   ++delivered_;
   if (gave_up_) return;
   uint64_t& place = places_[watcher];
   if (place == events() && (revisions_.empty() || revision > revisions_.back())) {
     append(revision);
-    ++place;
-  } else if (place < events() && revisions_[place - base_] == revision) {
     ++place;
   } else {
     follow_again(watcher, revision);

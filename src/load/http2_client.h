@@ -71,6 +71,8 @@ class Http2Client {
   // Sends what was started, waits up to `patience` for something to happen, and handles it.
   void turn(Duration patience);
   uint64_t connections_lost() const { return lost_; }
+  // When the bytes came that are being handled: the clock is read once for all of them.
+  Time read_at() const { return read_at_; }
 
  private:
   friend class Connection;
@@ -90,6 +92,7 @@ class Http2Client {
   std::vector<Call*> free_calls_;
   std::string read_buffer_;
   std::string last_problem_;  // why a connection could not be opened or was lost
+  Time read_at_;
   int poll_ = -1;
   size_t turn_ = 0;
   uint32_t open_ = 0;

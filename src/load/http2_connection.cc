@@ -37,6 +37,14 @@ size_t message_size(std::string_view prefix) {
   return size;
 }
 
+// Fills the message that has begun up to `size` bytes; false: there are not so many yet.
+bool complete(std::string& input, size_t size, std::string_view& bytes) {
+  const size_t taken = std::min(size - std::min(size, input.size()), bytes.size());
+  input.append(bytes.substr(0, taken));
+  bytes.remove_prefix(taken);
+  return input.size() >= size;
+}
+
 }  // namespace
 
 // nghttp2's callbacks; the last argument is always the connection.
@@ -119,8 +127,9 @@ struct SessionCallbacks {
     const int code = nghttp2_session_client_new2(&fresh, table(), &connection, option);
     nghttp2_option_del(option);
     CHECK(code == 0, "out of memory");
-    const std::array<nghttp2_settings_entry, 2> settings = {
+    const std::array<nghttp2_settings_entry, 3> settings = {
         {{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+         {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, kFrameBytesMax},
          {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindowBytes}}};
     CHECK(nghttp2_submit_settings(fresh, NGHTTP2_FLAG_NONE, settings.data(), settings.size()) == 0,
           "these settings are valid");
@@ -186,6 +195,7 @@ void Connection::read() {
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (count < 0) return lose(std::strerror(errno));
   if (count == 0) return lose("closed by the server");
+  client_.read_at_ = clock_now();
   const auto* bytes = reinterpret_cast<const uint8_t*>(client_.read_buffer_.data());
   const ssize_t taken = nghttp2_session_mem_recv(session_, bytes, static_cast<size_t>(count));
   if (taken < 0) return lose(nghttp2_strerror(static_cast<int>(taken)));
@@ -301,24 +311,23 @@ void Connection::lose(const std::string& why) {
 bool Connection::take_data(Call& call, std::string_view bytes) {
   call.answer_bytes += bytes.size();
   if (!call.keeps_messages) return true;
-  // Most messages come whole in one piece and are looked at where they are.
-  std::string_view rest = bytes;
+  // Of a message that came in pieces all but the last were kept; only such a one is copied.
   if (!call.input.empty()) {
-    call.input.append(bytes);
-    rest = call.input;
-  }
-  while (rest.size() >= kMessagePrefixBytes) {
-    const size_t size = message_size(rest);
+    if (!complete(call.input, kMessagePrefixBytes, bytes)) return true;
+    const size_t size = message_size(call.input);
     if (size > kMessageBytesMax) return false;
-    if (rest.size() - kMessagePrefixBytes < size) break;
-    call.handler->on_message(call, rest.substr(kMessagePrefixBytes, size));
-    rest.remove_prefix(kMessagePrefixBytes + size);
+    if (!complete(call.input, kMessagePrefixBytes + size, bytes)) return true;
+    call.handler->on_message(call, std::string_view(call.input).substr(kMessagePrefixBytes));
+    call.input.clear();
   }
-  if (call.input.empty()) {
-    call.input = rest;
-  } else if (rest.size() != call.input.size()) {
-    call.input.erase(0, call.input.size() - rest.size());
+  while (bytes.size() >= kMessagePrefixBytes) {
+    const size_t size = message_size(bytes);
+    if (size > kMessageBytesMax) return false;
+    if (bytes.size() - kMessagePrefixBytes < size) break;
+    call.handler->on_message(call, bytes.substr(kMessagePrefixBytes, size));
+    bytes.remove_prefix(kMessagePrefixBytes + size);
   }
+  call.input = bytes;
   return true;
 }
 

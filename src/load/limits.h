@@ -20,6 +20,8 @@ inline constexpr size_t kMessageBytesMax = size_t{256} << 20U;
 // Flow-control windows: this tool reads as fast as it can, so the server should never wait.
 inline constexpr int32_t kStreamWindowBytes = int32_t{16} << 20U;
 inline constexpr int32_t kConnectionWindowBytes = int32_t{64} << 20U;
+// The largest frame that a server may send: with etcd's servers it stays at 16 KiB.
+inline constexpr uint32_t kFrameBytesMax = uint32_t{64} << 10U;
 // Ready descriptors taken from one wait.
 inline constexpr int kReadyMax = 256;
 // A lost connection is tried again this much later: soon, but no storm.

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "load/clock.h"
 #include "load/event_check.h"
+#include "load/watch_wire.h"
 #include "storage/mvcc/protobuf.h"
 
 namespace quorate::load {
@@ -13,16 +14,6 @@ namespace {
 constexpr std::string_view kWatchPath = "/etcdserverpb.Watch/Watch";
 constexpr std::string_view kPutPath = "/etcdserverpb.KV/Put";
 constexpr Duration kTurn = std::chrono::milliseconds(10);
-
-// Fields of WatchResponse, Event and KeyValue.
-constexpr uint32_t kWatchId = 2;
-constexpr uint32_t kCreated = 3;
-constexpr uint32_t kCanceled = 4;
-constexpr uint32_t kCancelReason = 6;
-constexpr uint32_t kEvents = 11;
-constexpr uint32_t kEventRow = 2;
-constexpr uint32_t kModRevision = 3;
-constexpr uint32_t kRowValue = 5;
 
 std::string behind_prefix(std::string prefix) {
   while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
@@ -80,8 +71,7 @@ class WatchDriver final : public Driver, private CallHandler {
   void on_message(Call& call, std::string_view message) override;
   void on_end(Call& call, Outcome outcome, std::string_view text) override;
   uint64_t lacking() const;
-  void take_events(uint64_t watcher);
-  void take_event(uint32_t watcher, std::string_view event);
+  void take_events(uint32_t watcher);
 
   Http2Client& client_;
   KeySpace space_;
@@ -103,7 +93,7 @@ class WatchDriver final : public Driver, private CallHandler {
   uint64_t lost_ = 0;  // events that no longer seem to be on their way
   std::string first_error_;
   std::vector<std::string> stream_problems_;
-  std::vector<std::string_view> events_;
+  WatchedResponse response_;
   std::string message_;
   std::string value_;
   Listener* listener_ = nullptr;
@@ -194,68 +184,30 @@ uint64_t WatchDriver::lacking() const {
 }
 
 void WatchDriver::on_message(Call& call, std::string_view message) {
-  uint64_t watcher = 0;
-  bool created = false;
-  std::string_view reason;
-  bool canceled = false;
-  events_.clear();
-  protobuf::Reader reader(message);
-  while (reader.next()) {
-    switch (reader.field()) {
-      case protobuf::varint_field(kWatchId):
-        watcher = reader.number();
-        break;
-      case protobuf::varint_field(kCreated):
-        created = reader.boolean();
-        break;
-      case protobuf::varint_field(kCanceled):
-        canceled = reader.boolean();
-        break;
-      case protobuf::bytes_field(kCancelReason):
-        reason = reader.bytes();
-        break;
-      case protobuf::bytes_field(kEvents):
-        events_.push_back(reader.bytes());
-        break;
-      default:
-        break;
-    }
-  }
-  if (!reader.ok() || canceled || watcher == 0 || watcher > options_.watchers) {
+  const bool good = decode_watched(message, response_);
+  if (!good || response_.canceled || response_.watcher == 0 ||
+      response_.watcher > options_.watchers) {
     if (stream_problems_.size() < kStreamProblemsMax) {
       stream_problems_.push_back(
           "stream " + std::to_string(call.tag - kStreamTag) +
-          (canceled ? ": a watcher was canceled: " : ": no answer of a watch") +
-          std::string(reason));
+          (good && response_.canceled ? ": a watcher was canceled: " : ": no answer of a watch") +
+          std::string(response_.reason));
     }
     return;
   }
-  if (created) ++created_;
-  take_events(watcher - 1);
+  if (response_.created) ++created_;
+  if (!response_.events.empty()) take_events(static_cast<uint32_t>(response_.watcher - 1));
 }
 
-void WatchDriver::take_events(uint64_t watcher) {
-  if (!events_.empty()) now_ = clock_now();
-  for (const std::string_view event : events_) take_event(static_cast<uint32_t>(watcher), event);
-}
-
-void WatchDriver::take_event(uint32_t watcher, std::string_view event) {
-  int64_t revision = 0;
-  std::string_view value;
-  protobuf::Reader outer(event);
-  while (outer.next()) {
-    if (outer.field() != protobuf::bytes_field(kEventRow)) continue;
-    protobuf::Reader row(outer.bytes());
-    while (row.next()) {
-      if (row.field() == protobuf::varint_field(kModRevision)) revision = row.signed_number();
-      if (row.field() == protobuf::bytes_field(kRowValue)) value = row.bytes();
-    }
+void WatchDriver::take_events(uint32_t watcher) {
+  now_ = client_.read_at();
+  if (measuring_) event_.in_window += response_.events.size();
+  for (const WatchedEvent& event : response_.events) {
+    check_.take(watcher, event.revision);
+    if (event.value.size() < kWatchedValueBytesMin) continue;
+    const Time intended = read_time(event.value);
+    if (intended >= opens_ && intended < closes_) event_.latency.add(now_ - intended);
   }
-  check_.take(watcher, revision);
-  if (measuring_) ++event_.in_window;
-  if (value.size() < kWatchedValueBytesMin) return;
-  const Time intended = read_time(value);
-  if (intended >= opens_ && intended < closes_) event_.latency.add(now_ - intended);
 }
 
 void WatchDriver::on_end(Call& call, Outcome outcome, std::string_view text) {

@@ -85,8 +85,9 @@ std::vector<WatchService::Piece> WatchService::assemble(const Machine& machine, 
   std::vector<Piece> pieces;
   std::vector<const Bytes*> parts;
   std::vector<size_t> ends;
-  const auto close = [&](int64_t revision) {
-    Piece piece{revision, Bytes(), std::move(ends)};
+  std::vector<int64_t> revisions;
+  const auto close = [&] {
+    Piece piece{Bytes(), std::move(ends), std::move(revisions)};
     if (parts.size() == 1) {
       piece.body = *parts.front();
     } else {
@@ -98,16 +99,15 @@ std::vector<WatchService::Piece> WatchService::assemble(const Machine& machine, 
     pieces.push_back(std::move(piece));
     parts.clear();
     ends.clear();
+    revisions.clear();
   };
   int64_t revision = 0;
   for (const uint32_t hit : group.hits) {
     Event& event = step.events[hit];
-    if ((event.revision < wish.from && !QRT_MUTANT(V04_EARLY)) ||
-        (event.removed ? wish.no_delete : wish.no_put))
-      continue;
+    if (event.removed ? wish.no_delete : wish.no_put) continue;
     const bool may_end = event.revision != revision || QRT_MUTANT(V09_SPLIT);
     if (!parts.empty() && may_end && ends.back() >= kResponseBytesEnough) {
-      close(revision);
+      close();
     }
     revision = event.revision;
     Bytes& encoded = wish.prev_kv ? event.with_previous : event.plain;
@@ -124,62 +124,68 @@ std::vector<WatchService::Piece> WatchService::assemble(const Machine& machine, 
     }
     parts.push_back(&encoded);
     ends.push_back((ends.empty() ? 0 : ends.back()) + encoded.size());
+    revisions.push_back(revision);
   }
-  if (!parts.empty()) close(revision);
+  if (!parts.empty()) close();
   return pieces;
 }
 
-// Most watchers of a group want the same, so its responses are put together once for each wish.
+// Most watchers of a group want the same, so its responses are put together once for each wish. Who
+// already has the first of these events gets the rest of the same bytes.
 void WatchService::deliver_group(const Machine& machine, Step& step, WatchGroup& group,
                                  std::vector<Watcher*>& fallen) {
   std::array<std::optional<std::vector<Piece>>, 8> shared;
-  const int64_t first_hit = step.events[group.hits.front()].revision;
+  const int64_t last_hit = step.events[group.hits.back()].revision;
   for (Watcher* watcher : group.watchers) {
     // Who is further behind than this step begins gets a step of its own.
     if (watcher->standing == Standing::behind && watcher->next < step.first) continue;
-    const Wish wish{watcher->no_put, watcher->no_delete, watcher->prev_kv, watcher->next};
-    bool has_all = false;
-    if (watcher->next > first_hit) {
-      has_all = deliver(step, *watcher, assemble(machine, step, group, wish));
-    } else {
-      const size_t kind =
-          (wish.no_put ? 4U : 0U) + (wish.no_delete ? 2U : 0U) + (wish.prev_kv ? 1U : 0U);
-      if (!shared.at(kind)) shared.at(kind) = assemble(machine, step, group, wish);
-      has_all = deliver(step, *watcher, *shared.at(kind));
-    }
-    if (!has_all) fallen.push_back(watcher);
+    const int64_t from = QRT_MUTANT(V04_EARLY) ? 0 : watcher->next;
+    if (from > last_hit) continue;
+    const Wish wish{watcher->no_put, watcher->no_delete, watcher->prev_kv};
+    const size_t kind =
+        (wish.no_put ? 4U : 0U) + (wish.no_delete ? 2U : 0U) + (wish.prev_kv ? 1U : 0U);
+    if (!shared.at(kind)) shared.at(kind) = assemble(machine, step, group, wish);
+    if (!deliver(step, *watcher, from, *shared.at(kind))) fallen.push_back(watcher);
   }
   group.hits.clear();
 }
 
 // False: its stream has no room for more, and `next` is where to go on.
-bool WatchService::deliver(const Step& step, Watcher& watcher, const std::vector<Piece>& pieces) {
+bool WatchService::deliver(const Step& step, Watcher& watcher, int64_t from,
+                           const std::vector<Piece>& pieces) {
   int64_t next = std::max(watcher.next, step.first);
   for (const Piece& piece : pieces) {
+    const int64_t last = piece.revisions.back();
+    if (last < from) continue;
     if (!has_room(*watcher.stream)) {
       watcher.next = next;
       return false;
     }
+    const auto first = std::ranges::lower_bound(piece.revisions, from);
     // The revision of a response must never promise more than what has been sent with it.
     const bool is_last = &piece == &pieces.back() || QRT_MUTANT(V05_HEADER);
-    send_piece(watcher, piece, is_last ? step.last : piece.last_revision);
-    next = piece.last_revision + 1;
+    send_piece(watcher, piece, static_cast<size_t>(first - piece.revisions.begin()),
+               is_last ? step.last : last);
+    next = last + 1;
   }
   return true;
 }
 
-void WatchService::send_piece(Watcher& watcher, const Piece& piece, int64_t revision) {
+// The events from the one with number `event` on.
+void WatchService::send_piece(Watcher& watcher, const Piece& piece, size_t event,
+                              int64_t revision) {
   watcher.quiet = false;
-  events_sent_ += piece.ends.size();
+  events_sent_ += piece.ends.size() - event;
   WatchResponseHead head;
   head.watch_id = watcher.id;
   const size_t enough = options_.message_bytes_max;
-  if (!watcher.fragment || piece.body.size() < enough) {
-    reply(*watcher.stream, head, revision, piece.body);
+  size_t begin = event == 0 ? 0 : piece.ends[event - 1];
+  if (!watcher.fragment || piece.body.size() - begin < enough) {
+    const size_t size = piece.body.size() - begin;
+    reply(*watcher.stream, head, revision, begin == 0 ? piece.body : piece.body.slice(begin, size));
     return;
   }
-  size_t begin = 0;
-  for (size_t event = 0; event < piece.ends.size(); ++event) {
+  for (; event < piece.ends.size(); ++event) {
     const bool is_last = event + 1 == piece.ends.size();
     // Always one event at least; then as many as stay below the limit.
     if (!is_last && piece.ends[event + 1] - begin < enough) continue;

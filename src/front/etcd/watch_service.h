@@ -62,15 +62,14 @@ class WatchService final : public grpc::StreamHandler {
     std::vector<WatchGroup*> touched;
   };
   struct Piece {  // the events of one response
-    int64_t last_revision = 0;
     Bytes body;
-    std::vector<size_t> ends;  // of the events in `body`
+    std::vector<size_t> ends;        // of the events in `body`
+    std::vector<int64_t> revisions;  // theirs, in order
   };
   struct Wish {  // what watchers of one group may want differently
     bool no_put = false;
     bool no_delete = false;
     bool prev_kv = false;
-    int64_t from = 0;
   };
 
   // watch_service.cc: what clients ask for.
@@ -107,8 +106,8 @@ class WatchService final : public grpc::StreamHandler {
   static Step look(const Machine& machine, const WatchIndex& index, int64_t first);
   void deliver_group(const Machine& machine, Step& step, WatchGroup& group,
                      std::vector<Watcher*>& fallen);
-  bool deliver(const Step& step, Watcher& watcher, const std::vector<Piece>& pieces);
-  void send_piece(Watcher& watcher, const Piece& piece, int64_t revision);
+  bool deliver(const Step& step, Watcher& watcher, int64_t from, const std::vector<Piece>& pieces);
+  void send_piece(Watcher& watcher, const Piece& piece, size_t event, int64_t revision);
   static std::vector<Piece> assemble(const Machine& machine, Step& step, const WatchGroup& group,
                                      const Wish& wish);
 

@@ -1,7 +1,5 @@
 #include "front/grpc/call.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 #include "front/grpc/limits.h"
 
@@ -32,21 +30,9 @@ void Metadata::take_passed_on(std::string_view name, std::string_view value) {
   if (name == "client-api-version") version = value;
 }
 
-void Call::take_output(size_t size, std::string& output) {
-  CHECK(size <= unsent(), "a call can only send what it holds");
-  const size_t first = std::min(size, outbound.size() - outbound_sent);
-  output.append(outbound, outbound_sent, first);
-  outbound_sent += first;
-  if (const size_t rest = size - first; rest > 0) {
-    output.append(tail.view().substr(tail_sent, rest));
-    tail_sent += rest;
-  }
-  if (unsent() == 0) {
-    empty_buffer(outbound);
-    outbound_sent = 0;
-    if (!tail.empty()) tail = Bytes();
-    tail_sent = 0;
-  }
+void Call::take_output(size_t size, Output& target) {
+  output.move(size, target);
+  if (output.empty()) output.forget_large();
 }
 
 void Call::reset() {
@@ -75,9 +61,8 @@ void Call::reset() {
   page_type.clear();
   status.code = Code::ok;
   status.text.clear();
-  empty_buffer(outbound);
-  outbound_sent = tail_sent = 0;
-  if (!tail.empty()) tail = Bytes();
+  output.clear();
+  output.forget_large();
 }
 
 Call& CallTable::acquire(Connection& connection) {

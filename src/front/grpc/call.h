@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/types.h"
 #include "front/grpc/json_split.h"
+#include "front/grpc/output.h"
 #include "front/grpc/request_fields.h"
 #include "front/grpc/status.h"
 
@@ -87,7 +87,7 @@ struct Call {
   std::string host;     // of plain HTTP, when names are checked
   std::string origin;   // of plain HTTP: the site whose page asks
 
-  // Response: `outbound`, then `tail`.
+  // Response.
   bool submitted = false;  // HTTP/2 knows of the response
   bool deferred = false;   // HTTP/2 waits for more of it
   bool finished = false;   // nothing will be added
@@ -96,14 +96,11 @@ struct Call {
   int http_status = 200;
   std::string page_type;
   Status status;
-  std::string outbound;
-  size_t outbound_sent = 0;
-  Bytes tail;
-  size_t tail_sent = 0;
+  Output output;
 
-  size_t unsent() const { return outbound.size() - outbound_sent + tail.size() - tail_sent; }
-  // Appends up to `size` of the unsent bytes to `output`.
-  void take_output(size_t size, std::string& output);
+  size_t unsent() const { return output.size(); }
+  // The first `size` of the unsent bytes go to the end of `target`.
+  void take_output(size_t size, Output& target);
   void reset();
 };
 

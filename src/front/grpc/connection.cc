@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "base/check.h"
@@ -112,7 +113,7 @@ void Connection::turn_away(bool sent_plain_text) {
     ++server_.counters().handshakes_failed;
     server_.complain("turned a client away, " + remote_address(descriptor_) + ": " +
                      channel_->problem());
-    if (sent_plain_text) output_ = kPlainTextAnswer;
+    if (sent_plain_text) output_.append(kPlainTextAnswer);
   }
   end_handshake();
   closing_ = true;
@@ -131,7 +132,7 @@ void Connection::run_sealed(std::string_view input) {
   std::string& plain = server_.plain_buffer();
   const std::span<uint8_t> target(reinterpret_cast<uint8_t*>(plain.data()), plain.size());
   while (!closing_) {
-    const size_t got = channel_->read(target, output_);
+    const size_t got = channel_->read(target, output_.text());
     if (got == 0) break;
     run_input(std::string_view(plain).substr(0, got));
   }
@@ -217,10 +218,14 @@ bool Connection::run_waiting() {
   return ran;
 }
 
-// Writes what the socket takes and drops it from `bytes`; false: the connection is broken.
-bool Connection::write(std::string_view& bytes) {
-  while (!bytes.empty()) {
-    const ssize_t wrote = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+// Writes what the socket takes; false: the connection is broken.
+bool Connection::write(Output& output) {
+  std::array<iovec, kRunsPerWriteMax> runs;
+  while (!output.empty()) {
+    msghdr message{};
+    message.msg_iov = runs.data();
+    message.msg_iovlen = output.gather(runs);
+    const ssize_t wrote = ::sendmsg(descriptor_, &message, MSG_NOSIGNAL);
     if (wrote < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) {
@@ -230,44 +235,29 @@ bool Connection::write(std::string_view& bytes) {
       return false;
     }
     server_.counters().bytes_sent += static_cast<uint64_t>(wrote);
-    bytes.remove_prefix(static_cast<size_t>(wrote));
+    output.drop(static_cast<size_t>(wrote));
   }
   return true;
 }
 
-bool Connection::write_output() {
-  std::string_view rest = std::string_view(output_).substr(output_written_);
-  const bool good = write(rest);
-  output_written_ = output_.size() - rest.size();
-  if (!rest.empty()) return good;
-  output_written_ = 0;
-  if (output_.capacity() > kKeptBufferBytesMax) {
-    std::string().swap(output_);
-  } else {
-    output_.clear();
-  }
-  return good;
-}
-
-// Most output leaves at once and never lies in a buffer of the connection's own.
+// Most output leaves at once and never lies in a queue of the connection's own.
 bool Connection::write_fresh() {
-  std::string& fresh = server_.output_buffer();
+  Output& fresh = server_.output_buffer();
   fresh.clear();
   fill(fresh);
-  std::string_view rest = fresh;
-  const bool good = write(rest);
-  output_.assign(rest);
+  const bool good = write(fresh);
+  fresh.move(fresh.size(), output_);
   return good;
 }
 
-void Connection::fill(std::string& output) {
+void Connection::fill(Output& output) {
   if (session_ == nullptr) return;
   if (channel_ == nullptr) return session_->fill(output);
   if (!channel_->open()) return;
-  std::string& plain = server_.plain_output();
+  Output& plain = server_.plain_output();
   plain.clear();
   session_->fill(plain);
-  channel_->write(plain, output);
+  channel_->write(plain.joined(), output.text());
 }
 
 bool Connection::flush() {
@@ -280,8 +270,9 @@ bool Connection::flush() {
     if (output_.empty() && !write_blocked_) {
       good = write_fresh();
     } else {
-      if (output_.size() - output_written_ < kOutputBytesMax) fill(output_);
-      if (!write_blocked_) good = write_output();
+      if (output_.size() < kOutputBytesMax) fill(output_);
+      if (!write_blocked_) good = write(output_);
+      if (output_.empty()) output_.forget_large();
     }
     if (!good) {
       close();

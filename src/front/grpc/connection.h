@@ -25,12 +25,12 @@ class Session {
   virtual ~Session() = default;
   // Takes all of `input`. False: the connection is beyond repair, close it after the output.
   virtual bool feed(std::string_view input) = 0;
-  virtual void fill(std::string& output) = 0;  // appends what is ready, up to a limit
-  virtual bool finished() const = 0;           // nothing more to read and nothing to write
-  virtual void respond(Call& call) = 0;        // the call has new output or has finished
-  virtual void drain() = 0;                    // no new calls, please
-  virtual Time deadline() const = 0;           // close it if nothing changed by then
-  virtual bool on_input_end() = 0;             // the client sends no more; false: close now
+  virtual void fill(Output& output) = 0;  // appends what is ready, up to a limit
+  virtual bool finished() const = 0;      // nothing more to read and nothing to write
+  virtual void respond(Call& call) = 0;   // the call has new output or has finished
+  virtual void drain() = 0;               // no new calls, please
+  virtual Time deadline() const = 0;      // close it if nothing changed by then
+  virtual bool on_input_end() = 0;        // the client sends no more; false: close now
 };
 
 class Connection final : public world::Poller::Handler {
@@ -65,7 +65,7 @@ class Connection final : public world::Poller::Handler {
   void count_unfinished(size_t bytes) { unfinished_ += bytes; }
   void count_consumed(size_t bytes) { unfinished_ -= bytes; }
   size_t unfinished() const { return unfinished_; }
-  size_t unsent() const { return unsent_ + output_.size() - output_written_; }
+  size_t unsent() const { return unsent_ + output_.size(); }
   void wait_for_room(CallId call) { waiting_.push_back(call); }
 
   void adopt(Call& call);
@@ -81,12 +81,11 @@ class Connection final : public world::Poller::Handler {
   void end_handshake();
   void turn_away(bool sent_plain_text);
   void say_goodbye();
-  void fill(std::string& output);
-  bool write(std::string_view& bytes);
+  void fill(Output& output);
+  bool write(Output& output);
   bool write_fresh();
   bool choose_session(std::string_view& input);
   bool run_waiting();
-  bool write_output();
   void update_interest();
 
   Server& server_;
@@ -96,13 +95,12 @@ class Connection final : public world::Poller::Handler {
   Time opened_;
   std::string input_;           // while the protocol is unknown
   std::deque<CallId> waiting_;  // complete, in order of arrival
-  std::string output_;          // not yet written
-  size_t output_written_ = 0;
-  Call* newest_ = nullptr;  // a list of all calls under way
-  size_t unsent_ = 0;       // in calls
-  size_t unfinished_ = 0;   // request bytes in calls
-  bool closing_ = false;    // close once the output is gone
-  bool plain_too_ = false;  // until the first byte has come
+  Output output_;               // not yet written
+  Call* newest_ = nullptr;      // a list of all calls under way
+  size_t unsent_ = 0;           // in calls
+  size_t unfinished_ = 0;       // request bytes in calls
+  bool closing_ = false;        // close once the output is gone
+  bool plain_too_ = false;      // until the first byte has come
   Offer offer_ = Offer::all;
   bool shaking_hands_ = false;
   bool reading_ = true;

@@ -173,7 +173,7 @@ class Http1Session final : public Session {
     // More than one head's worth behind an unanswered request is no pipelining, it is a flood.
     return input_.size() <= 2 * kRequestHeadBytesMax + kReadBytesMax;
   }
-  void fill(std::string& output) override;
+  void fill(Output& output) override;
   bool finished() const override {
     return closing_ && !busy_ && output_.empty() && streaming() == nullptr;
   }
@@ -199,8 +199,8 @@ class Http1Session final : public Session {
   void write_access(const Call& call);
   void write_length(size_t size);
   Call* streaming() const { return server_.calls().find(stream_); }
-  void fill_stream(Call& call, std::string& output);
-  void end_stream(Call& call, std::string& output);
+  void fill_stream(Call& call, Output& output);
+  void end_stream(Call& call, Output& output);
   void expect(Duration within) { deadline_ = server_.now() + within; }
 
   Connection& connection_;
@@ -417,7 +417,7 @@ void Http1Session::respond(Call& call) {
   write_access(call);
   write_length(size);
   std::string body;
-  call.take_output(size, body);
+  call.output.copy(size, body);
   connection_.count_sent(size);
   if (call.http_method != HttpMethod::head) output_ += body;
   busy_ = false;
@@ -427,30 +427,30 @@ void Http1Session::respond(Call& call) {
 }
 
 // A stream's bytes stay with the call until there is room: so its handler sees what waits.
-void Http1Session::fill(std::string& output) {
+void Http1Session::fill(Output& output) {
   output.append(output_);
   output_.clear();
   if (Call* call = streaming(); call != nullptr) fill_stream(*call, output);
 }
 
-void Http1Session::fill_stream(Call& call, std::string& output) {
+void Http1Session::fill_stream(Call& call, Output& output) {
   const CallId id = call.id;
   const size_t size = std::min(call.unsent(), kOutputBytesMax);
   if (size > 0) {
     std::array<char, 16> digits{};
     const auto end = std::to_chars(digits.begin(), digits.end(), size, 16).ptr;
-    if (chunks_known_) output.append(digits.begin(), end).append("\r\n");
+    if (chunks_known_) output.text().append(digits.begin(), end).append("\r\n");
     call.take_output(size, output);
     connection_.count_sent(size);
-    if (chunks_known_) output += "\r\n";
+    if (chunks_known_) output.append("\r\n");
   }
   if (call.unsent() > 0) return;
   if (call.finished) return end_stream(call, output);
   if (size > 0) call.method->stream->on_writable(id);
 }
 
-void Http1Session::end_stream(Call& call, std::string& output) {
-  if (chunks_known_) output += "0\r\n\r\n";
+void Http1Session::end_stream(Call& call, Output& output) {
+  if (chunks_known_) output.append("0\r\n\r\n");
   if (!chunks_known_ || last_ || body_.open()) {
     body_.close();
     closing_ = true;

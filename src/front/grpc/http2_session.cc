@@ -61,7 +61,7 @@ class Http2Session final : public Session {
   Http2Session& operator=(const Http2Session&) = delete;
 
   bool feed(std::string_view input) override;
-  void fill(std::string& output) override;
+  void fill(Output& output) override;
   bool finished() const override {
     return nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
   }
@@ -83,6 +83,8 @@ class Http2Session final : public Session {
   static int on_sent(nghttp2_session*, const nghttp2_frame* frame, void* self);
   static ssize_t on_read(nghttp2_session*, int32_t stream, uint8_t* target, size_t size,
                          uint32_t* flags, nghttp2_data_source* source, void* self);
+  static ssize_t on_frame_size(nghttp2_session*, uint8_t type, int32_t stream, int32_t window,
+                               int32_t stream_window, uint32_t frame_bytes_max, void* self);
   static int on_send_data(nghttp2_session*, nghttp2_frame* frame, const uint8_t* frame_header,
                           size_t size, nghttp2_data_source* source, void* self);
   static nghttp2_session_callbacks* callbacks();
@@ -100,7 +102,8 @@ class Http2Session final : public Session {
   Connection& connection_;
   Server& server_;
   nghttp2_session* session_ = nullptr;
-  std::string* output_ = nullptr;  // where send_data appends, while filling
+  Output* output_ = nullptr;  // where send_data appends, while filling
+  size_t output_enough_ = 0;  // its size at which filling ends
   RateGuard resets_{kResetsPerSecondMax};
   RateGuard control_frames_{kControlFramesPerSecondMax};
 };
@@ -117,6 +120,7 @@ nghttp2_session_callbacks* Http2Session::callbacks() {
     nghttp2_session_callbacks_set_on_stream_close_callback(made, on_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(made, on_sent);
     nghttp2_session_callbacks_set_send_data_callback(made, on_send_data);
+    nghttp2_session_callbacks_set_data_source_read_length_callback(made, on_frame_size);
     return made;
   }();
   return table;
@@ -153,14 +157,14 @@ bool Http2Session::feed(std::string_view input) {
   return nghttp2_session_mem_recv(session_, bytes, input.size()) >= 0;
 }
 
-void Http2Session::fill(std::string& output) {
-  const size_t start = output.size();
+void Http2Session::fill(Output& output) {
   output_ = &output;
-  while (output.size() - start < kOutputBytesMax) {
+  output_enough_ = output.size() + kOutputBytesMax;
+  while (output.size() < output_enough_) {
     const uint8_t* data = nullptr;
     const ssize_t size = nghttp2_session_mem_send(session_, &data);
     if (size <= 0) break;
-    output.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+    output.append({reinterpret_cast<const char*>(data), static_cast<size_t>(size)});
   }
   output_ = nullptr;
 }
@@ -418,19 +422,27 @@ ssize_t Http2Session::on_read(nghttp2_session*, int32_t, uint8_t*, size_t size, 
   return static_cast<ssize_t>(taken);
 }
 
+// The library keeps it within both windows.
+// NOLINTNEXTLINE(readability-function-size): the signature is the library's.
+ssize_t Http2Session::on_frame_size(nghttp2_session*, uint8_t, int32_t, int32_t, int32_t,
+                                    uint32_t frame_bytes_max, void*) {
+  return static_cast<ssize_t>(std::min<size_t>(frame_bytes_max, kFrameBytesMax));
+}
+
 int Http2Session::on_send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_header,
                                size_t size, nghttp2_data_source* source, void* self) {
   auto& me = *static_cast<Http2Session*>(self);
   auto& call = *static_cast<Call*>(source->ptr);
   constexpr size_t kFrameHeaderBytes = 9;
-  me.output_->append(reinterpret_cast<const char*>(frame_header), kFrameHeaderBytes);
+  me.output_->append({reinterpret_cast<const char*>(frame_header), kFrameHeaderBytes});
   call.take_output(size, *me.output_);
   me.connection_.count_sent(size);
   const bool drained = call.unsent() == 0 && !call.finished;
   if (drained && call.method != nullptr && call.method->stream != nullptr) {
     call.method->stream->on_writable(call.id);
   }
-  return 0;
+  // Otherwise the library goes on with frames of data as long as there are any.
+  return me.output_->size() < me.output_enough_ ? 0 : NGHTTP2_ERR_PAUSE;
 }
 
 }  // namespace

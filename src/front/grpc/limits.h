@@ -70,8 +70,17 @@ inline constexpr size_t kPostedBytesPerMessageByte = 2;
 inline constexpr size_t kChunkLineBytesMax = 256;
 // Buffers of a finished call are kept for the next one unless they grew beyond this.
 inline constexpr size_t kKeptBufferBytesMax = size_t{16} << 10U;
-// A body from this size on is shared with its owner; copying a smaller one is cheaper.
-inline constexpr size_t kSharedBodyBytesMin = size_t{4} << 10U;
+// A body from this size on is shared with its owner; copying a smaller one twice, into its call's
+// output and into the connection's, costs no more than to count references.
+inline constexpr size_t kSharedBodyBytesMin = size_t{1} << 10U;
+// Bodies that have left a queue and still have a place in it; beyond it the places are given back.
+inline constexpr size_t kGonePartsMax = 256;
+// Runs of bytes that one sendmsg takes: full output of the smallest shared bodies, each with a
+// head.
+inline constexpr size_t kRunsPerWriteMax = 2 * kOutputBytesMax / kSharedBodyBytesMin;
+// The largest DATA frame, where the client takes larger ones than 16 KiB: nine bytes no longer
+// count then, and the library keeps a buffer of this size for each connection.
+inline constexpr size_t kFrameBytesMax = size_t{64} << 10U;
 // The longest text of a status: it travels in a header.
 inline constexpr size_t kStatusTextBytesMax = 1024;
 

@@ -200,7 +200,7 @@ void Server::send_result(Call& call, std::string_view head, const Bytes& body) {
   std::string message(head);
   message += body.view();
   const std::string line = options_.gateway->write_result(call.route, message);
-  call.outbound += line;
+  call.output.append(line);
   call.streamed = call.page = true;
   call.page_type = "application/json";
   Connection& connection = *call.connection;
@@ -215,21 +215,21 @@ void Server::render_posted(Call& call) {
   if (call.streamed) {
     if (good) return;
     const std::string line = options_.gateway->write_late_error(call.status);
-    call.outbound += line;
+    call.output.append(line);
     connection.count_unsent(line.size());
     return;
   }
   std::string frames;
   const size_t held = call.unsent();
-  call.take_output(held, frames);
+  call.output.copy(held, frames);
   connection.count_sent(held);
   if (!good) {
-    call.outbound = options_.gateway->write_error(call.status);
+    call.output.append(options_.gateway->write_error(call.status));
     if (call.http_status == 200) call.http_status = http_status_of(call.status.code);
   } else if (options_.gateway->shape(call.route) == Gateway::Shape::one) {
-    call.outbound = options_.gateway->write(call.route, read_message_frame(frames).message);
+    call.output.append(options_.gateway->write(call.route, read_message_frame(frames).message));
   }
-  connection.count_unsent(call.outbound.size());
+  connection.count_unsent(call.unsent());
   call.page = true;
   call.page_type = "application/json";
 }

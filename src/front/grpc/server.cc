@@ -222,22 +222,11 @@ void Server::send(CallId id, std::string_view head, const Bytes& body) {
   if (call->posted && options_.gateway->shape(call->route) != Gateway::Shape::one) {
     return send_result(*call, head, body);
   }
-  const size_t before = call->unsent();
-  if (!call->tail.empty()) {
-    call->outbound.append(call->tail.view().substr(call->tail_sent));
-    call->tail = Bytes();
-    call->tail_sent = 0;
-  }
   if (call->method != nullptr) ++counts_of(*call).messages_sent;
-  append_message_prefix(head.size() + body.size(), call->outbound);
-  call->outbound.append(head);
-  if (body.size() >= kSharedBodyBytesMin) {
-    call->tail = body;
-  } else {
-    call->outbound.append(body.view());
-  }
+  append_message_prefix(head.size() + body.size(), call->output.text());
+  call->output.add(head, body);
   Connection& connection = *call->connection;
-  connection.count_unsent(call->unsent() - before);
+  connection.count_unsent(kMessagePrefixBytes + head.size() + body.size());
   if (call->posted) return;  // a page leaves whole, at the end
   connection.session()->respond(*call);
   mark_dirty(connection);
@@ -277,9 +266,8 @@ void Server::answer_page(CallId id, int http_status, std::string_view type, std:
   call->page = true;
   call->http_status = http_status;
   call->page_type = type;
-  const size_t before = call->unsent();
-  call->outbound.append(body);
-  call->connection->count_unsent(call->unsent() - before);
+  call->output.append(body);
+  call->connection->count_unsent(body.size());
   finish_call(*call, Status{});
 }
 

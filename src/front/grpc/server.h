@@ -141,9 +141,9 @@ class Server {
   std::string& read_buffer() { return read_buffer_; }
   // What TLS opened of one read, and what it is to seal for one write.
   std::string& plain_buffer() { return plain_buffer_; }
-  std::string& plain_output() { return plain_output_; }
+  Output& plain_output() { return plain_output_; }
   // What is about to be written.
-  std::string& output_buffer() { return output_buffer_; }
+  Output& output_buffer() { return output_buffer_; }
   void count_handshake(int change) { handshakes_ += static_cast<size_t>(change); }
   bool may_shake_hands();
   void complain(const std::string& text);  // of what strangers can provoke: at a bounded rate
@@ -204,8 +204,8 @@ class Server {
   std::vector<Connection*> retired_;
   std::string read_buffer_;
   std::string plain_buffer_;  // empty until there is TLS
-  std::string plain_output_;
-  std::string output_buffer_;
+  Output plain_output_;
+  Output output_buffer_;
   std::string path_scratch_;
   size_t handshakes_ = 0;    // under way
   int handshake_steps_ = 0;  // in this turn
