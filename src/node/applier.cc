@@ -58,8 +58,8 @@ void Applier::read_log() {
 
 // Keys lie anywhere in memory, and a put that waits for each piece of it spends half its time so.
 void Applier::tell_ahead() {
-  // Four calls fetch all of a key (storage/mvcc/key_index.h), and the last piece needs a moment.
-  constexpr uint64_t kAhead = 6;
+  // As many as the index takes (KeyIndex::kExpectedMax), so that a key has come when its turn has.
+  constexpr uint64_t kAhead = 8;
   told_ = std::max(told_, applied_);
   const Index last = std::min(committed_, applied_ + kAhead);
   while (told_ < last) {

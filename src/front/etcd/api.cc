@@ -184,6 +184,7 @@ void Api::read(CallId call, QueryKind kind, bool local) {
   const Time until = deadline(call);
   // The kind is part of the closure's type, which keeps the closure small.
   if (kind == QueryKind::range) {
+    ranges_.push_back(call);
     service_.read_barrier(until, [tether = tether_, call](std::optional<RefusedWhy> why) {
       if (Api* api = tether.get()) api->finish_barrier(call, QueryKind::range, why);
     });
@@ -195,7 +196,22 @@ void Api::read(CallId call, QueryKind kind, bool local) {
   }
 }
 
+// What one barrier has let through is answered one after the other. A key lies anywhere in memory,
+// so it is asked for a few answers ahead.
+void Api::expect_ranges() {
+  constexpr size_t kAhead = 8;  // what the index takes (storage/mvcc/key_index.h)
+  if (ranges_.empty()) return;
+  ranges_.pop_front();
+  if (ranges_expected_ > 0) --ranges_expected_;
+  const machine::etcd::EtcdMachine* machine = this->machine();
+  if (machine == nullptr) return;
+  for (; ranges_expected_ < std::min(ranges_.size(), kAhead - 1); ++ranges_expected_) {
+    machine->expect_range(server_.message(ranges_[ranges_expected_]));
+  }
+}
+
 void Api::finish_barrier(CallId call, QueryKind kind, std::optional<RefusedWhy> why) {
+  if (kind == QueryKind::range) expect_ranges();
   if (why) {
     refuse(call, refusal(call, *why));
   } else if (!server_.must_wait(call, kind == QueryKind::range ? range_waiter_ : txn_waiter_)) {

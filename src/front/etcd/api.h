@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/histogram.h"
+#include "base/ring.h"
 #include "front/etcd/callers.h"
 #include "front/etcd/errors.h"
 #include "front/etcd/server.h"
@@ -133,6 +134,7 @@ class Api {
   void finish_barrier(grpc::CallId call, machine::etcd::QueryKind kind,
                       std::optional<node::RefusedWhy> why);
   void run_query(grpc::CallId call, machine::etcd::QueryKind kind);
+  void expect_ranges();
   // A confirmed read whose client has not taken its last answers yet. What it reads when there is
   // room is newer than what was confirmed, never older.
   struct QueryWaiter final : grpc::RoomWaiter {
@@ -156,6 +158,10 @@ class Api {
   ServiceCounts counts_;
   Callers callers_;
   bool auth_was_on_ = false;
+  // Ranges that wait for a barrier, about in the order in which they will be answered. Each of
+  // them is in the node's hands too, which bounds them (node::kReadsWaitingMax).
+  Ring<grpc::CallId> ranges_;
+  size_t ranges_expected_ = 0;                          // of these, the first
   mutable const std::type_info* known_type_ = nullptr;  // of an etcd machine
   std::string scratch_;  // response heads are built here, then copied out
 };

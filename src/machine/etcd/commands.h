@@ -149,6 +149,8 @@ class EtcdMachine : public StateMachine {
   virtual int64_t changes_complete_from() const = 0;
   // What is committed now, as etcd's database file (backup.h).
   virtual std::unique_ptr<Backup> backup(std::vector<BackupMember> members) const = 0;
+  // This range will be asked for a few queries from now: time to ask for the memory of its key.
+  virtual void expect_range(std::string_view /*request*/) const {}
   // The first records of a range, until they are of about `bytes_max`. The request has no order
   // and no filters; its revision is readable, or the code says why not.
   virtual Code range_piece(const RangeRequest& request, uint64_t bytes_max,

@@ -51,6 +51,7 @@ class Machine final : public EtcdMachine {
 
   void apply_command(Index index, uint64_t round, const Bytes& command, Reply* reply) override;
   void expect(const Bytes& command) override;
+  void expect_range(std::string_view request) const override;
   void apply_noop(Index index, uint64_t round) override { advance(index, round); }
   void apply_members(Index index, uint64_t round, const Bytes& members) override;
   Result<void> commit_batch() override;
@@ -185,6 +186,13 @@ void Machine::expect(const Bytes& command) {
   // Of a put the key comes first; whoever writes it elsewhere waits for memory.
   if (request.next() && request.field() == protobuf::bytes_field(1)) {
     store_->expect(request.bytes());
+  }
+}
+
+void Machine::expect_range(std::string_view request) const {
+  protobuf::Reader reader(request);
+  if (reader.next() && reader.field() == protobuf::bytes_field(1)) {
+    store_->expect_read(reader.bytes());
   }
 }
 

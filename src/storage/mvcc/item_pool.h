@@ -20,6 +20,7 @@ class ItemPool {
  public:
   // Larger pieces are few and go to the general allocator.
   static constexpr size_t kSlotBytesMax = 1280;
+  static constexpr size_t kGrain = 16;
 
   ItemPool();
   ~ItemPool();
@@ -29,7 +30,7 @@ class ItemPool {
   static bool takes(size_t bytes) { return kPooling && bytes <= kSlotBytesMax; }
   void* allocate(size_t bytes);  // which takes() must allow
   void release(void* slot);
-  // What a slot can hold, which may be a little more than was asked for.
+  // What a slot can hold, in whole grains, which may be a little more than was asked for.
   static size_t capacity(const void* slot);
   void check_invariants() const;
 
@@ -48,7 +49,6 @@ class ItemPool {
 #else
   static constexpr bool kPooling = true;
 #endif
-  static constexpr size_t kGrain = 16;
   static constexpr size_t kSizes = kSlotBytesMax / kGrain + 1;
 
   static Slab* slab_of(const void* slot);

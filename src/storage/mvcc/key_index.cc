@@ -6,66 +6,15 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "storage/mvcc/key_nodes.h"
 
 namespace quorate::storage::mvcc {
 
 namespace {
 
 constexpr size_t kRowSizeBytes = sizeof(uint32_t);
-// Keys with a longer common beginning are compared with one of their leaf.
-constexpr size_t kStartMax = 36;
-
-// As many ones from the low end.
-uint64_t low_bits(uint32_t count) { return count >= 64 ? UINT64_MAX : (uint64_t{1} << count) - 1; }
 
 }  // namespace
-
-struct KeyIndex::Node {
-  bool leaf;
-  uint32_t count = 0;
-  int64_t live = 0;    // keys below that are not deleted
-  int64_t newest = 0;  // no key below was changed after this revision
-};
-
-// A search in a leaf would touch the memory of six items. So a leaf keeps, beside each pointer,
-// the eight bytes of its key that follow what all keys of the leaf begin with; most searches
-// are decided by these alone.
-struct KeyIndex::Leaf : Node {
-  Leaf() : Node{true} {}
-  uint32_t shared = 0;    // every key of the leaf begins with the same `shared` bytes
-  char start[kStartMax];  // these, or as many of them as have room
-  Leaf* previous = nullptr;
-  Leaf* next = nullptr;
-  uint64_t live_items = 0;  // a bit for each of `items`
-  uint64_t heads[kFanout];
-  Item* items[kFanout];
-
-  std::string_view common() const {
-    return shared <= kStartMax ? std::string_view(start, shared)
-                               : items[0]->key().substr(0, shared);
-  }
-  uint32_t head_bound(std::string_view key) const;  // the first that may be `key`
-  uint32_t lower_bound(std::string_view key) const;
-  void insert(uint32_t position, Item* item);
-  void erase(uint32_t position);
-  void refresh_heads(uint32_t new_shared);
-  void find_shared();
-  void set_live(uint32_t position, bool now);
-  int64_t count_live(uint32_t from, uint32_t to, int64_t revision) const;
-};
-
-// Child i holds the keys from separators[i - 1] (included) to separators[i]. Heads as in a leaf.
-struct KeyIndex::Inner : Node {
-  Inner() : Node{false} {}
-  uint32_t shared = 0;
-  uint64_t heads[kFanout - 1];
-  Node* children[kFanout];
-  std::string separators[kFanout - 1];
-
-  uint32_t child_of(std::string_view key) const;
-  void refresh_heads();  // after any change of the separators, which is rare
-  void take_totals();    // from the children
-};
 
 // The newest version of an item that a reader at `revision` may see; null: none.
 std::optional<Version> version_at(const Item& item, int64_t revision) {
@@ -101,7 +50,7 @@ KeyIndex::~KeyIndex() { destroy(root_); }
 
 void KeyIndex::destroy(Node* node) {
   if (node == nullptr) return;
-  if (node->leaf) {
+  if (node->height == 0) {
     auto* leaf = static_cast<Leaf*>(node);
     for (uint32_t i = 0; i < leaf->count; ++i) free_item(leaf->items[i]);
     free_leaf(leaf);
@@ -109,7 +58,7 @@ void KeyIndex::destroy(Node* node) {
   }
   auto* inner = static_cast<Inner*>(node);
   for (uint32_t i = 0; i < inner->count; ++i) destroy(inner->children[i]);
-  delete inner;
+  free_inner(inner);
 }
 
 uint32_t Item::row_bytes() const {
@@ -145,14 +94,14 @@ Item* KeyIndex::make_item(const NewVersion& version) {
   CHECK(memory != nullptr, "out of memory");
   auto* item = new (memory) Item;
   item->older_ = nullptr;
-  item->pooled_ = pooled;
+  item->grains_ = static_cast<uint8_t>(pooled ? ItemPool::capacity(item) / ItemPool::kGrain : 0);
   fill_item(*item, version);
   return item;
 }
 
 void KeyIndex::free_item(Item* item) {
   delete item->older_;
-  if (item->pooled_) {
+  if (item->grains_ > 0) {
     pool_.release(item);
   } else {
     std::free(item);
@@ -161,7 +110,7 @@ void KeyIndex::free_item(Item* item) {
 
 // How large a record an item could hold where it lies.
 size_t KeyIndex::room_of(const Item& item) {
-  if (item.pooled_) return ItemPool::capacity(&item) - sizeof(Item);
+  if (item.grains_ > 0) return item.grains_ * ItemPool::kGrain - sizeof(Item);
   return item.size_ + (item.whole_ ? 0 : kRowSizeBytes);
 }
 
@@ -182,180 +131,74 @@ void KeyIndex::forget_older(Item& item) {
   item.older_ = nullptr;
 }
 
+KeyIndex::Inner* KeyIndex::make_inner(uint32_t height) {
+  static_assert(sizeof(Inner) <= ItemPool::kSlotBytesMax, "nodes lie in huge pages as well");
+  if (!ItemPool::takes(sizeof(Inner))) return new Inner(height);
+  return new (pool_.allocate(sizeof(Inner))) Inner(height);
+}
+
+void KeyIndex::free_inner(Inner* inner) {
+  if (!ItemPool::takes(sizeof(Inner))) {
+    delete inner;
+    return;
+  }
+  inner->~Inner();
+  pool_.release(inner);
+}
+
+KeyIndex::Node* KeyIndex::step_down(Inner& inner, std::string_view key, Path& path) {
+  CHECK(path.depth < kDepthMax, "a tree of this fanout cannot be so deep");
+  const uint32_t position = inner.child_of(key);
+  path.steps[path.depth++] = {&inner, position};
+  return inner.children[position];
+}
+
+// A leaf is entered without a look at whether it is one: its memory may be far.
 KeyIndex::Leaf* KeyIndex::descend(std::string_view key, Path* path) const {
   Node* node = root_;
-  while (node != nullptr && !node->leaf) {
-    auto* inner = static_cast<Inner*>(node);
-    const uint32_t position = inner->child_of(key);
-    if (path != nullptr) {
-      CHECK(path->depth < kDepthMax, "a tree of this fanout cannot be so deep");
-      path->steps[path->depth++] = {inner, position};
-    }
-    node = inner->children[position];
+  if (node == nullptr) return nullptr;
+  for (uint32_t height = node->height; height > 0; --height) {
+    auto& inner = *static_cast<Inner*>(node);
+    node = path != nullptr ? step_down(inner, key, *path) : inner.children[inner.child_of(key)];
   }
   return static_cast<Leaf*>(node);
 }
 
-namespace {
-
-// Eight bytes as a number that sorts like them; bytes behind the end count as zero, so equal
-// heads do not mean equal keys.
-uint64_t head_of(std::string_view key, size_t from) {
-  uint64_t head = 0;
-  const size_t size = key.size() > from ? std::min<size_t>(key.size() - from, 8) : 0;
-  if (size > 0) std::memcpy(&head, key.data() + from, size);
-  return __builtin_bswap64(head);
-}
-
-uint32_t shared_size(std::string_view left, std::string_view right) {
-  const size_t most = std::min(left.size(), right.size());
-  size_t size = 0;
-  while (size < most && left[size] == right[size]) ++size;
-  return static_cast<uint32_t>(size);
-}
-
-}  // namespace
-
-uint32_t KeyIndex::Leaf::head_bound(std::string_view key) const {
-  const int order = key.substr(0, shared).compare(common());
-  if (order != 0) return order < 0 ? 0 : count;
-  const uint64_t head = head_of(key, shared);
-  return static_cast<uint32_t>(std::lower_bound(heads, heads + count, head) - heads);
-}
-
-uint32_t KeyIndex::Leaf::lower_bound(std::string_view key) const {
-  if (count == 0) return 0;
-  uint32_t position = head_bound(key);
-  const uint64_t head = head_of(key, shared);
-  while (position < count && heads[position] == head && items[position]->key() < key) ++position;
-  return position;
-}
-
-uint32_t KeyIndex::Inner::child_of(std::string_view key) const {
-  const uint32_t last = count - 1;
-  if (last == 0) return 0;
-  const std::string_view start = std::string_view(separators[0]).substr(0, shared);
-  const int order = key.substr(0, shared).compare(start);
-  if (order != 0) return order < 0 ? 0 : last;
-  const uint64_t head = head_of(key, shared);
-  auto position = static_cast<uint32_t>(std::lower_bound(heads, heads + last, head) - heads);
-  while (position < last && heads[position] == head && separators[position] <= key) ++position;
-  return position;
-}
-
-void KeyIndex::Inner::refresh_heads() {
-  if (count < 2) return;
-  shared = shared_size(separators[0], separators[count - 2]);
-  for (uint32_t i = 0; i + 1 < count; ++i) heads[i] = head_of(separators[i], shared);
-}
-
-void KeyIndex::Leaf::refresh_heads(uint32_t new_shared) {
-  shared = new_shared;
-  std::memcpy(start, items[0]->key().data(), std::min<size_t>(shared, kStartMax));
-  for (uint32_t i = 0; i < count; ++i) heads[i] = head_of(items[i]->key(), shared);
-}
-
-// Keys are in order: what the first and the last begin with, all between begin with.
-void KeyIndex::Leaf::find_shared() {
-  if (count > 0) refresh_heads(shared_size(items[0]->key(), items[count - 1]->key()));
-}
-
-void KeyIndex::Leaf::insert(uint32_t position, Item* item) {
-  std::copy_backward(items + position, items + count, items + count + 1);
-  std::copy_backward(heads + position, heads + count, heads + count + 1);
-  items[position] = item;
-  heads[position] = head_of(item->key(), shared);
-  const uint64_t below = low_bits(position);
-  live_items = (live_items & below) | (live_items & ~below) << 1U;
-  ++count;
-  newest = std::max(newest, item->newest().revision.main);
-  if (!item->tombstone()) set_live(position, true);
-  if (count == 1) {
-    find_shared();
-  } else if (position == 0 || position == count - 1) {
-    const uint32_t now = shared_size(items[0]->key(), items[count - 1]->key());
-    if (now < shared) refresh_heads(now);
-  }
-}
-
-void KeyIndex::Leaf::erase(uint32_t position) {
-  set_live(position, false);
-  const uint64_t below = low_bits(position);
-  live_items = (live_items & below) | (live_items >> 1U & ~below);
-  std::copy(items + position + 1, items + count, items + position);
-  std::copy(heads + position + 1, heads + count, heads + position);
-  --count;
-}
-
-void KeyIndex::Leaf::set_live(uint32_t position, bool now) {
-  const uint64_t bit = uint64_t{1} << position;
-  live_items = now ? live_items | bit : live_items & ~bit;
-  live = std::popcount(live_items);
-}
-
-int64_t KeyIndex::Leaf::count_live(uint32_t from, uint32_t to, int64_t revision) const {
-  if (from >= to) return 0;
-  if (newest <= revision) return std::popcount(live_items & low_bits(to) & ~low_bits(from));
-  int64_t found = 0;
-  for (uint32_t i = from; i < to; ++i) {
-    const std::optional<Version> version = version_at(*items[i], revision);
-    if (version && !version->tombstone) ++found;
-  }
-  return found;
-}
-
-void KeyIndex::Inner::take_totals() {
-  live = 0;
-  newest = 0;
-  for (uint32_t i = 0; i < count; ++i) {
-    live += children[i]->live;
-    newest = std::max(newest, children[i]->newest);
-  }
-}
-
 Item* KeyIndex::find(std::string_view key) const {
-  const Leaf* leaf = descend(key, nullptr);
+  const Expected* expected = reads_.take(key);
+  const Leaf* leaf = expected != nullptr ? expected->leaf : descend(key, nullptr);
   if (leaf == nullptr) return nullptr;
-  const uint32_t position = leaf->lower_bound(key);
+  uint32_t position = expected != nullptr ? expected->position : leaf->count;
+  // Keys with the same head stand behind the expected one, or it was moved.
+  if (position >= leaf->count || leaf->items[position]->key() != key) {
+    position = leaf->lower_bound(key);
+  }
   const bool found = position < leaf->count && leaf->items[position]->key() == key;
   return found ? leaf->items[position] : nullptr;
 }
 
-KeyIndex::Place KeyIndex::locate(std::string_view key) const {
+KeyIndex::Place KeyIndex::locate(std::string_view key) {
   Place place;
-  place.leaf_ = descend(key, &place.path_);
-  if (place.leaf_ == nullptr) return place;
-  place.position_ = place.leaf_->lower_bound(key);
+  const Expected* expected = changes_.take(key);
+  if (expected == nullptr) {
+    place.leaf_ = descend(key, &place.path_);
+    if (place.leaf_ == nullptr) return place;
+    place.position_ = place.leaf_->lower_bound(key);
+  } else {
+    const Path& path = expected->path;
+    std::copy(path.steps, path.steps + path.depth, place.path_.steps);
+    place.path_.depth = path.depth;
+    place.leaf_ = expected->leaf;
+    place.position_ = expected->position;
+    const Leaf& leaf = *place.leaf_;
+    if (place.position_ >= leaf.count || leaf.items[place.position_]->key() != key) {
+      place.position_ = leaf.lower_bound(key);
+    }
+  }
   if (place.position_ == place.leaf_->count) return place;
   Item* item = place.leaf_->items[place.position_];
   if (item->key() == key) place.item_ = item;
   return place;
-}
-
-// ---- Fetching ahead.
-
-const Item* KeyIndex::expected_item(const Expected& expected) const {
-  return expected.shape == shape_ ? expected.leaf->items[expected.position] : nullptr;
-}
-
-void KeyIndex::expect(std::string_view key) {
-  Expected& slot = expected_[next_expected_ % kExpectedMax];
-  const Expected& middle = expected_[(next_expected_ + kExpectedMax / 2) % kExpectedMax];
-  // What was found four calls ago: the item has come, and where its history is.
-  if (const Item* item = expected_item(slot); item != nullptr && item->older() != nullptr) {
-    __builtin_prefetch(item->older()->data() + item->older()->size(), 1);
-  }
-  if (const Item* item = expected_item(middle); item != nullptr && item->older() != nullptr) {
-    __builtin_prefetch(item->older());
-  }
-  ++next_expected_;
-  slot.shape = 0;
-  Leaf* leaf = descend(key, nullptr);
-  if (leaf == nullptr || leaf->count == 0) return;
-  const uint32_t position = leaf->head_bound(key);
-  if (position == leaf->count) return;
-  __builtin_prefetch(leaf->items[position], 1);
-  slot = {leaf, position, shape_};
 }
 
 // ---- Counting.
@@ -363,7 +206,7 @@ void KeyIndex::expect(std::string_view key) {
 int64_t KeyIndex::count_below(const Node& node, const std::string_view* first,
                               const std::string_view* end, int64_t revision) {
   if (first == nullptr && end == nullptr && node.newest <= revision) return node.live;
-  if (node.leaf) {
+  if (node.height == 0) {
     const auto& leaf = static_cast<const Leaf&>(node);
     return leaf.count_live(first == nullptr ? 0 : leaf.lower_bound(*first),
                            end == nullptr ? leaf.count : leaf.lower_bound(*end), revision);
@@ -430,13 +273,13 @@ void KeyIndex::add(Place& place, const NewVersion& version) {
 
 void KeyIndex::insert(Place& place, Item* item) {
   ++size_;
-  ++shape_;
   bytes_ += item->size_;
   Path& path = place.path_;
   Leaf* leaf = place.leaf_;
   if (leaf == nullptr) {
     leaf = make_leaf();
     root_ = leaf;
+    ++shape_;
   }
   uint32_t position = place.position_;
   Leaf* target = leaf;
@@ -451,7 +294,9 @@ void KeyIndex::insert(Place& place, Item* item) {
     }
   }
   target->insert(position, item);
-  if (right != nullptr) insert_above(path, leaf, right->items[0]->key(), right);
+  if (right == nullptr) return;
+  ++shape_;
+  insert_above(path, leaf, right->items[0]->key(), right, right->next == nullptr);
 }
 
 KeyIndex::Leaf* KeyIndex::split_leaf(Leaf& leaf, uint32_t keep) {
@@ -473,37 +318,35 @@ KeyIndex::Leaf* KeyIndex::split_leaf(Leaf& leaf, uint32_t keep) {
   return right;
 }
 
-void KeyIndex::insert_above(Path& path, Node* left, std::string_view separator, Node* right) {
+// `at_end`: no key is greater than those of `right`.
+void KeyIndex::insert_above(Path& path, Node* left, std::string_view separator, Node* right,
+                            bool at_end) {
   std::string between(separator);
   while (path.depth > 0) {
     const Step step = path.steps[--path.depth];
     Inner* inner = step.inner;
-    if (inner->count < kFanout) {
-      std::copy_backward(inner->children + step.position + 1, inner->children + inner->count,
-                         inner->children + inner->count + 1);
-      std::move_backward(inner->separators + step.position, inner->separators + (inner->count - 1),
-                         inner->separators + inner->count);
-      inner->children[step.position + 1] = right;
-      inner->separators[step.position] = std::move(between);
-      ++inner->count;
+    if (inner->count < kFanout) return inner->insert(step.position, std::move(between), right);
+    Inner* sibling = make_inner(inner->height);
+    std::string up;
+    if (at_end) {  // as with leaves: keys that arrive in order leave full nodes behind
+      sibling->children[0] = right;
+      sibling->count = 1;
+      up = std::move(between);
+    } else {
+      // The upper half moves to a new node, its first separator one level up.
+      constexpr uint32_t kKeep = kFanout / 2;
+      std::copy(inner->children + kKeep, inner->children + kFanout, sibling->children);
+      std::string* separators = inner->separators.get();
+      std::move(separators + kKeep, separators + (kFanout - 1), sibling->separators.get());
+      sibling->count = kFanout - kKeep;
+      inner->count = kKeep;
+      up = std::move(inner->separators[kKeep - 1]);
       inner->refresh_heads();
-      return;
+      sibling->refresh_heads();
+      const bool in_left = step.position < kKeep;
+      (in_left ? inner : sibling)
+          ->insert(in_left ? step.position : step.position - kKeep, std::move(between), right);
     }
-    // Full: the upper half moves to a new node, its first separator one level up.
-    auto* sibling = new Inner;
-    constexpr uint32_t kKeep = kFanout / 2;
-    std::copy(inner->children + kKeep, inner->children + kFanout, sibling->children);
-    std::move(inner->separators + kKeep, inner->separators + (kFanout - 1), sibling->separators);
-    sibling->count = kFanout - kKeep;
-    inner->count = kKeep;
-    std::string up = std::move(inner->separators[kKeep - 1]);
-    inner->refresh_heads();
-    sibling->refresh_heads();
-    const bool in_left = step.position < kKeep;
-    Path local;
-    local.steps[local.depth++] = {in_left ? inner : sibling,
-                                  in_left ? step.position : step.position - kKeep};
-    insert_above(local, left, between, right);
     inner->take_totals();
     sibling->take_totals();
     left = inner;
@@ -511,7 +354,7 @@ void KeyIndex::insert_above(Path& path, Node* left, std::string_view separator, 
     between = std::move(up);
   }
   CHECK(left == root_, "only a split of the root reaches above it");
-  auto* root = new Inner;
+  Inner* root = make_inner(left->height + 1);
   root->count = 2;
   root->children[0] = left;
   root->children[1] = right;
@@ -530,7 +373,6 @@ void KeyIndex::erase(std::string_view key) {
         "only present keys are erased");
   Item* item = leaf->items[position];
   --size_;
-  ++shape_;
   bytes_ -= item->size_;
   if (!item->tombstone()) {
     for (uint32_t depth = 0; depth < path.depth; ++depth) --path.steps[depth].inner->live;
@@ -543,6 +385,7 @@ void KeyIndex::erase(std::string_view key) {
 // Leaves are removed when empty and never merged: keys that are gone tend to be replaced by new
 // ones near by, and a half-empty leaf costs only its pointers.
 void KeyIndex::remove_leaf(Path& path, Leaf* leaf) {
+  ++shape_;
   if (leaf->previous != nullptr) leaf->previous->next = leaf->next;
   if (leaf->next != nullptr) leaf->next->previous = leaf->previous;
   free_leaf(leaf);
@@ -550,21 +393,21 @@ void KeyIndex::remove_leaf(Path& path, Leaf* leaf) {
     const Step step = path.steps[--path.depth];
     Inner* inner = step.inner;
     if (inner->count == 1) {
-      delete inner;
+      free_inner(inner);
       continue;
     }
     const uint32_t separator = step.position == 0 ? 0 : step.position - 1;
     std::copy(inner->children + step.position + 1, inner->children + inner->count,
               inner->children + step.position);
-    std::move(inner->separators + separator + 1, inner->separators + (inner->count - 1),
-              inner->separators + separator);
+    std::string* separators = inner->separators.get();
+    std::move(separators + separator + 1, separators + (inner->count - 1), separators + separator);
     --inner->count;
     inner->separators[inner->count - 1].clear();
     inner->refresh_heads();
-    while (!root_->leaf && root_->count == 1) {
+    while (root_->height > 0 && root_->count == 1) {
       auto* old = static_cast<Inner*>(root_);
       root_ = old->children[0];
-      delete old;
+      free_inner(old);
     }
     return;
   }
@@ -573,7 +416,7 @@ void KeyIndex::remove_leaf(Path& path, Leaf* leaf) {
 
 void KeyIndex::check_node(const Node& node) {
   int64_t live = 0;
-  if (node.leaf) {
+  if (node.height == 0) {
     const auto& leaf = static_cast<const Leaf&>(node);
     for (uint32_t i = 0; i < leaf.count; ++i) {
       const Item& item = *leaf.items[i];

@@ -55,7 +55,7 @@ class Item {
   uint8_t key_offset_;
   bool tombstone_;
   bool whole_;
-  bool pooled_;
+  uint8_t grains_;  // of its slot in the pool; 0: allocated by itself
 };
 
 // The newest version of an item that a reader at `revision` may see; null: none.
@@ -74,6 +74,9 @@ class KeyIndex {
   struct Inner;
 
  public:
+  // Keys that may be expected at once: a step of the look-up each, and one to spare.
+  static constexpr uint32_t kExpectedMax = 8;
+
   // Walks the keys in order. Adding or erasing a key invalidates it; a new version does not.
   class Cursor {
    public:
@@ -98,11 +101,13 @@ class KeyIndex {
 
   Item* find(std::string_view key) const;
   Cursor lower_bound(std::string_view key) const;
-  Place locate(std::string_view key) const;
-  // Says that a new version of this key will be added soon, a handful of calls from now. The
-  // memory it takes lies anywhere, each piece known by the one before: one is asked for while
-  // other keys are dealt with. Changes nothing but the time it takes.
-  void expect(std::string_view key);
+  Place locate(std::string_view key);
+  // Says that a new version of this key will be added soon, kExpectedMax calls from now, so that
+  // its memory is at hand by then and locate() has nothing to look for. Changes nothing but the
+  // time it takes.
+  void expect(std::string_view key) { changes_.expect(key); }
+  // The same of a key that find() will be asked for.
+  void expect_find(std::string_view key) const { reads_.expect(key); }
   // Gives the key of this place, which may be new, a newer version. Items move in memory:
   // pointers to this key's item and views into it are void afterwards.
   void add(Place& place, const NewVersion& version);
@@ -120,46 +125,75 @@ class KeyIndex {
  private:
   static constexpr uint32_t kFanout = 64;  // a leaf's pointers fill eight cache lines
   static constexpr uint32_t kDepthMax = 16;
+  static constexpr uint32_t kExpectedKeyMax = 128;  // longer keys are rare, and not expected
   struct Step {
     Inner* inner;
     uint32_t position;
   };
-  // A key that is expected. Void when `shape` is no longer that of the index.
-  struct Expected {
-    Leaf* leaf = nullptr;
-    uint32_t position = 0;
-    uint64_t shape = 0;
-  };
-  static constexpr uint32_t kExpectedMax = 4;  // two calls between one piece and the next
   struct Path {
     Step steps[kDepthMax];  // `depth` of them are set
     uint32_t depth = 0;
   };
+  // A key that is expected, and how far the look-up has come (key_ahead.cc).
+  struct Expected {
+    std::string_view text() const { return {key, key_size}; }
+    uint64_t shape = 0;  // void when this is no longer that of the index
+    Leaf* leaf = nullptr;
+    uint32_t position = 0;
+    uint32_t steps = 0;
+    uint32_t key_size = 0;
+    Path path;
+    char key[kExpectedKeyMax];
+  };
+  struct Ahead {
+    void expect(std::string_view key);
+    // What is known of the place of an expected key; null: nothing.
+    const Expected* take(std::string_view key);
 
+    const KeyIndex& index;
+    const bool changes;              // of the keys expected, or only looks at them
+    uint64_t called = kExpectedMax;  // calls so far, as if all slots had been used and were void
+    uint64_t taken = kExpectedMax;   // those before are taken, or too old
+    std::array<Expected, kExpectedMax> slots{};
+
+   private:
+    Expected* slot_of(uint64_t call);
+    void begin(Expected& slot, std::string_view key) const;
+    static void choose_child(Expected& slot);
+    static void enter_leaf(Expected& slot);
+    static void choose_item(Expected& slot);
+    static const Item* item_of(const Expected& slot);
+    static void enter_item(Expected& slot);
+    void fetch_record(Expected& slot) const;
+    static void fetch_history(Expected& slot);
+  };
+
+  static Node* step_down(Inner& inner, std::string_view key, Path& path);
   Leaf* descend(std::string_view key, Path* path) const;
   void insert(Place& place, Item* item);
   Leaf* split_leaf(Leaf& leaf, uint32_t keep);
-  void insert_above(Path& path, Node* left, std::string_view separator, Node* right);
+  void insert_above(Path& path, Node* left, std::string_view separator, Node* right, bool at_end);
   void remove_leaf(Path& path, Leaf* leaf);
   static int64_t count_below(const Node& node, const std::string_view* first,
                              const std::string_view* end, int64_t revision);
   static void check_node(const Node& node);
   Leaf* make_leaf();
   void free_leaf(Leaf* leaf);
+  Inner* make_inner(uint32_t height);
+  void free_inner(Inner* inner);
   void destroy(Node* node);
   Item* make_item(const NewVersion& version);
   static void fill_item(Item& item, const NewVersion& version);
   void free_item(Item* item);
   static size_t room_of(const Item& item);
-  const Item* expected_item(const Expected& expected) const;
 
   ItemPool pool_;
   Node* root_ = nullptr;
   uint64_t size_ = 0;
   uint64_t bytes_ = 0;
-  uint64_t shape_ = 1;  // grows whenever a place in a leaf may mean another key
-  std::array<Expected, kExpectedMax> expected_;
-  uint32_t next_expected_ = 0;
+  uint64_t shape_ = 1;  // grows whenever a key may belong to another leaf than before
+  Ahead changes_{*this, true};
+  mutable Ahead reads_{*this, false};
 };
 
 class KeyIndex::Place {

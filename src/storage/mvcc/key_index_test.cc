@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <map>
 
 #include "base/rng.h"
@@ -21,7 +22,9 @@ class KeyIndexTest : public ::testing::Test {
     encode_record(record, encoded);
     const Version version{{++revision_, 0}, tombstone};
     auto place = index_.locate(key);
-    index_.add(place, {version, std::string_view(encoded).substr(2, key.size()), encoded, true});
+    const size_t offset = key.size() < 128 ? 2 : 3;  // behind the tag and the size
+    const std::string_view inside = std::string_view(encoded).substr(offset, key.size());
+    index_.add(place, {version, inside, encoded, true});
     model_[key] = {value, version};
   }
   void compare() {
@@ -112,6 +115,44 @@ TEST_F(KeyIndexTest, ExpectingChangesNothing) {
     }
     compare();
   }
+}
+
+// As the applier and the front do it: each key is expected a few calls before its turn, while
+// others come and go, so that places move, leaves split and leaves vanish in between.
+TEST_F(KeyIndexTest, ExpectedKeysAreFoundWhereTheyAre) {
+  Rng rng(7);
+  const std::string beginnings[] = {"", "same-head-in-a-leaf-", std::string(140, 'b')};
+  const auto random_key = [&] {
+    return beginnings[rng.below(3)] + std::to_string(10'000 + rng.below(6000));
+  };
+  std::deque<std::string> coming;
+  for (int i = 0; i < 3000; ++i) add(random_key(), "v");
+  for (int i = 0; i < 60'000; ++i) {
+    while (coming.size() < KeyIndex::kExpectedMax) {
+      coming.push_back(rng.below(20) == 0 && !coming.empty() ? coming.back() : random_key());
+      if (rng.below(50) == 0) continue;  // one that nobody told of
+      index_.expect(coming.back());
+      index_.expect_find(coming.back());
+    }
+    const std::string key = coming.front();
+    coming.pop_front();
+    if (rng.below(50) == 0) continue;  // one that does not come
+    const Item* item = index_.find(key);
+    const auto found = model_.find(key);
+    ASSERT_EQ(item != nullptr, found != model_.end());
+    if (item != nullptr) {
+      ASSERT_EQ(item->key(), key);
+      ASSERT_EQ(decode_record(item->record())->value, found->second.first);
+    }
+    if (found != model_.end() && rng.below(10) < (i / 10'000 % 2 == 0 ? 3U : 7U)) {
+      index_.erase(key);
+      model_.erase(found);
+    } else {
+      add(key, std::string(rng.below(60), 'v'), rng.below(9) == 0);
+    }
+    if (i % 5000 == 0) compare();
+  }
+  compare();
 }
 
 // The totals in the nodes against a look at every key.

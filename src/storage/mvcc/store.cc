@@ -84,6 +84,7 @@ std::optional<std::string_view> Store::get(std::string_view key, std::string& sc
 int64_t Store::range(const KeyRange& range, const Query& query, const Visitor& visit) const {
   const int64_t revision = query.revision > 0 ? query.revision : view();
   CHECK(QRT_MUTANT(V03) || readable(revision) == Readable::yes, "callers ask readable() first");
+  if (range.single) return visit_one(range.first, query, revision, visit);
   std::string scratch;
   int64_t count = 0;
   uint64_t bytes = 0;
@@ -102,13 +103,21 @@ int64_t Store::range(const KeyRange& range, const Query& query, const Visitor& v
   return count;
 }
 
-int64_t Store::count_all(const KeyRange& range, int64_t revision) const {
-  if (!range.single)
-    return index_.count(range.first, range.unbounded ? nullptr : &range.end, revision);
-  const Item* item = index_.find(range.first);
+// The keys beside it are left alone: their memory would have to be waited for.
+int64_t Store::visit_one(std::string_view key, const Query& query, int64_t revision,
+                         const Visitor& visit) const {
+  const Item* item = index_.find(key);
   const std::optional<Version> version =
       item == nullptr ? std::nullopt : version_at(*item, revision);
-  return version && !version->tombstone ? 1 : 0;
+  if (!version || version->tombstone) return 0;
+  if (query.visits_max == 0) return 1;
+  std::string scratch;
+  visit(record_of(*item, *version, query.values, scratch));
+  return 1;
+}
+
+int64_t Store::count_all(const KeyRange& range, int64_t revision) const {
+  return index_.count(range.first, range.unbounded ? nullptr : &range.end, revision);
 }
 
 void Store::write_row(const Version& version, std::string_view encoded) {

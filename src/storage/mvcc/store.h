@@ -98,6 +98,8 @@ class Store {
   int64_t put(std::string_view key, std::string_view value, int64_t lease);
   // A put of this key comes soon (KeyIndex::expect()).
   void expect(std::string_view key) { index_.expect(key); }
+  // It will be read alone soon.
+  void expect_read(std::string_view key) const { index_.expect_find(key); }
   int64_t remove(const KeyRange& range);  // returns the number of keys removed
   void finish_transaction();
 
@@ -132,6 +134,8 @@ class Store {
   std::optional<Error> load_row(std::string_view key, std::string_view value);
   void index_record(KeyIndex::Place& place, const Version& version, const Record& record,
                     std::string_view encoded);
+  int64_t visit_one(std::string_view key, const Query& query, int64_t revision,
+                    const Visitor& visit) const;
   int64_t count_all(const KeyRange& range, int64_t revision) const;
   void write_row(const Version& version, std::string_view encoded);
   void remove_row(const Version& version);
