@@ -53,7 +53,8 @@ ROOMS = [  # what a symbol begins with, in this order
     (r'quorate::load', 'load: the tool'),
     (r'quorate::', 'base: bytes, checksums'),
 ]
-CALLS = [  # frames of the kernel
+CALLS = [  # frames of the kernel, in this order
+    (r'generic_perform_write', 'kernel: file and disk'),  # also by write(), which sockets have too
     (r'sys_(send|write(?!v?at)|writev|sendmsg)', 'kernel: sending'),
     (r'sys_(recv|read(?!at))', 'kernel: receiving'),
     (r'sys_(pwrite|fdatasync|fsync|pread)', 'kernel: file and disk'),
