@@ -1,6 +1,6 @@
 # Two commands matter: `make run` (a three-node cluster on this machine) and `make test`.
 # Both start from a clean clone: they install the Debian packages that are missing and build.
-.PHONY: help run test bench failover fuzz soak compat lint format packages release dev package clean
+.PHONY: help run test bench failover fuzz soak compat lint tsan format packages release dev package clean
 
 help:
 	@echo "make run      build, start three nodes on 127.0.0.1:2379, :22379, :32379; CONSENSUS=multipaxos"
@@ -13,6 +13,7 @@ help:
 	@echo "make compat   etcdctl against quorate and etcd, random operations, etcd's Go client, Patroni (30 min)"
 	@echo "make package a Debian package in build/release, with unit, man page and completion"
 	@echo "make lint     clang-tidy over all sources (about 10 min); make test takes a quarter each day"
+	@echo "make tsan     ThreadSanitizer over the tests that have threads (about 15 min)"
 	@echo "make format   clang-format over src/"
 
 packages:
@@ -60,6 +61,9 @@ compat: release
 
 lint: dev
 	@python3 tools/lint.py $$(git ls-files 'src/*.cc' | grep -v '_test\.cc$$')
+
+tsan: packages
+	@tools/tsan
 
 format:
 	@git ls-files 'src/*.h' 'src/*.cc' 'fuzz/*.h' 'fuzz/*.cc' 'tests/*.h' 'tests/*.cc' | xargs -r clang-format-19 -i
