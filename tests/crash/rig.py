@@ -311,7 +311,8 @@ class Probe:
         inside = [start] + [t for t in self.times if start < t < end] + [end]
         stall = max((late for began, late in self.stalls
                      if began < end and began + self.LOOK_SECONDS + late > start), default=0.0)
-        return max(later - earlier for earlier, later in zip(inside, inside[1:])) - max(0.0, stall)
+        gap = max(later - earlier for earlier, later in zip(inside, inside[1:]))
+        return max(0.0, gap - max(0.0, stall))
 
 
 class Hub:
