@@ -203,14 +203,20 @@ class Running:
 
 def watched(programs, endpoints, arguments):
     """What watches of several programs print of the same changes. They begin at a revision, so
-    that nothing depends on when they are ready."""
+    that nothing depends on when they are ready; and get one change after the other, for of what
+    comes at once some forms of output tell the header only once."""
     done = json.loads(etcdctl(endpoints, 'get', 'w', '-w', 'json').stdout)
     first = f"--rev={done['header']['revision'] + 1}"
     watches = [Running([program, '--endpoints', endpoints, 'watch', arguments[0], first,
                         *arguments[1:]]) for program in programs]
     try:
         for change in (['put', 'w', '1'], ['put', 'w', 'two\nlines'], ['del', 'w']):
+            before = [watch.text() for watch in watches]
             etcdctl(endpoints, *change)
+            end = time.monotonic() + 30
+            while any(watch.text() == text for watch, text in zip(watches, before)):
+                expect(time.monotonic() < end, f'nobody hears of {change}: {before}')
+                time.sleep(0.02)
         end = time.monotonic() + 30
         last = []
         while time.monotonic() < end:  # until the deletion is there, and nothing comes any more
