@@ -291,8 +291,10 @@ void Group::leave() {
 
 // ---- The ways out of the parts.
 
+// Within a turn, which has asked for the time: not once more for each of a thousand.
 void Group::propose_here(ProposalId id, const Bytes& command) {
-  step(consensus::Propose{id, consensus::EntryKind::command, command});
+  replica_->step(drained_at_, consensus::Propose{id, consensus::EntryKind::command, command});
+  work_came();
 }
 
 std::optional<ForwardRefusal> Group::change_here(ProposalId id, const Bytes& encoded) {
@@ -575,6 +577,7 @@ bool Group::apply(Applier::Budget& budget) {
 bool Group::drain(Time now) {
   if (!dirty_ || failed_) return false;
   dirty_ = false;
+  drained_at_ = now;
   Applier::Budget budget{kApplyEntriesPerTurn, kApplyBytesPerTurn};
   bool moved = true;
   for (size_t pass = 0; moved && pass < kDrainPassesMax && !failed_; ++pass) {

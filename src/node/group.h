@@ -213,6 +213,7 @@ class Group : private Proposals::Door,
   uint64_t scrubbed_ = 0;
   Index covered_;  // the replica was told that the store stands for damage up to here
   bool dirty_ = false;
+  Time drained_at_;  // the turn that is under way, or the last one
   bool appended_ = false;
   bool failed_ = false;
   bool stopping_ = false;

@@ -77,9 +77,12 @@ void Proposals::add(Pending pending) {
   const uint64_t sequence = next_sequence_++;
   const Time deadline = pending.deadline;
   pending_bytes_ += pending.command.size();
-  std::set<uint64_t>& waiting = pending.is_change ? waiting_changes_ : waiting_;
-  pending_.emplace_hint(pending_.end(), sequence, std::move(pending));
-  waiting.insert(waiting.end(), sequence);
+  if (pending.is_change) {
+    waiting_changes_.insert(waiting_changes_.end(), sequence);
+  } else {
+    waiting_.push_back(sequence);
+  }
+  pending_.add(sequence, std::move(pending));
   if (ordered_deadlines_.empty() || ordered_deadlines_.back().first <= deadline) {
     ordered_deadlines_.emplace_back(deadline, sequence);
   } else {
@@ -90,35 +93,47 @@ void Proposals::add(Pending pending) {
 void Proposals::hand_over(Time now, const LeaderView& view) {
   if (view != last_view_) {
     paused_until_ = changes_paused_until_ = Time::min();
-    for (auto& [sequence, pending] : pending_) {
-      if (QRT_MUTANT(R17) && pending.stage == Stage::handed_over) wait_again(sequence, pending);
+    if (QRT_MUTANT(R17)) {
+      pending_.for_each([this](uint64_t sequence, Pending& pending) {
+        if (pending.stage == Stage::handed_over) wait_again(sequence, pending);
+      });
     }
   }
   last_view_ = view;
   if (!view.leader) return;
   if (!waiting_changes_.empty() && now >= changes_paused_until_) hand_over_changes(now, view);
-  if (waiting_.empty() || now < paused_until_) return;
-  for (auto place = waiting_.begin(); place != waiting_.end();) {
-    const uint64_t sequence = *place;
-    const ProposalId id{self_, sequence};
-    Pending& pending = pending_.at(sequence);
-    if (view.here) {
-      door_.propose_here(id, pending.command);
-    } else if (!door_.forward(view.leader, Forward{view.round, id, pending.command})) {
-      return pause(now, false);
-    }
-    pending.stage = Stage::handed_over;
-    pending.round = view.round;
-    pending.taker = view.leader;
-    place = waiting_.erase(place);
+  if (now < paused_until_) return;
+  while (!waiting_again_.empty()) {
+    const uint64_t sequence = *waiting_again_.begin();
+    if (!hand_over_one(sequence, view)) return pause(now, false);
+    waiting_again_.erase(waiting_again_.begin());
   }
+  size_t left = 0;
+  while (left < waiting_.size() && hand_over_one(waiting_[left], view)) ++left;
+  const bool all = left == waiting_.size();
+  waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(left));
+  if (!all) pause(now, false);
+}
+
+bool Proposals::hand_over_one(uint64_t sequence, const LeaderView& view) {
+  const ProposalId id{self_, sequence};
+  Pending& pending = *pending_.find(sequence);
+  if (view.here) {
+    door_.propose_here(id, pending.command);
+  } else if (!door_.forward(view.leader, Forward{view.round, id, pending.command})) {
+    return false;
+  }
+  pending.stage = Stage::handed_over;
+  pending.round = view.round;
+  pending.taker = view.leader;
+  return true;
 }
 
 void Proposals::hand_over_changes(Time now, const LeaderView& view) {
   const std::set<uint64_t> waiting = std::exchange(waiting_changes_, {});
   for (const uint64_t sequence : waiting) {
     const ProposalId id{self_, sequence};
-    Pending& pending = pending_.at(sequence);
+    Pending& pending = *pending_.find(sequence);
     pending.stage = Stage::handed_over;
     pending.round = view.round;
     pending.taker = view.leader;
@@ -138,14 +153,13 @@ void Proposals::pause(Time now, bool is_change) {
 
 Proposals::Pending* Proposals::find_own(ProposalId id) {
   if (id.node != self_) return nullptr;
-  const auto place = pending_.find(id.sequence);
-  return place == pending_.end() ? nullptr : &place->second;
+  return pending_.find(id.sequence);
 }
 
 void Proposals::wait_again(uint64_t sequence, Pending& pending) {
   pending.stage = Stage::waiting;
   pending.taker = NodeId{};
-  (pending.is_change ? waiting_changes_ : waiting_).insert(sequence);
+  (pending.is_change ? waiting_changes_ : waiting_again_).insert(sequence);
 }
 
 void Proposals::on_refused(Time now, ProposalId id, consensus::Refusal why) {
@@ -165,15 +179,16 @@ void Proposals::on_forward_refused(Time now, NodeId from, const ForwardRefused& 
 }
 
 void Proposals::note_refusal(Time now, uint64_t sequence, ForwardRefusal why) {
-  const auto place = pending_.find(sequence);
-  Pending& pending = place->second;
+  Pending& pending = *pending_.find(sequence);
   if (const auto reason = change_refusal(why); reason && pending.is_change) {
-    return answer(place, RefusedOutcome{refused_why(*reason)});
+    return answer(sequence, pending, RefusedOutcome{refused_why(*reason)});
   }
-  if (why == ForwardRefusal::too_large) return answer(place, RefusedOutcome{RefusedWhy::too_large});
+  if (why == ForwardRefusal::too_large) {
+    return answer(sequence, pending, RefusedOutcome{RefusedWhy::too_large});
+  }
   // For a change it means that another one is under way: its turn comes.
   if (why == ForwardRefusal::busy && !pending.is_change) {
-    return answer(place, RefusedOutcome{RefusedWhy::too_many_requests});
+    return answer(sequence, pending, RefusedOutcome{RefusedWhy::too_many_requests});
   }
   pending.was_busy = why == ForwardRefusal::busy;
   wait_again(sequence, pending);
@@ -183,18 +198,18 @@ void Proposals::note_refusal(Time now, uint64_t sequence, ForwardRefusal why) {
 void Proposals::on_round_applied(uint64_t round) {
   if (round <= applied_round_) return;
   applied_round_ = round;
-  for (auto& [sequence, pending] : pending_) {
-    if (pending.stage != Stage::handed_over || pending.is_doubtful) continue;
-    if (pending.round >= round) continue;
+  pending_.for_each([this, round](uint64_t sequence, Pending& pending) {
+    if (pending.stage != Stage::handed_over || pending.is_doubtful) return;
+    if (pending.round >= round) return;
     pending.was_lost = true;
     wait_again(sequence, pending);
-  }
+  });
 }
 
 void Proposals::on_entries_skipped() {
-  for (auto& [sequence, pending] : pending_) {
+  pending_.for_each([](uint64_t, Pending& pending) {
     if (pending.stage == Stage::handed_over) pending.is_doubtful = true;
-  }
+  });
 }
 
 bool Proposals::waits_for(ProposalId id) const {
@@ -202,45 +217,45 @@ bool Proposals::waits_for(ProposalId id) const {
 }
 
 void Proposals::on_applied(ProposalId id, Index index, machine::Reply reply) {
-  if (id.node != self_) return;
-  const auto place = pending_.find(id.sequence);
-  if (place == pending_.end()) return;
-  CHECK(place->second.stage == Stage::handed_over, "a proposal that never left was applied");
-  if (!place->second.is_change) return answer(place, Applied{index, std::move(reply)});
-  place->second.stage = Stage::certain;
-  place->second.applied = index;
+  Pending* pending = find_own(id);
+  if (pending == nullptr) return;
+  CHECK(pending->stage == Stage::handed_over, "a proposal that never left was applied");
+  if (!pending->is_change) return answer(id.sequence, *pending, Applied{index, std::move(reply)});
+  pending->stage = Stage::certain;
+  pending->applied = index;
   ++certain_;
 }
 
 void Proposals::on_members_settled() {
   if (certain_ == 0) return;
-  for (auto place = pending_.begin(); place != pending_.end();) {
-    const auto current = place++;
-    if (current->second.stage != Stage::certain) continue;
-    answer(current, Applied{current->second.applied, {}});
-  }
+  pending_.for_each([this](uint64_t sequence, Pending& pending) {
+    if (pending.stage == Stage::certain) answer(sequence, pending, Applied{pending.applied, {}});
+  });
 }
 
 void Proposals::on_removed() {
-  for (auto place = pending_.begin(); place != pending_.end();) {
-    const auto current = place++;
-    if (!current->second.is_change) continue;
-    const auto change = decode_member_change(current->second.command);
-    if (change && removes(*change, self_)) answer(current, Applied{});
-  }
+  pending_.for_each([this](uint64_t sequence, Pending& pending) {
+    if (!pending.is_change) return;
+    const auto change = decode_member_change(pending.command);
+    if (change && removes(*change, self_)) answer(sequence, pending, Applied{});
+  });
 }
 
-void Proposals::answer(Table::iterator place, Outcome outcome) {
+void Proposals::stop_waiting(uint64_t sequence) {
+  waiting_again_.erase(sequence);
+  waiting_changes_.erase(sequence);
+  const auto place = std::ranges::lower_bound(waiting_, sequence);
+  if (place != waiting_.end() && *place == sequence) waiting_.erase(place);
+}
+
+void Proposals::answer(uint64_t sequence, Pending& pending, Outcome outcome) {
   if (!std::holds_alternative<Applied>(outcome)) ++failed_;
-  if (place->second.stage == Stage::certain) --certain_;
-  waiting_.erase(place->first);
-  waiting_changes_.erase(place->first);
-  if (!unordered_deadlines_.empty()) {
-    unordered_deadlines_.erase({place->second.deadline, place->first});
-  }
-  pending_bytes_ -= place->second.command.size();
-  answers_.emplace_back(std::move(place->second.done), std::move(outcome));
-  pending_.erase(place);
+  if (pending.stage == Stage::certain) --certain_;
+  if (pending.stage == Stage::waiting) stop_waiting(sequence);
+  if (!unordered_deadlines_.empty()) unordered_deadlines_.erase({pending.deadline, sequence});
+  pending_bytes_ -= pending.command.size();
+  answers_.emplace_back(std::move(pending.done), std::move(outcome));
+  pending_.erase(sequence);
   while (!ordered_deadlines_.empty() && !pending_.contains(ordered_deadlines_.front().second)) {
     ordered_deadlines_.pop_front();
   }
@@ -257,19 +272,20 @@ void Proposals::expire(Time now) {
     over.push_back(sequence);
   }
   for (const uint64_t sequence : over) {
-    const auto place = pending_.find(sequence);
-    if (place == pending_.end()) continue;
-    const Pending& pending = place->second;
-    if (pending.stage == Stage::certain) {
-      answer(place, Applied{pending.applied, {}});
-    } else if (pending.stage == Stage::handed_over && !QRT_MUTANT(C01)) {
-      answer(place, Unknown{});
-    } else if (pending.was_busy) {
-      answer(place, RefusedOutcome{RefusedWhy::too_many_requests});
+    Pending* pending = pending_.find(sequence);
+    if (pending == nullptr) continue;
+    Outcome outcome = Unknown{};
+    if (pending->stage == Stage::certain) {
+      outcome = Applied{pending->applied, {}};
+    } else if (pending->stage == Stage::handed_over && !QRT_MUTANT(C01)) {
+      outcome = Unknown{};
+    } else if (pending->was_busy) {
+      outcome = RefusedOutcome{RefusedWhy::too_many_requests};
     } else {
-      answer(place,
-             RefusedOutcome{pending.was_lost ? RefusedWhy::leader_changed : RefusedWhy::no_leader});
+      outcome =
+          RefusedOutcome{pending->was_lost ? RefusedWhy::leader_changed : RefusedWhy::no_leader};
     }
+    answer(sequence, *pending, std::move(outcome));
   }
 }
 
@@ -277,7 +293,8 @@ Time Proposals::deadline() const {
   Time next = kNever;
   if (!ordered_deadlines_.empty()) next = ordered_deadlines_.front().first;
   if (!unordered_deadlines_.empty()) next = std::min(next, unordered_deadlines_.begin()->first);
-  if (!waiting_.empty() && last_view_.leader && paused_until_ > Time::min()) {
+  const bool waits = !waiting_.empty() || !waiting_again_.empty();
+  if (waits && last_view_.leader && paused_until_ > Time::min()) {
     next = std::min(next, paused_until_);
   }
   if (!waiting_changes_.empty() && last_view_.leader && changes_paused_until_ > Time::min()) {
@@ -288,17 +305,18 @@ Time Proposals::deadline() const {
 
 void Proposals::stop() {
   stopping_ = true;
-  std::set<uint64_t> waiting = waiting_;
-  waiting.insert(waiting_changes_.begin(), waiting_changes_.end());
-  for (const uint64_t sequence : waiting) {
-    answer(pending_.find(sequence), RefusedOutcome{RefusedWhy::stopping});
-  }
+  pending_.for_each([this](uint64_t sequence, Pending& pending) {
+    if (pending.stage != Stage::waiting) return;
+    answer(sequence, pending, RefusedOutcome{RefusedWhy::stopping});
+  });
 }
 
 void Proposals::abandon() {
   stop();
   on_members_settled();
-  while (!pending_.empty() && !QRT_MUTANT(R21)) answer(pending_.begin(), Unknown{});
+  if (QRT_MUTANT(R21)) return;
+  pending_.for_each(
+      [this](uint64_t sequence, Pending& pending) { answer(sequence, pending, Unknown{}); });
 }
 
 bool Proposals::deliver() {

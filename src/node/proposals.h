@@ -10,13 +10,13 @@
 #pragma once
 
 #include <deque>
-#include <map>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "consensus/replicated_log.h"
 #include "node/leader_view.h"
+#include "node/sequence_table.h"
 #include "node/service.h"
 #include "node/wire.h"
 
@@ -87,13 +87,15 @@ class Proposals {
     uint64_t round = 0;        // handed over for
     NodeId taker;              // handed over to
   };
-  using Table = std::map<uint64_t, Pending>;
 
   Pending* find_own(ProposalId id);
   void add(Pending pending);
+  // False: it must wait.
+  bool hand_over_one(uint64_t sequence, const LeaderView& view);
   void hand_over_changes(Time now, const LeaderView& view);
   void note_refusal(Time now, uint64_t sequence, ForwardRefusal why);
-  void answer(Table::iterator place, Outcome outcome);
+  void answer(uint64_t sequence, Pending& pending, Outcome outcome);
+  void stop_waiting(uint64_t sequence);
   void refuse_at_once(OutcomeCallback done, RefusedWhy why);
   void wait_again(uint64_t sequence, Pending& pending);
   void pause(Time now, bool is_change);
@@ -102,9 +104,12 @@ class Proposals {
   uint64_t next_sequence_;
   uint64_t end_sequence_;
   Door& door_;
-  Table pending_;
+  SequenceTable<Pending> pending_;
   size_t pending_bytes_ = 0;
-  std::set<uint64_t> waiting_;          // commands, in order of arrival
+  // Commands, each part in order of arrival. What waits again was handed over before, in order,
+  // and so came before everything that never was.
+  std::set<uint64_t> waiting_again_;
+  std::deque<uint64_t> waiting_;
   std::set<uint64_t> waiting_changes_;  // apart: a change that must wait holds up no command
   std::set<std::pair<Time, uint64_t>> unordered_deadlines_;
   // Most deadlines grow with time: those stay here, and are dropped when they come to the front.

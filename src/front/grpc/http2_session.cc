@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "front/grpc/known_fields.h"
 #include "front/grpc/limits.h"
 
 namespace quorate::front::grpc {
@@ -38,21 +39,6 @@ nghttp2_nv header(std::string_view name, std::string_view value, bool value_live
   return {name_bytes, value_bytes, name.size(), value.size(), flags};
 }
 
-HttpMethod parse_method(std::string_view value) {
-  if (value == "POST") return HttpMethod::post;
-  if (value == "GET") return HttpMethod::get;
-  if (value == "HEAD") return HttpMethod::head;
-  if (value == "OPTIONS") return HttpMethod::options;
-  return HttpMethod::other;
-}
-
-bool is_grpc(std::string_view content_type) {
-  constexpr std::string_view kType = "application/grpc";
-  if (!content_type.starts_with(kType)) return false;
-  if (content_type.size() == kType.size()) return true;
-  return content_type[kType.size()] == '+' || content_type[kType.size()] == ';';
-}
-
 class Http2Session final : public Session {
  public:
   explicit Http2Session(Connection& connection);
@@ -73,9 +59,8 @@ class Http2Session final : public Session {
  private:
   // nghttp2's callbacks; the last argument is always this object.
   static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* self);
-  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
-                       size_t name_size, const uint8_t* value, size_t value_size, uint8_t flags,
-                       void* self);
+  static int on_header(nghttp2_session*, const nghttp2_frame* frame, nghttp2_rcbuf* name,
+                       nghttp2_rcbuf* value, uint8_t flags, void* self);
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self);
   static int on_chunk(nghttp2_session*, uint8_t flags, int32_t stream, const uint8_t* data,
                       size_t size, void* self);
@@ -89,10 +74,16 @@ class Http2Session final : public Session {
                           size_t size, nghttp2_data_source* source, void* self);
   static nghttp2_session_callbacks* callbacks();
 
+  // Most questions are about the request that is arriving; the library's table is a cold one.
   Call* find(int32_t stream) const {
+    if (arriving_ != nullptr && arriving_->stream == stream) return arriving_;
     return static_cast<Call*>(nghttp2_session_get_stream_user_data(session_, stream));
   }
-  void take_header(Call& call, std::string_view name, std::string_view value);
+  void forget(Call& call) {
+    nghttp2_session_set_stream_user_data(session_, call.stream, nullptr);
+    if (arriving_ == &call) arriving_ = nullptr;
+    server_.forget_call(call);
+  }
   void on_request(Call& call, bool ends);
   void submit_trailers_only(Call& call);
   void submit_page(Call& call);
@@ -106,6 +97,8 @@ class Http2Session final : public Session {
   size_t output_enough_ = 0;  // its size at which filling ends
   RateGuard resets_{kResetsPerSecondMax};
   RateGuard control_frames_{kControlFramesPerSecondMax};
+  Call* arriving_ = nullptr;  // the newest request, while its stream is open
+  KnownFields known_;
 };
 
 nghttp2_session_callbacks* Http2Session::callbacks() {
@@ -114,7 +107,7 @@ nghttp2_session_callbacks* Http2Session::callbacks() {
     nghttp2_session_callbacks* made = nullptr;
     CHECK(nghttp2_session_callbacks_new(&made) == 0, "out of memory at start");
     nghttp2_session_callbacks_set_on_begin_headers_callback(made, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback(made, on_header);
+    nghttp2_session_callbacks_set_on_header_callback2(made, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(made, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, on_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(made, on_close);
@@ -183,67 +176,18 @@ int Http2Session::on_begin_headers(nghttp2_session* session, const nghttp2_frame
   me.connection_.adopt(call);
   call.stream = frame->hd.stream_id;
   nghttp2_session_set_stream_user_data(session, call.stream, &call);
+  me.arriving_ = &call;
+  me.known_.begin();
   return 0;
 }
 
-// NOLINTNEXTLINE(readability-function-size): the signature is the library's.
-int Http2Session::on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
-                            size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
-                            void* self) {
+int Http2Session::on_header(nghttp2_session*, const nghttp2_frame* frame, nghttp2_rcbuf* name,
+                            nghttp2_rcbuf* value, uint8_t, void* self) {
   auto& me = *static_cast<Http2Session*>(self);
   Call* call = me.find(frame->hd.stream_id);
   if (call == nullptr || call->headers_done) return 0;
-  me.take_header(*call, {reinterpret_cast<const char*>(name), name_size},
-                 {reinterpret_cast<const char*>(value), value_size});
+  me.known_.take(*call, name, value, me.server_.options().access.checks_hosts());
   return 0;
-}
-
-void Http2Session::take_header(Call& call, std::string_view name, std::string_view value) {
-  ++call.header_fields;
-  call.header_bytes += name.size() + value.size() + 32;  // as RFC 9113 6.5.2 counts
-  if (call.header_fields > kHeaderFieldsMax || call.header_bytes > kHeaderListBytesMax) return;
-  call.fields.take(name, value);
-  switch (name.size()) {
-    case 5:
-      if (name == ":path") call.path = value;
-      if (name == "token") call.metadata.token = value;
-      break;
-    case 6:
-      if (name == "origin") call.origin = value;
-      break;
-    case 7:
-      if (name == ":method") call.http_method = parse_method(value);
-      break;
-    case 9:
-      if (name == "hasleader") call.metadata.needs_leader = value == "true";
-      break;
-    case 10:
-      // Of plain HTTP only, but which it is the headers behind this one tell.
-      if (server_.options().access.checks_hosts() && name == ":authority") call.host = value;
-      break;
-    case 12:
-      if (name == "content-type") {
-        call.grpc_content = is_grpc(value);
-        if (!call.grpc_content) call.content_type = value;
-      } else if (name == "grpc-timeout") {
-        const auto timeout = parse_timeout(value);
-        call.timeout_malformed = !timeout;
-        if (timeout) call.deadline = Time(*timeout);
-      }
-      break;
-    case 13:
-      if (name == "grpc-encoding") call.metadata.encoding = value;
-      if (name == "authorization" && call.metadata.token.empty()) call.metadata.token = value;
-      break;
-    case 18:
-      if (name == "client-api-version") call.metadata.version = value;
-      break;
-    default:
-      if (name.starts_with(kPassedOnPrefix)) {
-        call.metadata.take_passed_on(name.substr(kPassedOnPrefix.size()), value);
-      }
-      break;
-  }
 }
 
 int Http2Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self) {
@@ -277,13 +221,13 @@ int Http2Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* s
 
 void Http2Session::on_request(Call& call, bool ends) {
   if (!call.headers_done) {
+    known_.end(call, server_.options().access.checks_hosts());
     // Of too many fields the last went unseen; that has an answer of its own.
     const bool whole =
         call.header_fields <= kHeaderFieldsMax && call.header_bytes <= kHeaderListBytesMax;
     if (whole && !call.fields.well_formed()) {
       nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, call.stream, NGHTTP2_PROTOCOL_ERROR);
-      nghttp2_session_set_stream_user_data(session_, call.stream, nullptr);
-      server_.forget_call(call);
+      forget(call);
       return;
     }
     const bool page = !call.grpc_content && (call.http_method == HttpMethod::get ||
@@ -309,12 +253,9 @@ int Http2Session::on_chunk(nghttp2_session*, uint8_t, int32_t stream, const uint
   return 0;
 }
 
-int Http2Session::on_close(nghttp2_session* session, int32_t stream, uint32_t, void* self) {
+int Http2Session::on_close(nghttp2_session*, int32_t stream, uint32_t, void* self) {
   auto& me = *static_cast<Http2Session*>(self);
-  Call* call = me.find(stream);
-  if (call == nullptr) return 0;
-  nghttp2_session_set_stream_user_data(session, stream, nullptr);
-  me.server_.forget_call(*call);
+  if (Call* call = me.find(stream); call != nullptr) me.forget(*call);
   return 0;
 }
 

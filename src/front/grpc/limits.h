@@ -32,6 +32,13 @@ inline constexpr uint32_t kStreamsPerConnectionMax = 10000;
 // Tokens are the largest headers of this API, a few KiB.
 inline constexpr size_t kHeaderListBytesMax = size_t{64} << 10U;
 inline constexpr uint32_t kHeaderFieldsMax = 128;
+// Fields at the beginning of requests that a connection knows again: what clients send with each
+// call are seven or eight. Their bytes are kept for as long as the connection lives.
+inline constexpr size_t kKnownFieldsMax = 16;
+inline constexpr size_t kKnownFieldBytesMax = 1024;
+// Requests that begin otherwise until those are learned instead: one that is alone among many is
+// not worth it.
+inline constexpr uint32_t kMissesToLearnAgain = 8;
 // A header that waits for a large message is 5 bytes; what the message may add is an option.
 inline constexpr size_t kMessagePrefixBytes = 5;
 // Sockets, well below the usual descriptor limit of a service (65536).

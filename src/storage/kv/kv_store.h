@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -25,8 +26,10 @@ class WriteBatch {  // operations in order; cheap to refill
     std::string key;
     std::string value;
   };
-  void put(std::string_view key, std::string_view value) {
-    operations_.push_back({false, std::string(key), std::string(value)});
+  void put(std::string_view key, std::string_view value) { put(key, std::string(value)); }
+  void put(std::string_view key, const char* value) { put(key, std::string(value)); }
+  void put(std::string_view key, std::string&& value) {
+    operations_.push_back({false, std::string(key), std::move(value)});
   }
   void remove(std::string_view key) { operations_.push_back({true, std::string(key), {}}); }
   void clear() { operations_.clear(); }

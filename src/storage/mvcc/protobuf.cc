@@ -19,13 +19,7 @@ bool Reader::malformed() {
   return false;
 }
 
-bool Reader::read_varint(uint64_t& value) {
-  // Field numbers, short lengths, small values.
-  if (!input_.empty() && static_cast<uint8_t>(input_[0]) < 0x80) {
-    value = static_cast<uint8_t>(input_[0]);
-    input_.remove_prefix(1);
-    return true;
-  }
+bool Reader::read_long_varint(uint64_t& value) {
   value = 0;
   for (unsigned i = 0; i < 10; ++i) {
     if (i >= input_.size()) return malformed();
@@ -40,6 +34,15 @@ bool Reader::read_varint(uint64_t& value) {
   return malformed();
 }
 
+inline bool Reader::read_bytes() {
+  uint64_t size = 0;
+  if (!read_varint(size)) return false;
+  if (size > input_.size()) return malformed();
+  bytes_ = input_.substr(0, static_cast<size_t>(size));
+  input_.remove_prefix(static_cast<size_t>(size));
+  return true;
+}
+
 bool Reader::skip(size_t size) {
   if (size > input_.size()) return malformed();
   input_.remove_prefix(size);
@@ -52,13 +55,8 @@ bool Reader::read_value(unsigned wire_type, int depth) {
       return read_varint(number_);
     case kFixed64:
       return skip(8);
-    case kBytes: {
-      uint64_t size = 0;
-      if (!read_varint(size)) return false;
-      if (size > input_.size()) return malformed();
-      bytes_ = input_.substr(0, static_cast<size_t>(size));
-      return skip(static_cast<size_t>(size));
-    }
+    case kBytes:
+      return read_bytes();
     case kGroupStart:
       return skip_group(field_, depth);
     case kFixed32:
@@ -85,7 +83,10 @@ bool Reader::next() {
   if (input_.empty()) return false;
   if (!read_varint(field_)) return false;
   if (field_ > kFieldMax || field_ < 8) return malformed();
-  return read_value(static_cast<unsigned>(field_ & 7U), 0);
+  const auto wire_type = static_cast<unsigned>(field_ & 7U);
+  if (wire_type == kVarint) return read_varint(number_);
+  if (wire_type == kBytes) return read_bytes();
+  return read_value(wire_type, 0);
 }
 
 }  // namespace quorate::protobuf

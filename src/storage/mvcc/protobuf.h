@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -36,7 +37,17 @@ class Reader {
 
  private:
   bool malformed();
-  bool read_varint(uint64_t& value);
+  bool read_varint(uint64_t& value) {
+    // Field numbers, short lengths, small values.
+    if (!input_.empty() && static_cast<uint8_t>(input_[0]) < 0x80) {
+      value = static_cast<uint8_t>(input_[0]);
+      input_.remove_prefix(1);
+      return true;
+    }
+    return read_long_varint(value);
+  }
+  bool read_long_varint(uint64_t& value);
+  bool read_bytes();
   bool skip(size_t size);
   bool read_value(unsigned wire_type, int depth);
   bool skip_group(uint64_t start, int depth);
@@ -78,6 +89,17 @@ inline void write_present(uint32_t field, std::string_view bytes, std::string& o
 }
 inline void write_bytes(uint32_t field, std::string_view bytes, std::string& out) {
   if (!bytes.empty()) write_present(field, bytes, out);
+}
+// The same where there is room for it; each returns what is behind.
+inline char* put_number(uint32_t field, int64_t value, char* place) {
+  if (value == 0) return place;
+  return put_varint(static_cast<uint64_t>(value), put_varint(varint_field(field), place));
+}
+inline char* put_bytes(uint32_t field, std::string_view bytes, char* place) {
+  if (bytes.empty()) return place;
+  place = put_varint(bytes.size(), put_varint(bytes_field(field), place));
+  std::memcpy(place, bytes.data(), bytes.size());
+  return place + bytes.size();
 }
 constexpr size_t number_size(uint32_t field, int64_t value) {
   return value == 0 ? 0

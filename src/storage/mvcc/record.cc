@@ -1,5 +1,6 @@
 #include "storage/mvcc/record.h"
 
+#include "base/check.h"
 #include "storage/mvcc/protobuf.h"
 
 namespace quorate::storage::mvcc {
@@ -39,12 +40,21 @@ std::optional<Record> decode_record(std::string_view bytes) {
 }
 
 void encode_record(const Record& record, std::string& out) {
-  protobuf::write_bytes(1, record.key, out);
-  protobuf::write_number(2, record.create_revision, out);
-  protobuf::write_number(3, record.mod_revision, out);
-  protobuf::write_number(4, record.version, out);
-  protobuf::write_bytes(5, record.value, out);
-  protobuf::write_number(6, record.lease, out);
+  // This runs at every member for each put: into the place where it stays, at once.
+  const size_t before = out.size();
+  const size_t size = before + encoded_size(record);
+  // What the library hands over may be room for more.
+  out.resize_and_overwrite(size, [&](char* text, size_t /*room*/) {
+    char* end = text + before;
+    end = protobuf::put_bytes(1, record.key, end);
+    end = protobuf::put_number(2, record.create_revision, end);
+    end = protobuf::put_number(3, record.mod_revision, end);
+    end = protobuf::put_number(4, record.version, end);
+    end = protobuf::put_bytes(5, record.value, end);
+    end = protobuf::put_number(6, record.lease, end);
+    CHECK(end == text + size, "a record is as long as it was said to be");
+    return size;
+  });
 }
 
 size_t encoded_size(const Record& record) {

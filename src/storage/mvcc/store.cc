@@ -120,12 +120,12 @@ int64_t Store::count_all(const KeyRange& range, int64_t revision) const {
   return index_.count(range.first, range.unbounded ? nullptr : &range.end, revision);
 }
 
-void Store::write_row(const Version& version, std::string_view encoded) {
+void Store::write_row(const Version& version, std::string encoded) {
   row_key_.assign(1, kRowTable);
   append_row_key({version.revision, version.tombstone}, row_key_);
   row_bytes_ += stored_bytes(version);
   pending_.push_back({version.revision, batch_.operations().size()});
-  batch_.put(row_key_, encoded);
+  batch_.put(row_key_, std::move(encoded));
 }
 
 void Store::remove_row(const Version& version) {
@@ -170,14 +170,13 @@ int64_t Store::put(std::string_view key, std::string_view value, int64_t lease) 
     record.version = before->version + 1;
     lease_before = before->lease;
   }
-  encoded_.clear();
-  encoded_.reserve(encoded_size(record));
-  encode_record(record, encoded_);
-  version.row_bytes = static_cast<uint32_t>(encoded_.size());
-  write_row(version, encoded_);
+  std::string encoded;
+  encode_record(record, encoded);
+  version.row_bytes = static_cast<uint32_t>(encoded.size());
   ++totals_.puts;
   totals_.put_bytes += key.size() + value.size();
-  index_record(place, version, record, encoded_);
+  index_record(place, version, record, encoded);
+  write_row(version, std::move(encoded));
   return lease_before;
 }
 

@@ -137,7 +137,7 @@ class Store {
   int64_t visit_one(std::string_view key, const Query& query, int64_t revision,
                     const Visitor& visit) const;
   int64_t count_all(const KeyRange& range, int64_t revision) const;
-  void write_row(const Version& version, std::string_view encoded);
+  void write_row(const Version& version, std::string encoded);
   void remove_row(const Version& version);
   std::string_view row(const Revision& revision, std::string& scratch) const;
   std::string_view record_of(const Item& item, const Version& version, bool values,
