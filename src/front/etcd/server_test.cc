@@ -336,9 +336,9 @@ TEST_F(EtcdServerTest, codes_of_the_machine_become_the_words_of_the_api) {
       {Code::no_space, 8, "etcdserver: mvcc: database space exceeded"}};
   TestClient client(port_);
   for (const auto& [code, number, text] : cases) {
-    on_loop([&, code = code] {
-      service_.write_reply.code = static_cast<uint16_t>(code);
-      service_.query_reply.code = static_cast<uint16_t>(code);
+    on_loop([&, wanted = code] {
+      service_.write_reply.code = static_cast<uint16_t>(wanted);
+      service_.query_reply.code = static_cast<uint16_t>(wanted);
     });
     EXPECT_EQ(client.call(kPut, put_bytes("k", "v")).grpc_status(), number);
     EXPECT_EQ(client.call(kRange, range_bytes("k", true)).grpc_message(), text);

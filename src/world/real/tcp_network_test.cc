@@ -368,7 +368,7 @@ TEST_F(Tcp, AQuestionEndsInBoundedTimeWhateverTheOtherSideDoes) {
   EXPECT_NE(errors[5].find("no answer in time"), std::string::npos) << errors[5];
   {
     Inquirer gone(*loop_);
-    gone.ask(at(port_one_), [](Result<Bytes>) { FAIL(); });
+    gone.ask(at(port_one_), [](const Result<Bytes>&) { FAIL(); });
   }
   run_for(milliseconds(50));
   ::close(listener);
