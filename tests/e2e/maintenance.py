@@ -167,16 +167,17 @@ def test_out_of_space_like_etcd(binary):
 def alarms_of_members(cluster):
     """How many alarms there are as one member after the other finds no room for itself.
 
-    A member judges by its own files, and those may be behind: the write that filled the quota
-    needed only the others, and etcd counts a page when it writes it. So each is asked until it
-    has seen for itself, which is when there is an alarm more for it.
+    A member judges by its own files, and etcd's differ: how many pages they have depends on when
+    each wrote them, and once there is an alarm they grow no more, so one may stay a page below the
+    quota for good. What is put here takes more than half of the quota, so there is no room for it
+    in any of them. A member may still be behind, so each is asked until it has seen for itself.
     """
     fill(cluster)
     seen = []
     for number, node in enumerate(cluster.nodes):
         until = time.monotonic() + 40
         while True:
-            etcdctl(node.endpoint, 'put', 'more', 'v' * 50_000)
+            etcdctl(node.endpoint, 'put', 'more', input='v' * (QUOTA * 6 // 10))
             count = etcdctl(node.endpoint, 'alarm', 'list').stdout.count('alarm:NOSPACE')
             if count > number or time.monotonic() > until:
                 break
