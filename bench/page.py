@@ -143,7 +143,8 @@ def goals_table(state):
             continue
         ratio, text, missed, worse = judge(goal, ours, theirs)
         shown = f'{named(goal.theirs[0])} {theirs.text(goal.unit)}' if theirs else ''
-        times = f'{ratio:.2f} ×' if ratio is not None else ''
+        digits = 2 if ratio is None or ratio >= 0.01 else 4
+        times = f'{ratio:.{digits}f} ×' if ratio is not None else ''
         lines.append(f'| {goal.text} | {shown} | {ours.text(goal.unit)} | {times} | {text}'
                      f'{", **missed**" if missed else ""} |')
         if missed or worse:

@@ -317,6 +317,7 @@ GROUPS = {
     'leases': Group(leases, ['leases'], {ETCD: 40, QUORATE: 18}, repeats_max=2),
     'million': Group(million, ['memory', 'restart', 'restart-all'], {ETCD: 115, QUORATE: 40},
                      repeats_max=1),
-    'growth': Group(growth, ['growth'], {QUORATE: 110}, repeats_max=1),
+    # One run's ratio is a coin's throw here: 0.69, 0.88 and 1.00 were seen of the same code.
+    'growth': Group(growth, ['growth'], {QUORATE: 110}, repeats_max=3),
     'sweep': Group(sweep, ['sweep'], {ETCD: 33, QUORATE: 33, ZOOKEEPER: 37}, repeats_max=1),
 }
