@@ -128,7 +128,8 @@ def out_of_space(cluster):
     """What a client sees before, during and after; the same from either server."""
     one = cluster.nodes[0].endpoint
     seen = [('list', plain(one, 'alarm', 'list')), ('disarm', plain(one, 'alarm', 'disarm'))]
-    expect(5 <= fill(cluster) <= 20, 'the quota is reckoned in bytes')
+    filled = fill(cluster)
+    expect(5 <= filled <= 40, f'the quota is reckoned in bytes: {filled}')
     ends = time.monotonic() + 40
     while len(status_errors(cluster.endpoints)) < len(cluster.nodes):
         expect(time.monotonic() < ends, 'every member knows of the alarm')
