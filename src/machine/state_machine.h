@@ -45,6 +45,8 @@ class StateMachine {
   // Entries come in order without gaps, each index once. `reply` is null where nobody waits;
   // the effects must be the same.
   virtual void apply_command(Index index, uint64_t round, const Bytes& command, Reply* reply) = 0;
+  // What is expected is of use so many entries, or queries, before its turn, and no more at once.
+  static constexpr uint64_t kExpectedMax = 8;
   // This command will be applied a few entries from now: time to ask for the memory it takes.
   // Changes nothing.
   virtual void expect(const Bytes& /*command*/) {}

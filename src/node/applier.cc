@@ -58,10 +58,8 @@ void Applier::read_log() {
 
 // Keys lie anywhere in memory, and a put that waits for each piece of it spends half its time so.
 void Applier::tell_ahead() {
-  // As many as the index takes (KeyIndex::kExpectedMax), so that a key has come when its turn has.
-  constexpr uint64_t kAhead = 8;
   told_ = std::max(told_, applied_);
-  const Index last = std::min(committed_, applied_ + kAhead);
+  const Index last = std::min(committed_, applied_ + machine::StateMachine::kExpectedMax);
   while (told_ < last) {
     told_ = told_.next();
     const consensus::Entry* entry = replica_->find(told_);

@@ -199,13 +199,14 @@ void Api::read(CallId call, QueryKind kind, bool local) {
 // What one barrier has let through is answered one after the other. A key lies anywhere in memory,
 // so it is asked for a few answers ahead.
 void Api::expect_ranges() {
-  constexpr size_t kAhead = 8;  // what the index takes (storage/mvcc/key_index.h)
+  // Besides the one whose turn it is.
+  constexpr size_t kAhead = machine::StateMachine::kExpectedMax - 1;
   if (ranges_.empty()) return;
   ranges_.pop_front();
   if (ranges_expected_ > 0) --ranges_expected_;
   const machine::etcd::EtcdMachine* machine = this->machine();
   if (machine == nullptr) return;
-  for (; ranges_expected_ < std::min(ranges_.size(), kAhead - 1); ++ranges_expected_) {
+  for (; ranges_expected_ < std::min(ranges_.size(), kAhead); ++ranges_expected_) {
     machine->expect_range(server_.message(ranges_[ranges_expected_]));
   }
 }

@@ -1,7 +1,5 @@
 #include "front/grpc/output.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 #include "front/grpc/limits.h"
 
@@ -23,17 +21,13 @@ void Output::add(std::string_view head, const Bytes& body) {
 }
 
 std::string_view Output::front() const {
-  const bool has_part = parts_gone_ < parts_.size();
-  const size_t text_end = has_part ? parts_[parts_gone_].text_end : text_.size();
-  if (text_gone_ < text_end) {
-    return std::string_view(text_).substr(text_gone_, text_end - text_gone_);
-  }
-  return has_part ? parts_[parts_gone_].body.view().substr(body_gone_) : std::string_view();
+  if (!text_first()) return parts_[parts_gone_].body.view().substr(body_gone_);
+  const size_t end = parts_gone_ == parts_.size() ? text_.size() : parts_[parts_gone_].text_end;
+  return std::string_view(text_).substr(text_gone_, end - text_gone_);
 }
 
 void Output::pass(size_t bytes) {
-  const bool has_part = parts_gone_ < parts_.size();
-  if (!has_part || text_gone_ < parts_[parts_gone_].text_end) {
+  if (text_first()) {
     text_gone_ += bytes;
   } else {
     Part& part = parts_[parts_gone_];
@@ -63,40 +57,33 @@ void Output::compact() {
   text_gone_ = parts_gone_ = 0;
 }
 
-void Output::move(size_t bytes, Output& to) {
+template <class Visit>
+void Output::take(size_t bytes, Visit visit) {
   CHECK(bytes <= size(), "only what is here can leave");
   while (bytes > 0) {
-    const std::string_view first = front();
-    const size_t taken = std::min(bytes, first.size());
-    const bool is_text = parts_gone_ == parts_.size() || text_gone_ < parts_[parts_gone_].text_end;
-    if (is_text || taken < kSharedBodyBytesMin) {
-      to.append(first.substr(0, taken));
-    } else {
-      to.share(parts_[parts_gone_].body.slice(body_gone_, taken));
-    }
-    pass(taken);
-    bytes -= taken;
+    const std::string_view run = front().substr(0, bytes);
+    visit(run);
+    pass(run.size());
+    bytes -= run.size();
   }
+}
+
+void Output::move(size_t bytes, Output& to) {
+  take(bytes, [this, &to](std::string_view run) {
+    if (text_first() || run.size() < kSharedBodyBytesMin) {
+      to.append(run);
+    } else {
+      to.share(parts_[parts_gone_].body.slice(body_gone_, run.size()));
+    }
+  });
 }
 
 void Output::copy(size_t bytes, std::string& to) {
-  CHECK(bytes <= size(), "only what is here can leave");
-  while (bytes > 0) {
-    const std::string_view first = front();
-    const size_t taken = std::min(bytes, first.size());
-    to.append(first.substr(0, taken));
-    pass(taken);
-    bytes -= taken;
-  }
+  take(bytes, [&to](std::string_view run) { to.append(run); });
 }
 
 void Output::drop(size_t bytes) {
-  CHECK(bytes <= size(), "only what is here can leave");
-  while (bytes > 0) {
-    const size_t taken = std::min(bytes, front().size());
-    pass(taken);
-    bytes -= taken;
-  }
+  take(bytes, [](std::string_view) {});
 }
 
 void Output::clear() {

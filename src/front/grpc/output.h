@@ -46,8 +46,13 @@ class Output {
     size_t text_end = 0;  // stands behind the text before this place
     Bytes body;
   };
+  bool text_first() const {
+    return parts_gone_ == parts_.size() || text_gone_ < parts_[parts_gone_].text_end;
+  }
   std::string_view front() const;
   void pass(size_t bytes);  // no more than front() has
+  template <class Visit>
+  void take(size_t bytes, Visit visit);  // in runs, each seen before it leaves
   void compact();
 
   std::string text_;

@@ -179,6 +179,9 @@ void Machine::apply_command(Index index, uint64_t round, const Bytes& command, R
   if (code == Code::ok && !body.empty()) reply->body = Bytes::adopt(std::move(body));
 }
 
+static_assert(StateMachine::kExpectedMax == storage::mvcc::KeyIndex::kExpectedMax,
+              "a key has come when its turn has, and no other has taken its place");
+
 void Machine::expect(const Bytes& command) {
   const std::optional<OpenedCommand> opened = open_command(command.view());
   if (!opened || opened->kind != CommandKind::put) return;

@@ -168,32 +168,24 @@ Item* KeyIndex::find(std::string_view key) const {
   const Expected* expected = reads_.take(key);
   const Leaf* leaf = expected != nullptr ? expected->leaf : descend(key, nullptr);
   if (leaf == nullptr) return nullptr;
-  uint32_t position = expected != nullptr ? expected->position : leaf->count;
-  // Keys with the same head stand behind the expected one, or it was moved.
-  if (position >= leaf->count || leaf->items[position]->key() != key) {
-    position = leaf->lower_bound(key);
-  }
+  const uint32_t position =
+      expected != nullptr ? leaf->lower_bound(key, expected->position) : leaf->lower_bound(key);
   const bool found = position < leaf->count && leaf->items[position]->key() == key;
   return found ? leaf->items[position] : nullptr;
 }
 
 KeyIndex::Place KeyIndex::locate(std::string_view key) {
   Place place;
-  const Expected* expected = changes_.take(key);
-  if (expected == nullptr) {
-    place.leaf_ = descend(key, &place.path_);
-    if (place.leaf_ == nullptr) return place;
-    place.position_ = place.leaf_->lower_bound(key);
-  } else {
+  if (const Expected* expected = changes_.take(key)) {
     const Path& path = expected->path;
     std::copy(path.steps, path.steps + path.depth, place.path_.steps);
     place.path_.depth = path.depth;
     place.leaf_ = expected->leaf;
-    place.position_ = expected->position;
-    const Leaf& leaf = *place.leaf_;
-    if (place.position_ >= leaf.count || leaf.items[place.position_]->key() != key) {
-      place.position_ = leaf.lower_bound(key);
-    }
+    place.position_ = place.leaf_->lower_bound(key, expected->position);
+  } else {
+    place.leaf_ = descend(key, &place.path_);
+    if (place.leaf_ == nullptr) return place;
+    place.position_ = place.leaf_->lower_bound(key);
   }
   if (place.position_ == place.leaf_->count) return place;
   Item* item = place.leaf_->items[place.position_];

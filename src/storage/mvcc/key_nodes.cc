@@ -41,6 +41,11 @@ uint32_t KeyIndex::Leaf::lower_bound(std::string_view key) const {
   return position;
 }
 
+// Keys with the same head stand behind the expected one, or it was moved.
+uint32_t KeyIndex::Leaf::lower_bound(std::string_view key, uint32_t guess) const {
+  return guess < count && items[guess]->key() == key ? guess : lower_bound(key);
+}
+
 uint32_t KeyIndex::Inner::child_of(std::string_view key) const {
   const uint32_t last = count - 1;
   if (last == 0) return 0;

@@ -42,6 +42,8 @@ struct KeyIndex::Leaf : Node {
   }
   uint32_t head_bound(std::string_view key) const;  // the first that may be `key`
   uint32_t lower_bound(std::string_view key) const;
+  // The same where the key is expected at `guess`.
+  uint32_t lower_bound(std::string_view key, uint32_t guess) const;
   void insert(uint32_t position, Item* item);
   void erase(uint32_t position);
   void refresh_heads(uint32_t new_shared);
