@@ -160,16 +160,26 @@ void Session::move_on() {
   client_.reset();
 }
 
-Result<std::unique_ptr<Stream>> Session::open(std::string_view path, std::string_view first) {
+Result<std::unique_ptr<front::grpc::Client>> Session::connect_anywhere() {
   const auto end = Clock::now() + access_.timeout;
   while (true) {
     auto connected = connect(access_.endpoints[current_], end - Clock::now());
-    if (connected) return std::make_unique<Stream>(std::move(*connected), path, first);
-    if (connected.error().kind == ErrorKind::invalid) return std::unexpected(connected.error());
+    if (connected || connected.error().kind == ErrorKind::invalid) return connected;
     move_on();
-    if (Clock::now() + kPauseBetweenTries >= end) return std::unexpected(connected.error());
+    if (Clock::now() + kPauseBetweenTries >= end) return connected;
     std::this_thread::sleep_for(kPauseBetweenTries);
   }
+}
+
+Result<std::unique_ptr<Stream>> Session::open(std::string_view path, std::string_view first) {
+  auto connected = connect_anywhere();
+  if (!connected) return std::unexpected(connected.error());
+  return std::make_unique<Stream>(std::move(*connected), path, first);
+}
+
+Result<std::string> Session::token() {
+  if (auto connected = connect_anywhere(); !connected) return std::unexpected(connected.error());
+  return token_;
 }
 
 Response Session::call(std::string_view path, std::string_view request, bool writes) {

@@ -96,6 +96,8 @@ class Session {
   // A connection of its own, with a token if there is a user.
   Result<std::unique_ptr<front::grpc::Client>> connect(const std::string& endpoint,
                                                        Duration patience);
+  // Of the user, for whoever connects by other means.
+  Result<std::string> token();
   // A stream at any endpoint, its first message sent.
   Result<std::unique_ptr<Stream>> open(std::string_view path, std::string_view first);
 
@@ -108,6 +110,7 @@ class Session {
  private:
   Response call(std::string_view path, std::string_view request, bool writes);
   Result<front::grpc::Client*> client(Duration patience);
+  Result<std::unique_ptr<front::grpc::Client>> connect_anywhere();
   Result<void> authenticate(front::grpc::Client& client);
   front::grpc::Answer once(front::grpc::Client& client, std::string_view path,
                            std::string_view request, Duration patience);

@@ -44,7 +44,7 @@ class Serving {
 
 Measurement run_puts(Serving& server, uint32_t connections, uint64_t operations,
                      std::string* first_error = nullptr) {
-  Http2Client client(server.endpoints(), connections);
+  Http2Client client({server.endpoints()}, connections);
   EXPECT_TRUE(client.connect(std::chrono::seconds(10)).has_value());
   Plan plan;
   plan.operations = operations;
@@ -82,7 +82,7 @@ TEST(ClientTest, AnswersThatAreTooSmallAreWrong) {
   NullAnswer answer;
   answer.bytes = 200;  // less than a value
   Serving server(answer);
-  Http2Client client(server.endpoints(), 1);
+  Http2Client client({server.endpoints()}, 1);
   ASSERT_TRUE(client.connect(std::chrono::seconds(10)).has_value());
   Plan plan;
   plan.operations = 100;
@@ -97,7 +97,7 @@ TEST(ClientTest, LargeAnswersComeThroughWhole) {
   NullAnswer answer;
   answer.bytes = 300'000;
   Serving server(answer);
-  Http2Client client(server.endpoints(), 2);
+  Http2Client client({server.endpoints()}, 2);
   ASSERT_TRUE(client.connect(std::chrono::seconds(10)).has_value());
   struct Handler final : CallHandler {
     void on_message(Call&, std::string_view message) override {
@@ -118,7 +118,7 @@ TEST(ClientTest, LargeAnswersComeThroughWhole) {
 
 TEST(ClientTest, LostConnectionsAreCountedAndTriedAgain) {
   Serving server({});
-  Http2Client client(server.endpoints(), 4);
+  Http2Client client({server.endpoints()}, 4);
   ASSERT_TRUE(client.connect(std::chrono::seconds(10)).has_value());
   Plan plan;
   plan.warm_up = Duration{};
@@ -139,7 +139,7 @@ TEST(ClientTest, LostConnectionsAreCountedAndTriedAgain) {
 }
 
 TEST(ClientTest, NobodyThereIsSaidSo) {
-  Http2Client client({"127.0.0.1:1"}, 2);
+  Http2Client client({{"127.0.0.1:1"}}, 2);
   const auto connected = client.connect(std::chrono::milliseconds(200));
   ASSERT_FALSE(connected.has_value());
   EXPECT_NE(connected.error().text.find("127.0.0.1:1: Connection refused"), std::string::npos);

@@ -15,6 +15,8 @@
 namespace quorate::load {
 namespace {
 
+constexpr std::string_view kDefaultPort = "2379";
+
 void append_message(std::string_view message, std::string& out) {
   const auto size = static_cast<uint32_t>(message.size());
   const std::array<char, kMessagePrefixBytes> prefix = {
@@ -26,8 +28,15 @@ void append_message(std::string_view message, std::string& out) {
 
 }  // namespace
 
-Http2Client::Http2Client(std::vector<std::string> endpoints, uint32_t connections)
-    : endpoints_(std::move(endpoints)), read_buffer_(kReadBytesMax, '\0') {
+Http2Client::Http2Client(Servers servers, uint32_t connections)
+    : security_(servers.security),
+      token_(std::move(servers.token)),
+      read_buffer_(kReadBytesMax, '\0') {
+  for (const std::string& text : servers.endpoints) {
+    const Endpoint& known = endpoints_.emplace_back(text, kDefaultPort);
+    CHECK(!known.secured || security_ != nullptr, "checked by the caller");
+    if (known.secured) plain_buffer_.resize(kReadBytesMax);
+  }
   CHECK(!endpoints_.empty() && connections > 0 && connections <= kConnectionsMax,
         "checked by the caller");
   poll_ = ::epoll_create1(EPOLL_CLOEXEC);

@@ -2,7 +2,7 @@
 //
 // One thread, one epoll. Calls come from a pool and keep their memory; a body is copied once into
 // the frame; an answer that nobody looks into is only counted. What is started between two turns
-// leaves in one write per connection. Plain text only: what is measured is the server.
+// leaves in one write per connection.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,10 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "load/dial.h"
 #include "load/limits.h"
 #include "load/outcome.h"
+#include "world/secure.h"
 
 namespace quorate::load {
 
@@ -51,10 +53,17 @@ struct Call {
   std::string input;  // of a message that is not whole yet
 };
 
+// Who is asked, and as whom.
+struct Servers {
+  std::vector<std::string> endpoints = {};  // host:port, https://host:port
+  world::Security* security = nullptr;      // for those that are https://; outlives the client
+  std::string token = {};                   // sent with every call; empty: none
+};
+
 class Http2Client {
  public:
-  // `endpoints`: host:port each; connections are dealt out to them in turn.
-  Http2Client(std::vector<std::string> endpoints, uint32_t connections);
+  // Connections are dealt out to the endpoints in turn.
+  Http2Client(Servers servers, uint32_t connections);
   ~Http2Client();
   Http2Client(const Http2Client&) = delete;
   Http2Client& operator=(const Http2Client&) = delete;
@@ -84,13 +93,17 @@ class Http2Client {
   void flush_marked();
   void reconnect_due();
 
-  std::vector<std::string> endpoints_;
+  std::vector<Endpoint> endpoints_;
+  world::Security* security_;
+  std::string token_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> marked_;
   std::vector<Connection*> flushing_;
   std::vector<std::unique_ptr<Call>> all_calls_;
   std::vector<Call*> free_calls_;
   std::string read_buffer_;
+  std::string plain_buffer_;  // what a secured connection has read; empty without such
+  std::string unsealed_;      // what it is about to write
   std::string last_problem_;  // why a connection could not be opened or was lost
   Time read_at_;
   int poll_ = -1;

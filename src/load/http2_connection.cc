@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "base/check.h"
@@ -17,8 +18,6 @@
 
 namespace quorate::load {
 namespace {
-
-constexpr std::string_view kDefaultPort = "2379";
 
 nghttp2_nv header(std::string_view name, std::string_view value) {
   // nghttp2 takes pointers to non-const but only reads, and everything here outlives the call.
@@ -145,8 +144,10 @@ Connection::~Connection() {
   if (socket_ >= 0) ::close(socket_);
 }
 
+const Endpoint& Connection::endpoint() const { return client_.endpoints_[endpoint_]; }
+
 void Connection::dial() {
-  socket_ = begin_connect(client_.endpoints_[endpoint_], kDefaultPort, client_.last_problem_);
+  socket_ = begin_connect(endpoint(), client_.last_problem_);
   if (socket_ < 0) {
     retry_at_ = clock_now() + kReconnectAfter;
     endpoint_ = (endpoint_ + 1) % client_.endpoints_.size();
@@ -159,6 +160,14 @@ void Connection::dial() {
   event.data.ptr = this;
   wants_write_ = true;
   CHECK(::epoll_ctl(client_.poll_, EPOLL_CTL_ADD, socket_, &event) == 0, "a fresh descriptor");
+}
+
+void Connection::connected() {
+  if (!endpoint().secured) return opened();
+  state_ = State::securing;
+  channel_ = client_.security_->dial(endpoint().host);
+  channel_->read({}, output_);  // the first words are ours
+  client_.mark(*this);
 }
 
 void Connection::opened() {
@@ -184,10 +193,10 @@ void Connection::on_ready(bool readable, bool writable) {
     ::getsockopt(socket_, SOL_SOCKET, SO_ERROR, &problem, &size);
     if (problem != 0) return lose(std::strerror(problem));
     if (!writable) return;
-    opened();
+    connected();
   }
-  if (state_ == State::open && readable) read();
-  if (state_ == State::open && writable) client_.mark(*this);
+  if (state_ != State::closed && readable) read();
+  if (state_ != State::closed && writable) client_.mark(*this);
 }
 
 void Connection::read() {
@@ -196,8 +205,33 @@ void Connection::read() {
   if (count < 0) return lose(std::strerror(errno));
   if (count == 0) return lose("closed by the server");
   client_.read_at_ = clock_now();
-  const auto* bytes = reinterpret_cast<const uint8_t*>(client_.read_buffer_.data());
-  const ssize_t taken = nghttp2_session_mem_recv(session_, bytes, static_cast<size_t>(count));
+  const std::string_view bytes(client_.read_buffer_.data(), static_cast<size_t>(count));
+  if (channel_ == nullptr) {
+    take(bytes);
+  } else {
+    unseal(bytes);
+  }
+}
+
+// Takes the handshake on, and hands over what was sealed.
+void Connection::unseal(std::string_view sealed) {
+  std::string& plain = client_.plain_buffer_;
+  const std::span<uint8_t> room(reinterpret_cast<uint8_t*>(plain.data()), plain.size());
+  channel_->feed(sealed);
+  client_.mark(*this);
+  while (const size_t size = channel_->read(room, output_)) {
+    if (state_ == State::securing) opened();
+    take(std::string_view(plain).substr(0, size));
+    if (state_ == State::closed) return;
+  }
+  if (!channel_->problem().empty()) return lose("cannot be secured: " + channel_->problem());
+  if (channel_->ended()) return lose("closed by the server");
+  if (state_ == State::securing && channel_->open()) opened();
+}
+
+void Connection::take(std::string_view plain) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(plain.data());
+  const ssize_t taken = nghttp2_session_mem_recv(session_, bytes, plain.size());
   if (taken < 0) return lose(nghttp2_strerror(static_cast<int>(taken)));
   if (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) {
     return lose("ended by the server");
@@ -226,18 +260,24 @@ bool Connection::write_pending() {
 }
 
 void Connection::flush() {
-  if (state_ != State::open) return;
+  if (state_ == State::closed || state_ == State::connecting) return;
+  std::string& gathered = channel_ == nullptr ? output_ : client_.unsealed_;
   do {
     if (!write_pending()) return;
-    while (output_.size() < kWriteBytesMax) {
+    while (state_ == State::open && gathered.size() < kWriteBytesMax) {
       const uint8_t* data = nullptr;
       const ssize_t size = nghttp2_session_mem_send(session_, &data);
       if (size < 0) return lose(nghttp2_strerror(static_cast<int>(size)));
       if (size == 0) break;
-      output_.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+      gathered.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+    }
+    if (channel_ != nullptr && !gathered.empty()) {
+      channel_->write(gathered, output_);
+      gathered.clear();
     }
   } while (!output_.empty());
   interest(false);
+  if (state_ != State::open) return;
   if (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) {
     lose("out of stream numbers");
   }
@@ -245,18 +285,20 @@ void Connection::flush() {
 
 void Connection::submit(Call& call, std::string_view path) {
   adopt(call);
-  const std::array<nghttp2_nv, 6> headers = {header(":method", "POST"),
-                                             header(":scheme", "http"),
-                                             header(":path", path),
-                                             header(":authority", client_.endpoints_[endpoint_]),
-                                             header("content-type", "application/grpc"),
-                                             header("te", "trailers")};
+  const std::array<nghttp2_nv, 7> headers = {
+      header(":method", "POST"),
+      header(":scheme", channel_ == nullptr ? "http" : "https"),
+      header(":path", path),
+      header(":authority", endpoint().authority),
+      header("content-type", "application/grpc"),
+      header("te", "trailers"),
+      header("token", client_.token_)};
+  const size_t used = headers.size() - (client_.token_.empty() ? 1 : 0);
   nghttp2_data_provider provider{};
   provider.source.ptr = &call;
   provider.read_callback = SessionCallbacks::on_read;
   client_.mark(*this);
-  call.stream =
-      nghttp2_submit_request(session_, nullptr, headers.data(), headers.size(), &provider, &call);
+  call.stream = nghttp2_submit_request(session_, nullptr, headers.data(), used, &provider, &call);
   // Numbers of streams run out after a billion calls: then this connection has had its time, and
   // this call is one that nobody heard of. Reported from the next flush, never from here.
   if (call.stream < 0) nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
@@ -287,7 +329,7 @@ void Connection::end(Call& call, Outcome outcome) {
 }
 
 void Connection::lose(const std::string& why) {
-  client_.last_problem_ = client_.endpoints_[endpoint_] + ": " + why;
+  client_.last_problem_ = endpoint().text + ": " + why;
   if (state_ == State::open) {
     --client_.open_;
     ++client_.lost_;
@@ -299,6 +341,7 @@ void Connection::lose(const std::string& why) {
   ::close(socket_);  // which also takes it out of the epoll
   socket_ = -1;
   if (session_ != nullptr) nghttp2_session_del(std::exchange(session_, nullptr));
+  channel_.reset();
   output_.clear();
   written_ = 0;
   while (!calls_.empty()) {

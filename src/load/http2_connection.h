@@ -1,7 +1,7 @@
 // load/http2_connection.h: one socket of the client with its HTTP/2 session.
 //
-// Closed, connecting or open; a lost one fails its calls with `connection_lost` and is tried
-// again, at the next endpoint.
+// Closed, connecting, securing (a handshake of TLS) or open; a lost one fails its calls with
+// `connection_lost` and is tried again, at the next endpoint.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ namespace quorate::load {
 
 class Connection {
  public:
-  enum class State : uint8_t { closed, connecting, open };
+  enum class State : uint8_t { closed, connecting, securing, open };
 
   Connection(Http2Client& client, size_t endpoint) : client_(client), endpoint_(endpoint) {}
   ~Connection();
@@ -36,8 +36,12 @@ class Connection {
  private:
   friend struct SessionCallbacks;
 
+  const Endpoint& endpoint() const;
+  void connected();
   void opened();
   void read();
+  void unseal(std::string_view sealed);
+  void take(std::string_view plain);
   bool write_pending();  // false: the socket takes no more now, or is broken
   void interest(bool writable);
   void lose(const std::string& why);
@@ -50,12 +54,13 @@ class Connection {
   size_t endpoint_;
   State state_ = State::closed;
   int socket_ = -1;
+  std::unique_ptr<world::SecureChannel> channel_;  // null: plain
   nghttp2_session* session_ = nullptr;
   bool marked_ = false;
   bool wants_write_ = false;
   Time retry_at_;
   std::vector<Call*> calls_;
-  std::string output_;
+  std::string output_;  // as the socket takes it
   size_t written_ = 0;
 
   friend class Http2Client;

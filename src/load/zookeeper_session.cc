@@ -36,7 +36,7 @@ Session::~Session() {
 
 Result<void> Session::open(Duration patience) {
   const Time until = clock_now() + patience;
-  socket_ = begin_connect(endpoint_, kDefaultPort, problem_);
+  socket_ = begin_connect(Endpoint(endpoint_, kDefaultPort), problem_);
   if (socket_ < 0) return fail(ErrorKind::unavailable, problem_);
   append_connect(output_, kSessionTimeout);
   std::string_view frame;

@@ -137,6 +137,12 @@ int run_workload(Workload& workload, const Options& options,
 }
 
 int run_zookeeper(const Common& common, const Options& options) {
+  if (common.security != nullptr || !common.user.empty()) {
+    complain(
+        "ZooKeeper is spoken to in plain text and by nobody in particular; leave out https://, "
+        "the flags of TLS and --user");
+    return kExitUsage;
+  }
   Workload workload;
   workload.driver = load::zookeeper_driver({.endpoints = common.endpoints,
                                             .sessions = options.connections,
@@ -146,14 +152,16 @@ int run_zookeeper(const Common& common, const Options& options) {
 }
 
 int run_etcd(const Common& common, const Options& options) {
-  for (const std::string& endpoint : common.endpoints) {
-    if (endpoint.starts_with("https://")) {
-      complain("bench speaks plain text only, and " + endpoint +
-               " asks for TLS; give it an address without");
-      return kExitUsage;
+  load::Servers servers{common.endpoints, common.security, {}};
+  if (!common.user.empty()) {
+    auto token = Session(common).token();
+    if (!token) {
+      complain(token.error().text);
+      return kExitUnavailable;
     }
+    servers.token = std::move(*token);
   }
-  auto workload = etcd_workload(options, common.endpoints, common.dial_timeout);
+  auto workload = etcd_workload(options, std::move(servers), common.dial_timeout);
   if (!workload) {
     complain(workload.error().text);
     return kExitUnavailable;

@@ -1,6 +1,7 @@
 #include "app/bench/workloads.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "load/clock.h"
 #include "load/etcd_driver.h"
@@ -69,10 +70,9 @@ bool reads_keys(const std::string& name) {
 
 }  // namespace
 
-Result<Workload> etcd_workload(const Options& options, const std::vector<std::string>& endpoints,
-                               Duration patience) {
+Result<Workload> etcd_workload(const Options& options, load::Servers servers, Duration patience) {
   Workload workload;
-  workload.client = std::make_unique<load::Http2Client>(endpoints, options.connections);
+  workload.client = std::make_unique<load::Http2Client>(std::move(servers), options.connections);
   if (auto connected = workload.client->connect(patience); !connected) {
     return std::unexpected(connected.error());
   }

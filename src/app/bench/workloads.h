@@ -28,8 +28,7 @@ struct Workload {
 };
 
 // Connected already.
-Result<Workload> etcd_workload(const Options& options, const std::vector<std::string>& endpoints,
-                               Duration patience);
+Result<Workload> etcd_workload(const Options& options, load::Servers servers, Duration patience);
 
 // Steps go as fast as the server takes them.
 inline constexpr uint32_t kStepOutstanding = 500;
