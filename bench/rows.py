@@ -97,6 +97,17 @@ def speed(run):
             yield row, figures(point)
 
 
+def secured(run):
+    """The same by TLS, between members as well."""
+    if not run.wanted:
+        return
+    with run.system.start(secured=True) as cluster:
+        for row, operation in (('put-secured', 'put'), ('get-secured', 'get')):
+            if row in run.wanted:
+                yield row, figures(run.point(row, cluster, [operation, *LOAD],
+                                             warm_up=run.sizes.first_warm_up))
+
+
 def open_loop(run):
     """At half of what etcd can do at most: the same rate for everybody."""
     if 'put-open' not in run.wanted:
@@ -307,6 +318,8 @@ class Group:
 GROUPS = {
     'speed': Group(speed, ['put', 'put-alone', 'get', 'get-serializable', 'range-100',
                            'range-1000', 'swap', 'txn-put'], {ETCD: 74, QUORATE: 70}),
+    'secured': Group(secured, ['put-secured', 'get-secured'], {ETCD: 30, QUORATE: 27},
+                     repeats_max=2),
     'open': Group(open_loop, ['put-open'], {ETCD: 14, QUORATE: 14}),
     'zookeeper': Group(zookeeper, ['zookeeper-set', 'zookeeper-get'], {ZOOKEEPER: 55}),
     'raw': Group(raw, ['raw-memory', 'raw-durable'], {QUORATE: 10}),

@@ -13,7 +13,7 @@ import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'e2e'))
-from cluster import Cluster, clean_environment, free_port, run  # noqa: E402
+from cluster import Cluster, Node, clean_environment, free_port, run  # noqa: E402
 
 ZOOKEEPER_JAR = '/usr/share/java/zookeeper.jar'
 ZOOKEEPER_SECONDS_MAX = 40
@@ -99,20 +99,54 @@ class ZookeeperCluster:
         return next(node for node in self.nodes if 'Mode: leader' in node.says())
 
 
+class SecuredNode(Node):
+    """Listens for clients twice: in plain text for whoever looks at it, and by TLS, with a
+    certificate that it makes for itself, for the load. Members talk by TLS as well."""
+
+    def __init__(self, cluster, number):
+        super().__init__(cluster, number)
+        self.secured_port = free_port()
+
+    @property
+    def peer_url(self):
+        return f'https://{self.host}:{self.peer_port}'
+
+    @property
+    def load_endpoint(self):
+        return f'https://{self.host}:{self.secured_port}'
+
+    def flags(self):
+        flags = super().flags()
+        flags[flags.index('--listen-client-urls') + 1] += f',{self.load_endpoint}'
+        return [*flags, '--auto-tls', '--peer-auto-tls']
+
+
+class SecuredCluster(Cluster):
+    def make_node(self, number):
+        return SecuredNode(self, number)
+
+
 class System:
     def __init__(self, name, binary, folder):
         self.name = name
         self.binary = binary
         self.folder = folder
 
-    def start(self, flags=()):
+    def start(self, flags=(), secured=False):
         directory = tempfile.mkdtemp(prefix=self.name + '-', dir=self.folder)
         if self.name == 'zookeeper':
             return ZookeeperCluster(directory)
         command = ['etcd'] if self.name == 'etcd' else [self.binary, 'serve']
-        cluster = Cluster(command, extra_flags=[*MEMBER_FLAGS, *flags], keep_directory=directory)
+        kind = SecuredCluster if secured else Cluster
+        cluster = kind(command, extra_flags=[*MEMBER_FLAGS, *flags], keep_directory=directory)
         cluster.client = self.binary
         return cluster
+
+
+def endpoint_flags(node):
+    if isinstance(node, SecuredNode):
+        return ['--insecure-skip-tls-verify', '--endpoints', node.load_endpoint]
+    return ['--endpoints', node.endpoint]
 
 
 class Tool:
@@ -127,13 +161,14 @@ class Tool:
         self.row = row
         command = [self.binary, '--json']
         if cluster:
-            command += ['--endpoints', cluster.leader().endpoint]
+            command += endpoint_flags(cluster.leader())
         command += ['bench', *map(str, arguments)]
         if cluster:
             command += ['--name', system, '--server-pid',
                         ','.join(str(node.process.pid) for node in cluster.nodes)]
         # Several systems and repeats run the same: the page shows it once.
-        self.commands[row] = 'quorate bench ' + ' '.join(map(str, arguments))
+        flags = command[2:command.index('--endpoints')] if cluster else []
+        self.commands[row] = ' '.join(['quorate', *flags, 'bench', *map(str, arguments)])
         return command
 
     @contextlib.contextmanager
