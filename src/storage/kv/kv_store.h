@@ -23,23 +23,36 @@ class WriteBatch {  // operations in order; cheap to refill
  public:
   struct Operation {
     bool remove = false;
-    std::string key;
+    size_t key_begin = 0;
+    size_t key_size = 0;
     std::string value;
   };
   void put(std::string_view key, std::string_view value) { put(key, std::string(value)); }
   void put(std::string_view key, const char* value) { put(key, std::string(value)); }
-  void put(std::string_view key, std::string&& value) {
-    operations_.push_back({false, std::string(key), std::move(value)});
+  void put(std::string_view key, std::string&& value) { add(false, key, std::move(value)); }
+  void remove(std::string_view key) { add(true, key, {}); }
+  void clear() {
+    operations_.clear();
+    keys_.clear();
   }
-  void remove(std::string_view key) { operations_.push_back({true, std::string(key), {}}); }
-  void clear() { operations_.clear(); }
   bool empty() const { return operations_.empty(); }
   const std::vector<Operation>& operations() const { return operations_; }
+  std::string_view key(const Operation& operation) const {
+    return std::string_view(keys_).substr(operation.key_begin, operation.key_size);
+  }
   // For who is about to clear() it: the value of one operation, without a copy.
   std::string take_value(size_t operation) { return std::move(operations_[operation].value); }
 
  private:
+  void add(bool remove, std::string_view key, std::string&& value) {
+    operations_.push_back({remove, keys_.size(), key.size(), std::move(value)});
+    keys_.append(key);
+  }
+
   std::vector<Operation> operations_;
+  // Of all operations. A row's key is too long to lie in a string without memory of its own, and
+  // each member would ask for such memory with each put.
+  std::string keys_;
 };
 
 // Keys that begin with this byte are few and written again with every batch. A store may keep

@@ -51,11 +51,11 @@ std::string encode_image(const Rows& rows, uint64_t generation) {
 }
 
 // One flush: its size, its checksum, then the operations in order.
-std::string encode_changes(const std::vector<WriteBatch::Operation>& operations) {
+std::string encode_changes(const WriteBatch& changes) {
   Encoder body;
-  for (const WriteBatch::Operation& operation : operations) {
+  for (const WriteBatch::Operation& operation : changes.operations()) {
     body.u8(operation.remove ? 1 : 0);
-    body.string(operation.key);
+    body.string(changes.key(operation));
     if (!operation.remove) body.string(operation.value);
   }
   Encoder record;
@@ -213,8 +213,13 @@ class MemoryStore final : public KvStore {
     const std::lock_guard guard(lock_);
     if (failure_) return std::unexpected(*failure_);
     for (const WriteBatch::Operation& operation : batch.operations()) {
-      bytes_ += change(rows_, operation);
-      changed_.push_back(operation);
+      const std::string_view key = batch.key(operation);
+      bytes_ += change(rows_, key, operation);
+      if (operation.remove) {
+        changed_.remove(key);
+      } else {
+        changed_.put(key, operation.value);
+      }
     }
     return {};
   }
@@ -247,7 +252,9 @@ class MemoryStore final : public KvStore {
       failure_ = saved.error();  // the next write() reports it, as RocksDB does
       return;
     }
-    for (const WriteBatch::Operation& operation : changed_) change(durable_, operation);
+    for (const WriteBatch::Operation& operation : changed_.operations()) {
+      change(durable_, changed_.key(operation), operation);
+    }
     changed_.clear();
   }
 
@@ -285,14 +292,15 @@ class MemoryStore final : public KvStore {
 
  private:
   // By how much the rows grew.
-  static uint64_t change(Rows& rows, const WriteBatch::Operation& operation) {
-    const auto row = rows.lower_bound(operation.key);
-    const bool present = row != rows.end() && row->first == operation.key;
+  static uint64_t change(Rows& rows, std::string_view key,
+                         const WriteBatch::Operation& operation) {
+    const auto row = rows.lower_bound(key);
+    const bool present = row != rows.end() && row->first == key;
     uint64_t grown = 0;
-    if (present) grown -= operation.key.size() + row->second.size();
-    if (!operation.remove) grown += operation.key.size() + operation.value.size();
+    if (present) grown -= key.size() + row->second.size();
+    if (!operation.remove) grown += key.size() + operation.value.size();
     if (!present && !operation.remove) {
-      rows.emplace_hint(row, operation.key, operation.value);
+      rows.emplace_hint(row, key, operation.value);
     } else if (present && operation.remove) {
       rows.erase(row);
     } else if (present) {
@@ -347,8 +355,8 @@ class MemoryStore final : public KvStore {
   std::unique_ptr<world::File> changes_;
   Rows rows_;
   uint64_t bytes_ = 0;
-  Rows durable_;                                // what load() would give now
-  std::vector<WriteBatch::Operation> changed_;  // since then
+  Rows durable_;        // what load() would give now
+  WriteBatch changed_;  // since then
   std::optional<Error> failure_;
 };
 

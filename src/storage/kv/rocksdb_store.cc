@@ -218,11 +218,11 @@ class RocksdbStore final : public KvStore {
   Result<void> write(const WriteBatch& batch) override {
     batch_.Clear();
     for (const WriteBatch::Operation& operation : batch.operations()) {
-      Family* family = operation.key.starts_with(kApartTable) ? opened_->apart : opened_->rows;
-      const rocksdb::Slice key = slice(operation.key);
+      const std::string_view key = batch.key(operation);
+      Family* family = key.starts_with(kApartTable) ? opened_->apart : opened_->rows;
       const rocksdb::Status added = operation.remove
-                                        ? batch_.Delete(family, key)
-                                        : batch_.Put(family, key, slice(operation.value));
+                                        ? batch_.Delete(family, slice(key))
+                                        : batch_.Put(family, slice(key), slice(operation.value));
       CHECK(added.ok(), "a batch in memory takes every row");
     }
     // Of this thread. Its counters, which nobody reads, are touched for every comparison of keys.

@@ -291,7 +291,7 @@ uint32_t Store::hash() const {
   if (!scanned) stop_unreadable(scanned.error().text);
   for (const PendingRow& row : pending_) {
     const WriteBatch::Operation& operation = batch_.operations()[row.operation];
-    add(operation.key, operation.value);
+    add(batch_.key(operation), operation.value);
   }
   return crc;
 }

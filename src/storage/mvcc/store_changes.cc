@@ -32,7 +32,7 @@ void Store::changes(int64_t first, const ChangeVisitor& visit) const {
   auto row = std::ranges::lower_bound(pending_, Revision{first, 0}, {}, &PendingRow::revision);
   for (; more && row != pending_.end(); ++row) {
     const WriteBatch::Operation& operation = batch_.operations()[row->operation];
-    more = visit(make_change(row->revision, operation.key.back() == 't', operation.value));
+    more = visit(make_change(row->revision, batch_.key(operation).back() == 't', operation.value));
   }
 }
 

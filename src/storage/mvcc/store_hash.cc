@@ -77,7 +77,7 @@ Readable Store::hash_step(HashWalk& walk, uint64_t work_max) const {
     if (more) break;
     if (row.revision < rest) continue;
     const WriteBatch::Operation& operation = batch_.operations()[row.operation];
-    if (!visit(operation.key, operation.value)) break;
+    if (!visit(batch_.key(operation), operation.value)) break;
   }
   walk.finished = !more;
   return Readable::yes;

@@ -36,7 +36,7 @@ void Store::batch_written() {
   CHECK(!meta_changed_, "what was written is the batch that was asked for");
   // The rows are in the store below now, where finding them again costs more than keeping them.
   for (const PendingRow& row : pending_) {
-    const bool tombstone = batch_.operations()[row.operation].key.back() == 't';
+    const bool tombstone = batch_.key(batch_.operations()[row.operation]).back() == 't';
     recent_.add(row.revision, tombstone, batch_.take_value(row.operation));
   }
   batch_.clear();
