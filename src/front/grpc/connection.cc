@@ -260,9 +260,9 @@ void Connection::fill(Output& output) {
   channel_->write(plain.joined(), output.text());
 }
 
-bool Connection::flush() {
-  if (closed() || (session_ == nullptr && channel_ == nullptr)) return false;
-  // Each round fills a buffer of bounded size; the socket's own buffer ends the rounds.
+// Writes what is ready, as far as the socket takes it; false: the connection is to be closed.
+bool Connection::write_ready() {
+  // Each round fills a buffer of bounded size.
   uint64_t sent = 0;
   do {
     sent = server_.counters().bytes_sent;
@@ -274,16 +274,23 @@ bool Connection::flush() {
       if (!write_blocked_) good = write(output_);
       if (output_.empty()) output_.forget_large();
     }
-    if (!good) {
+    if (!good) return false;
+  } while (!write_blocked_ && server_.counters().bytes_sent != sent);
+  return !output_.empty() || !(closing_ || (session_ != nullptr && session_->finished()));
+}
+
+bool Connection::flush() {
+  if (closed() || (session_ == nullptr && channel_ == nullptr)) return false;
+  const uint64_t enough = server_.counters().bytes_sent + kWrittenPerTurnBytesMax;
+  bool ran = false;
+  // Each answer leaves before the next call runs: it is still in the processor's cache then.
+  do {
+    if (!write_ready()) {
       close();
       return false;
     }
-  } while (!write_blocked_ && server_.counters().bytes_sent != sent);
-  if (output_.empty() && (closing_ || (session_ != nullptr && session_->finished()))) {
-    close();
-    return false;
-  }
-  const bool ran = run_waiting();
+    ran = run_waiting();
+  } while (ran && !closed() && !write_blocked_ && server_.counters().bytes_sent < enough);
   update_interest();
   return ran;
 }

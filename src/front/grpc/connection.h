@@ -84,6 +84,7 @@ class Connection final : public world::Poller::Handler {
   void fill(Output& output);
   bool write(Output& output);
   bool write_fresh();
+  bool write_ready();
   bool choose_session(std::string_view& input);
   bool run_waiting();
   void update_interest();

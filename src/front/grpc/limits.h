@@ -16,10 +16,13 @@ inline constexpr size_t kReadBytesMax = size_t{256} << 10U;
 // Bytes handed to one write: they are put together in one buffer of the server, which stays in the
 // processor's cache at this size.
 inline constexpr size_t kOutputBytesMax = size_t{256} << 10U;
-// Answers a client has not taken yet; above it further calls of that connection wait, unrun. About
-// what a socket takes at once, so that its client never waits for us; more would only be memory,
-// and turns in which a hundred large answers are made before the first one leaves.
-inline constexpr size_t kAnswersBytesMax = size_t{1} << 20U;
+// Answers a client has not taken yet; above it further calls of that connection wait, unrun. As
+// much as one write takes: an answer should leave while it is in the processor's cache, and a turn
+// in which a hundred large ones are made before the first one leaves would be memory only.
+inline constexpr size_t kAnswersBytesMax = kOutputBytesMax;
+// What a connection whose calls wait writes before others have their turn. About what a socket
+// takes at once, so that its client never waits for us.
+inline constexpr uint64_t kWrittenPerTurnBytesMax = uint64_t{1} << 20U;
 // The same with what streams send; above it they are given nothing more to say.
 inline constexpr size_t kUnsentBytesMax = size_t{8} << 20U;
 // Partly received messages of one connection together; a stream that goes above it is refused.

@@ -292,8 +292,7 @@ class MemoryStore final : public KvStore {
 
  private:
   // By how much the rows grew.
-  static uint64_t change(Rows& rows, std::string_view key,
-                         const WriteBatch::Operation& operation) {
+  static uint64_t change(Rows& rows, std::string_view key, const WriteBatch::Operation& operation) {
     const auto row = rows.lower_bound(key);
     const bool present = row != rows.end() && row->first == key;
     uint64_t grown = 0;

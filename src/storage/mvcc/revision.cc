@@ -1,6 +1,8 @@
 #include "storage/mvcc/revision.h"
 
 #include <array>
+#include <bit>
+#include <cstring>
 
 namespace quorate::storage::mvcc {
 
@@ -9,9 +11,8 @@ namespace {
 constexpr size_t kRowKeySize = 17;
 
 void put_big_endian(uint64_t value, char* place) {
-  for (unsigned byte = 0; byte < 8; ++byte) {
-    place[byte] = static_cast<char>((value >> (56 - 8 * byte)) & 0xffU);
-  }
+  if constexpr (std::endian::native == std::endian::little) value = std::byteswap(value);
+  std::memcpy(place, &value, sizeof value);
 }
 
 int64_t read_big_endian(std::string_view bytes) {

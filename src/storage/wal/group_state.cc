@@ -8,6 +8,11 @@
 namespace quorate::storage::wal {
 
 void BallotRuns::put(Index index, const consensus::Ballot& ballot, Index last) {
+  // Nearly always: behind all others, with the ballot of the one before.
+  if (index > last && !runs_.empty()) {
+    const auto& [first, newest] = *runs_.rbegin();
+    if (first < index && newest == ballot) return;
+  }
   if (index < last && !runs_.contains(index.next())) {
     // Overwritten in the middle (Paxos): the entries behind keep what they had.
     if (const auto behind = find(index.next())) runs_.emplace(index.next(), *behind);
@@ -140,8 +145,11 @@ void GroupState::apply(const consensus::Write& write, bool keep_rest) {
     if (entry.index > last.next()) runs.append(last.next(), {});
     runs.put(entry.index, entry.ballot, last);
     last = std::max(last, entry.index);
-    members.erase(entry.index);
-    if (entry.kind == consensus::EntryKind::members) members.insert(entry.index);
+    if (entry.kind == consensus::EntryKind::members) {
+      members.insert(entry.index);
+    } else if (!members.empty() && entry.index <= *members.rbegin()) {
+      members.erase(entry.index);
+    }
     if (!damaged.empty()) damaged.remove({entry.index, entry.index});
   }
   for (const consensus::Entry& entry : write.repairs) damaged.remove({entry.index, entry.index});
