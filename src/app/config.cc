@@ -6,6 +6,7 @@
 #include <set>
 
 #include "app/durations.h"
+#include "front/grpc/limits.h"
 
 namespace quorate::app {
 namespace {
@@ -102,6 +103,7 @@ void read_auth(Reader& reader, ServeConfig& config) {
                   " is neither simple nor jwt,sign-method=...,pub-key=FILE,priv-key=FILE");
   }
   reader.number("auth-token-ttl", 1, kTokenSecondsMax, config.auth_token_seconds);
+  reader.number("client-threads", 0, front::grpc::kClientThreadsMax, config.client_threads);
   reader.number("bcrypt-cost", kBcryptCostMin, kBcryptCostMax, config.bcrypt_cost);
 }
 

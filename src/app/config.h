@@ -72,6 +72,7 @@ struct ServeConfig {
   uint64_t request_bytes_max = 1572864;
   uint64_t txn_operations_max = 128;
   uint64_t learners_max = 1;
+  uint64_t client_threads = 0;  // 0: connections are served where the calls run
   std::string auth_token = "simple";
   uint64_t auth_token_seconds = 300;
   uint64_t bcrypt_cost = 10;

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "app/bootstrap.h"
+#include "app/client_threads.h"
 #include "app/cluster_ids.h"
 #include "app/exit_codes.h"
 #include "app/forced_cluster.h"
@@ -116,7 +117,10 @@ Result<std::unique_ptr<machine::StateMachine>> make_machine(const std::string& d
 class Member {
  public:
   explicit Member(const ServeConfig& config)
-      : config_(config), loop_(world::make_event_loop()), disk_(world::make_file_disk()) {}
+      : config_(config),
+        loop_(world::make_event_loop()),
+        disk_(world::make_file_disk()),
+        client_threads_(config.client_threads) {}
 
   // Until it ends. Returns the exit code.
   int run();
@@ -145,6 +149,7 @@ class Member {
   std::optional<node::Introduction> founding_;  // what the seeds have agreed on
   std::unique_ptr<world::TcpNetwork> network_;
   std::unique_ptr<node::Node> node_;
+  ClientThreads client_threads_;  // their loops outlive the server
   std::unique_ptr<front::etcd::EtcdServer> server_;
   std::unique_ptr<SignalWatch> signals_;
   int exit_code_ = kExitOk;
@@ -262,8 +267,10 @@ Result<void> Member::open(node::NodeConfig config) {
   });
   front::etcd::EtcdOptions answering = front_options(config_);
   answering.auth.signer = signer_;
+  answering.client_loops = client_threads_.loops();
   server_ = front::etcd::make_etcd_server(*loop_, *loop_, *node_, std::move(answering));
   if (auto served = serve_clients(); !served) return served;
+  client_threads_.start();
   node_->start();
   return {};
 }
@@ -335,6 +342,8 @@ int Member::run() {
     return kExitRefused;
   }
   loop_->run();
+  if (server_ != nullptr) server_->let_go();
+  client_threads_.stop();
   log(LogLevel::info, exit_code_ == kExitOk ? "stopped" : "stopped after a failure");
   return exit_code_;
 }

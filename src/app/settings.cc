@@ -42,6 +42,7 @@ constexpr Known kKnown[] = {
     {"max-request-bytes", "1572864", "largest request a client may send"},
     {"max-txn-ops", "128", "operations allowed in one transaction"},
     {"watch-progress-notify-interval", "10m", "how often silent watchers hear of progress"},
+    {"client-threads", "0", "threads for clients' connections and TLS; 0: the node's own"},
     {"max-learners", "1", "learners the cluster may have"},
     {"auth-token", "simple", "how callers are known: simple, or jwt,sign-method=RS256,..."},
     {"auth-token-ttl", "300", "seconds that a simple token lives after its last use"},

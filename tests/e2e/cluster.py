@@ -71,6 +71,8 @@ def free_port():
 
 # The protocol of every cluster of this run (tests/e2e/run.py --consensus); empty: the default.
 CONSENSUS = os.environ.get('CONSENSUS', '')
+# Every member of this run serves its clients on that many threads of their own.
+CLIENT_THREADS = os.environ.get('CLIENT_THREADS', '')
 
 
 def clean_environment(**more):
@@ -78,6 +80,8 @@ def clean_environment(**more):
             if not k.startswith(('ETCD_', 'ETCDCTL_', 'QUORATE_'))}
     if CONSENSUS:
         kept['ETCD_CONSENSUS'] = CONSENSUS
+    if CLIENT_THREADS:
+        kept['ETCD_CLIENT_THREADS'] = CLIENT_THREADS
     kept.update(more)
     return kept
 

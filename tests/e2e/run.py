@@ -22,6 +22,7 @@ import addresses  # noqa: E402
 import auth  # noqa: E402
 import bad_days  # noqa: E402
 import basics  # noqa: E402
+import client_threads  # noqa: E402
 import compat  # noqa: E402
 import control  # noqa: E402
 import crowd  # noqa: E402
@@ -57,7 +58,7 @@ LONG = [crowd, differential_long, matrix_long]  # only when named
 
 
 def tests(names):
-    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, load, main_job, snapshot, matrix, register, differential, *(LONG if names else []), tls, picks, addresses, forced):
+    for module in (basics, compat, control, doctor, service, gateway, bad_days, maintenance, members, lease, lock, election, streams, fencing, kubernetes, watch, auth, histories, load, main_job, snapshot, matrix, register, differential, *(LONG if names else []), tls, client_threads, picks, addresses, forced):
         for name, function in vars(module).items():
             if name.startswith('test_') and callable(function):
                 yield f'{module.__name__}.{name[5:]}', function

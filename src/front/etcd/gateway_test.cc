@@ -24,6 +24,7 @@ class GatewayTest : public testing::Test {
     options.name = "n1";
     options.version = "3.7.1";
     options.request_bytes_max = size_t{64} << 10U;
+    options.client_loops = loop_.client_loops();
     server_ = make_etcd_server(*loop_, *loop_, service_, options);
     auto port = server_->listen("127.0.0.1:0");
     EXPECT_TRUE(port) << port.error().text;

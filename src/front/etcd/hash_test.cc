@@ -33,6 +33,7 @@ class HashTest : public testing::Test {
     service_.fixture = &fixture_;
     EtcdOptions options;
     options.version = "3.7.1";
+    options.client_loops = loop_.client_loops();
     server_ = make_etcd_server(*loop_, *loop_, service_, options);
     auto port = server_->listen("127.0.0.1:0");
     EXPECT_TRUE(port) << port.error().text;

@@ -31,6 +31,7 @@ class MembersTest : public testing::Test {
       nanoseconds_ = nanoseconds;
       return kNewId;
     };
+    options.client_loops = loop_.client_loops();
     server_ = make_etcd_server(*loop_, *loop_, service_, options);
     service_.members[0].connected_since = loop_->now();
     auto port = server_->listen("127.0.0.1:0");

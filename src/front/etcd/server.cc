@@ -1,5 +1,7 @@
 #include "front/etcd/server.h"
 
+#include <optional>
+
 #include "front/etcd/alarm_service.h"
 #include "front/etcd/api.h"
 #include "front/etcd/api_watch_door.h"
@@ -60,15 +62,8 @@ class Server final : public EtcdServer {
   Server(world::Executor& executor, world::Poller& poller, node::Service& service,
          EtcdOptions options)
       : turn_end_(executor),
-        server_(executor, poller,
-                {.message_bytes_max = options.request_bytes_max + kMessageOverheadBytes,
-                 .pages =
-                     [this](grpc::CallId call, const grpc::PageRequest& request) {
-                       pages_.on_request(call, request);
-                     },
-                 .gateway = &gateway_,
-                 .access = {options.cors, options.host_whitelist},
-                 .gate = &gate_}),
+        server_(executor, poller, server_options(options)),
+        client_loops_(options.client_loops),
         api_(executor, server_, service, std::move(options)),
         compaction_(api_),
         quota_(api_),
@@ -98,6 +93,7 @@ class Server final : public EtcdServer {
       line_.on_turn_end();
       election_.on_turn_end();
     });
+    ferries_.emplace(server_, executor, client_loops_);
     executor.post([this, tether = api_.tether()] {
       if (tether.get() != nullptr) cluster_.publish();
     });
@@ -106,6 +102,7 @@ class Server final : public EtcdServer {
   ~Server() override {
     turn_end_.set([] {});
     line_.stop();
+    ferries_->close_calls();
     server_.close_all();
   }
   Server(const Server&) = delete;
@@ -123,13 +120,25 @@ class Server final : public EtcdServer {
     line_.on_draining();
     election_.on_draining();
     server_.drain();
+    ferries_->drain();
   }
+  void let_go() override { ferries_->let_go(); }
 
  private:
+  grpc::ServerOptions server_options(const EtcdOptions& options) {
+    return {.message_bytes_max = options.request_bytes_max + kMessageOverheadBytes,
+            .pages = [this](grpc::CallId call,
+                            const grpc::PageRequest& request) { pages_.on_request(call, request); },
+            .gateway = &gateway_,
+            .access = {options.cors, options.host_whitelist},
+            .gate = &gate_};
+  }
+
   TurnEnd turn_end_;
   JsonGateway gateway_;
   TokenGate gate_;
   grpc::Server server_;
+  std::vector<grpc::ClientLoop> client_loops_;
   Api api_;
   AutoCompaction compaction_;
   Quota quota_;
@@ -151,6 +160,7 @@ class Server final : public EtcdServer {
   ElectionService election_;
   RegisterService registers_;
   Pages pages_;
+  std::optional<grpc::Ferries> ferries_;  // made last, when all methods are known
 };
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "front/etcd/compaction_plan.h"
+#include "front/grpc/ferry.h"
 #include "front/grpc/offer.h"
 #include "node/service.h"
 #include "world/executor.h"
@@ -50,6 +51,8 @@ struct EtcdOptions {
   // Changes of membership that would endanger the majority are refused.
   bool strict_reconfig_check = true;
   AuthOptions auth;
+  // Threads for the connections of clients; none: they are served where the calls run.
+  std::vector<grpc::ClientLoop> client_loops;
   // The id of a member that is added now, at this many nanoseconds since 1970: one that is removed
   // and added again at once is another.
   std::function<uint64_t(std::vector<std::string> peer_urls, int64_t nanoseconds)> new_member_id;
@@ -64,6 +67,8 @@ class EtcdServer {
                                   bool plain_too = false, grpc::Offer offer = grpc::Offer::all) = 0;
   // GOAWAY to all, refuse new connections; calls under way may finish.
   virtual void drain() = 0;
+  // After the last turn of the executor, before the client loops are told to end.
+  virtual void let_go() = 0;
 };
 
 std::unique_ptr<EtcdServer> make_etcd_server(world::Executor& executor, world::Poller& poller,

@@ -58,6 +58,7 @@ class EtcdServerTest : public testing::Test {
     options.advertise_client_urls = {"http://10.0.0.1:2379"};
     options.version = "3.6.4";
     options.request_timeout = std::chrono::seconds(3);
+    options.client_loops = loop_.client_loops();
     server_ = make_etcd_server(*loop_, *loop_, service_, options);
     auto port = server_->listen("127.0.0.1:0");
     EXPECT_TRUE(port) << port.error().text;

@@ -25,6 +25,7 @@ class SnapshotTest : public testing::Test {
     service_.real_machine = &state_.machine();
     EtcdOptions options;
     options.version = "3.7.1";
+    options.client_loops = loop_.client_loops();
     server_ = make_etcd_server(*loop_, *loop_, service_, options);
     port_ = *server_->listen("127.0.0.1:0");
     loop_.start();

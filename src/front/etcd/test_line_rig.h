@@ -34,6 +34,7 @@ class LineRig {
       state_->commit();
       return reply;
     };
+    options.client_loops = loop_.client_loops();
     server_ = make_etcd_server(*loop_, *loop_, service_, options);
     port_ = *server_->listen("127.0.0.1:0");
     loop_.start();

@@ -37,15 +37,18 @@ class WatchRig {
     door_ = std::make_unique<ApiWatchDoor>(*api_);
     watch_ = std::make_unique<WatchService>(*door_, 1);
     server_->add_stream("etcdserverpb.Watch", "Watch", *watch_);
+    ferries_ = std::make_unique<grpc::Ferries>(*server_, *loop_, loop_.client_loops());
     port_ = *server_->listen("127.0.0.1:0");
     loop_.start();
   }
   ~WatchRig() {
     loop_.stop();
+    ferries_->close_calls();
     server_->close_all();
     watch_.reset();
     door_.reset();
     api_.reset();
+    ferries_.reset();
     server_.reset();
   }
   WatchRig(const WatchRig&) = delete;
@@ -87,6 +90,7 @@ class WatchRig {
   std::unique_ptr<Api> api_;
   std::unique_ptr<ApiWatchDoor> door_;
   std::unique_ptr<WatchService> watch_;
+  std::unique_ptr<grpc::Ferries> ferries_;
   uint16_t port_ = 0;
 };
 

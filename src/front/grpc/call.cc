@@ -42,6 +42,8 @@ void Call::reset() {
   deadline = kNever;
   tag = 0;
   waiter = nullptr;
+  ferried = crossed = counted = false;
+  away = 0;
   http_method = HttpMethod::none;
   grpc_content = posted = timeout_malformed = headers_done = complete = dispatched = held =
       remote_closed = false;
@@ -65,7 +67,7 @@ void Call::reset() {
   output.forget_large();
 }
 
-Call& CallTable::acquire(Connection& connection) {
+Call& CallTable::acquire(Bearer& connection) {
   if (free_.empty()) {
     const auto slot = static_cast<uint32_t>(calls_.size());
     calls_.push_back(std::make_unique<Call>());

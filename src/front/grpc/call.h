@@ -21,7 +21,7 @@
 
 namespace quorate::front::grpc {
 
-class Connection;
+class Bearer;
 struct Method;
 
 // Slot and generation; the generation changes when the slot is used anew.
@@ -54,15 +54,22 @@ class RoomWaiter {
 
 struct Call {
   CallId id;
-  Connection* connection = nullptr;  // null: the slot is free
-  const Method* method = nullptr;    // null: a page, or not routed yet
-  int32_t stream = 0;                // HTTP/2 only
+  Bearer* connection = nullptr;    // null: the slot is free
+  const Method* method = nullptr;  // null: a page, or not routed yet
+  int32_t stream = 0;              // HTTP/2 only
   Time deadline = kNever;
   Time started;
   uint64_t tag = 0;  // the handler's own
   RoomWaiter* waiter = nullptr;
   Call* older = nullptr;  // the other calls of the connection
   Call* newer = nullptr;
+
+  // Of one that crosses threads (far_end.h).
+  CallId twin;           // on the node's side: the call that its client knows
+  bool ferried = false;  // this is the node's side; JSON is translated on the other
+  bool crossed = false;  // the client's side: the node's side has one as well, not over yet
+  bool counted = false;  // the client's side: the node's side has had one, and counted it
+  size_t away = 0;       // bytes that crossed and that the client has not taken, as far as told
 
   // Request.
   HttpMethod http_method = HttpMethod::none;
@@ -106,7 +113,7 @@ struct Call {
 
 class CallTable {
  public:
-  Call& acquire(Connection& connection);
+  Call& acquire(Bearer& connection);
   void release(Call& call);
   Call* find(CallId id) const;  // null: over
   size_t in_use() const { return calls_.size() - free_.size(); }

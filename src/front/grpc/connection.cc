@@ -38,12 +38,11 @@ std::string remote_address(int descriptor) {
 
 Connection::Connection(Server& server, int descriptor,
                        std::unique_ptr<world::SecureChannel> channel, const Door& door)
-    : server_(server),
+    : Bearer(server, door.offer),
       descriptor_(descriptor),
       channel_(std::move(channel)),
       opened_(server.now()),
       plain_too_(door.plain_too),
-      offer_(door.offer),
       shaking_hands_(channel_ != nullptr) {
   if (shaking_hands_) server_.count_handshake(1);
 }
@@ -52,22 +51,6 @@ Connection::~Connection() { close(); }
 
 Result<void> Connection::start() { return server_.poller().watch(descriptor_, true, false, *this); }
 
-void Connection::adopt(Call& call) {
-  call.older = newest_;
-  call.newer = nullptr;
-  if (newest_ != nullptr) newest_->newer = &call;
-  newest_ = &call;
-}
-
-void Connection::drop(Call& call) {
-  unsent_ -= call.unsent();
-  if (!call.dispatched) unfinished_ -= call.inbound.size() + call.json.size();
-  if (call.newer != nullptr) call.newer->older = call.older;
-  if (call.older != nullptr) call.older->newer = call.newer;
-  if (newest_ == &call) newest_ = call.older;
-  call.older = call.newer = nullptr;
-}
-
 void Connection::close() {
   if (closed()) return;
   say_goodbye();
@@ -75,7 +58,7 @@ void Connection::close() {
   server_.poller().forget(descriptor_);
   ::close(descriptor_);
   descriptor_ = -1;
-  while (newest_ != nullptr) server_.forget_call(*newest_);
+  forget_calls();
   session_.reset();
   server_.retire(*this);
 }
@@ -199,23 +182,6 @@ void Connection::run_input(std::string_view input) {
     closing_ = true;
     reading_ = false;
   }
-}
-
-bool Connection::run_waiting() {
-  bool ran = false;
-  while (!waiting_.empty() && unsent() <= kAnswersBytesMax && !closed()) {
-    const CallId id = waiting_.front();
-    waiting_.pop_front();
-    Call* call = server_.calls().find(id);
-    if (call == nullptr || call->finished) continue;
-    if (RoomWaiter* waiter = std::exchange(call->waiter, nullptr); waiter != nullptr) {
-      waiter->on_room(id);
-    } else {
-      server_.dispatch(*call);
-    }
-    ran = true;
-  }
-  return ran;
 }
 
 // Writes what the socket takes; false: the connection is broken.

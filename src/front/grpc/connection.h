@@ -7,11 +7,11 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "front/grpc/bearer.h"
 #include "front/grpc/call.h"
 #include "front/grpc/server.h"
 #include "world/poller.h"
@@ -33,7 +33,7 @@ class Session {
   virtual bool on_input_end() = 0;        // the client sends no more; false: close now
 };
 
-class Connection final : public world::Poller::Handler {
+class Connection final : public Bearer, public world::Poller::Handler {
  public:
   // Without a channel the connection is plain. `plain_too`: or if the client begins so.
   Connection(Server& server, int descriptor, std::unique_ptr<world::SecureChannel> channel,
@@ -44,34 +44,20 @@ class Connection final : public world::Poller::Handler {
 
   Result<void> start();
   void on_ready(bool readable, bool writable, bool broken) override;
-  // Writes what is ready; true when calls ran that had waited for room, so come again.
-  bool flush();
+  bool flush() override;  // with one write
+  void respond(Call& call) override { session_->respond(call); }
   void sweep(Time now);
   void drain();
-  bool closed() const { return descriptor_ < 0; }
+  bool closed() const override { return descriptor_ < 0; }
   bool shaking_hands() const { return shaking_hands_; }
   Time opened() const { return opened_; }
-  // Of the client's certificate, if it was demanded and says who the client is.
-  std::string_view common_name() const {
+  std::string_view common_name() const override {
     return channel_ == nullptr ? std::string_view() : channel_->common_name();
   }
   void close();
 
-  Server& server() { return server_; }
-  Offer offer() const { return offer_; }
-  Session* session() { return session_.get(); }
-  void count_unsent(size_t bytes) { unsent_ += bytes; }
-  void count_sent(size_t bytes) { unsent_ -= bytes; }
-  void count_unfinished(size_t bytes) { unfinished_ += bytes; }
-  void count_consumed(size_t bytes) { unfinished_ -= bytes; }
-  size_t unfinished() const { return unfinished_; }
-  size_t unsent() const { return unsent_ + output_.size(); }
-  void wait_for_room(CallId call) { waiting_.push_back(call); }
+  size_t unsent() const override { return unsent_ + output_.size(); }
 
-  void adopt(Call& call);
-  void drop(Call& call);
-
-  bool dirty = false;   // on the server's list
   size_t position = 0;  // in the server's table
 
  private:
@@ -86,23 +72,16 @@ class Connection final : public world::Poller::Handler {
   bool write_fresh();
   bool write_ready();
   bool choose_session(std::string_view& input);
-  bool run_waiting();
   void update_interest();
 
-  Server& server_;
   int descriptor_;
   std::unique_ptr<world::SecureChannel> channel_;
   std::unique_ptr<Session> session_;
   Time opened_;
-  std::string input_;           // while the protocol is unknown
-  std::deque<CallId> waiting_;  // complete, in order of arrival
-  Output output_;               // not yet written
-  Call* newest_ = nullptr;      // a list of all calls under way
-  size_t unsent_ = 0;           // in calls
-  size_t unfinished_ = 0;       // request bytes in calls
-  bool closing_ = false;        // close once the output is gone
-  bool plain_too_ = false;      // until the first byte has come
-  Offer offer_ = Offer::all;
+  std::string input_;       // while the protocol is unknown
+  Output output_;           // not yet written
+  bool closing_ = false;    // close once the output is gone
+  bool plain_too_ = false;  // until the first byte has come
   bool shaking_hands_ = false;
   bool reading_ = true;
   bool write_blocked_ = false;

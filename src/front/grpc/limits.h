@@ -30,6 +30,14 @@ inline constexpr size_t kUnfinishedBytesMax = size_t{64} << 20U;
 // Flow-control windows: a 1.5 MiB value must not wait for a round trip.
 inline constexpr int32_t kStreamWindowBytes = int32_t{4} << 20U;
 inline constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20U;
+// Bytes of requests on their way from one client's thread to the node's: as many as a turn of the
+// node takes in a few milliseconds. Above it that thread waits, and its clients with it.
+inline constexpr size_t kCrossingBytesMax = size_t{16} << 20U;
+// Handed over before the turn has ended, so that a turn which reads much does not keep it all.
+inline constexpr size_t kCrossingBatchBytesMax = size_t{1} << 20U;
+// Threads of clients. Each keeps about a megabyte of buffers; long before that many the node's one
+// thread, which runs every call, is the limit.
+inline constexpr size_t kClientThreadsMax = 16;
 // Go clients put every call and watch of a process on one connection.
 inline constexpr uint32_t kStreamsPerConnectionMax = 10000;
 // Tokens are the largest headers of this API, a few KiB.

@@ -126,7 +126,7 @@ size_t Server::posted_bytes_max() const {
 }
 
 void Server::on_posted_data(Call& call, std::string_view data) {
-  Connection& connection = *call.connection;
+  Bearer& connection = *call.connection;
   const bool stream = call.method->stream != nullptr;
   std::string& held = stream ? call.json : call.inbound;
   if (held.size() + data.size() > posted_bytes_max()) {
@@ -203,14 +203,14 @@ void Server::send_result(Call& call, std::string_view head, const Bytes& body) {
   call.output.append(line);
   call.streamed = call.page = true;
   call.page_type = "application/json";
-  Connection& connection = *call.connection;
+  Bearer& connection = *call.connection;
   connection.count_unsent(line.size());
-  connection.session()->respond(call);
+  connection.respond(call);
   mark_dirty(connection);
 }
 
 void Server::render_posted(Call& call) {
-  Connection& connection = *call.connection;
+  Bearer& connection = *call.connection;
   const bool good = call.status.code == Code::ok;
   if (call.streamed) {
     if (good) return;

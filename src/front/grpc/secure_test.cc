@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "front/etcd/test_loop.h"
 #include "front/grpc/client.h"
+#include "front/grpc/ferry.h"
 #include "front/grpc/limits.h"
 #include "front/grpc/server.h"
 #include "front/grpc/test_client.h"
@@ -41,6 +42,7 @@ class SecureTest : public testing::Test {
       ++asked_;
       server_->answer(call, server_->peer_common_name(call), Bytes());
     });
+    ferries_ = std::make_unique<Ferries>(*server_, *loop_, loop_.client_loops());
     port_ = listen({demanding_.get(), false});
     either_port_ = listen({demanding_.get(), true});
     plain_port_ = listen({});
@@ -48,6 +50,7 @@ class SecureTest : public testing::Test {
   }
   ~SecureTest() override {
     loop_.stop();
+    ferries_.reset();
     server_.reset();
   }
 
@@ -85,6 +88,7 @@ class SecureTest : public testing::Test {
   std::unique_ptr<world::Security> nobody_;
   etcd::LoopThread loop_;
   std::unique_ptr<Server> server_;
+  std::unique_ptr<Ferries> ferries_;
   uint16_t port_ = 0;
   uint16_t either_port_ = 0;
   uint16_t plain_port_ = 0;

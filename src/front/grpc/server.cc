@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -44,6 +45,7 @@ void Server::close_all() {
 
 void Server::add_unary(std::string_view service, std::string_view name, UnaryHandler handler) {
   auto method = std::make_unique<Method>();
+  method->position = methods_in_order_.size();
   method->service = service;
   method->name = name;
   method->unary = std::move(handler);
@@ -53,6 +55,7 @@ void Server::add_unary(std::string_view service, std::string_view name, UnaryHan
 
 void Server::add_stream(std::string_view service, std::string_view name, StreamHandler& handler) {
   auto method = std::make_unique<Method>();
+  method->position = methods_in_order_.size();
   method->service = service;
   method->name = name;
   method->stream = &handler;
@@ -78,7 +81,7 @@ void Server::drain() {
 
 // A stranger that only opens connections fills the room for a moment, never for good.
 bool Server::admits_handshake() {
-  if (handshakes_ < kHandshakesMax) return true;
+  if (handshakes_ < kHandshakesMax / options_.sharers) return true;
   Connection* oldest = nullptr;
   for (const auto& connection : connections_) {
     if (!connection->shaking_hands()) continue;
@@ -106,15 +109,40 @@ void Server::complain(const std::string& text) {
   if (++complaints_ <= kComplaintsPerSecondMax) log(LogLevel::warn, text);
 }
 
+bool Server::admits(bool secured) {
+  if (connections_.size() < kConnectionsMax / options_.sharers) {
+    if (!secured || admits_handshake()) return true;
+  }
+  ++metrics_.connections_refused;
+  return false;
+}
+
 void Server::on_accepted(int descriptor, const Door& door) {
+  // Made here in any case: what secures this port is asked on one thread only.
   const bool secured = door.security != nullptr;
-  if (connections_.size() >= kConnectionsMax || (secured && !admits_handshake())) {
-    ++metrics_.connections_refused;
+  if (receiver_) {
+    return receiver_(descriptor, secured ? door.security->accept() : nullptr, door);
+  }
+  if (!admits(secured)) {
     ::close(descriptor);
     return;
   }
-  auto connection = std::make_unique<Connection>(*this, descriptor,
-                                                 secured ? door.security->accept() : nullptr, door);
+  adopt(descriptor, secured ? door.security->accept() : nullptr, door);
+}
+
+void Server::take_over(int descriptor, std::unique_ptr<world::SecureChannel> channel,
+                       const Door& door) {
+  if (channel != nullptr) plain_buffer_.resize(kReadBytesMax);
+  if (!admits(channel != nullptr)) {
+    ::close(descriptor);
+    return;
+  }
+  adopt(descriptor, std::move(channel), door);
+}
+
+void Server::adopt(int descriptor, std::unique_ptr<world::SecureChannel> channel,
+                   const Door& door) {
+  auto connection = std::make_unique<Connection>(*this, descriptor, std::move(channel), door);
   connection->position = connections_.size();
   Connection& taken = *connection;
   connections_.push_back(std::move(connection));
@@ -140,7 +168,7 @@ void Server::on_sweep() {
   if (!connections_.empty()) arm_sweep();
 }
 
-void Server::mark_dirty(Connection& connection) {
+void Server::mark_dirty(Bearer& connection) {
   if (connection.dirty) return;
   connection.dirty = true;
   dirty_.push_back(&connection);
@@ -150,19 +178,26 @@ void Server::mark_dirty(Connection& connection) {
   executor_.post([] {});
 }
 
-void Server::retire(Connection& connection) { retired_.push_back(&connection); }
+void Server::forget_bearer(Bearer& bearer) {
+  if (std::exchange(bearer.dirty, false)) std::erase(dirty_, &bearer);
+}
+
+void Server::retire(Connection& connection) {
+  if (options_.departures != nullptr) options_.departures->on_connection_over(connection);
+  retired_.push_back(&connection);
+}
 
 void Server::on_turn_end() {
   turn_requested_ = false;
   handshake_steps_ = 0;
-  std::vector<Connection*> round;
+  std::vector<Bearer*> round;
   round.swap(dirty_);
-  for (Connection* connection : round) connection->dirty = false;
-  for (Connection* connection : round) {
+  for (Bearer* connection : round) connection->dirty = false;
+  for (Bearer* connection : round) {
     if (connection->flush()) mark_dirty(*connection);
   }
   for (Connection* connection : retired_) {
-    if (connection->dirty) std::erase(dirty_, connection);
+    if (connection->dirty) std::erase(dirty_, static_cast<Bearer*>(connection));
     const size_t position = connection->position;
     std::swap(connections_[position], connections_.back());
     connections_[position]->position = position;
@@ -199,7 +234,7 @@ std::string_view Server::peer_common_name(CallId id) const {
 
 size_t Server::unsent_bytes(CallId id) const {
   const Call* call = calls_.find(id);
-  return call == nullptr ? 0 : call->unsent();
+  return call == nullptr ? 0 : call->unsent() + call->away;
 }
 
 bool Server::congested(CallId id) const {
@@ -219,16 +254,25 @@ bool Server::must_wait(CallId id, RoomWaiter& waiter) {
 void Server::send(CallId id, std::string_view head, const Bytes& body) {
   Call* call = calls_.find(id);
   if (call == nullptr || call->finished) return;
-  if (call->posted && options_.gateway->shape(call->route) != Gateway::Shape::one) {
+  if (call->posted && !call->ferried &&
+      options_.gateway->shape(call->route) != Gateway::Shape::one) {
     return send_result(*call, head, body);
   }
   if (call->method != nullptr) ++counts_of(*call).messages_sent;
   append_message_prefix(head.size() + body.size(), call->output.text());
   call->output.add(head, body);
-  Connection& connection = *call->connection;
+  Bearer& connection = *call->connection;
   connection.count_unsent(kMessagePrefixBytes + head.size() + body.size());
-  if (call->posted) return;  // a page leaves whole, at the end
-  connection.session()->respond(*call);
+  if (call->posted && !call->ferried) return;  // a page leaves whole, at the end
+  connection.respond(*call);
+  mark_dirty(connection);
+}
+
+void Server::send_frames(Call& call, size_t size, Output& from) {
+  from.move(size, call.output);
+  Bearer& connection = *call.connection;
+  connection.count_unsent(size);
+  connection.respond(call);
   mark_dirty(connection);
 }
 
@@ -249,9 +293,9 @@ void Server::finish_call(Call& call, Status status) {
   call.finished = true;
   call.status = std::move(status);
   if (call.method != nullptr) count_handled(call, call.status.code);
-  if (call.posted) render_posted(call);
-  Connection& connection = *call.connection;
-  connection.session()->respond(call);  // HTTP/1.1 lets go of the call in here
+  if (call.posted && !call.ferried) render_posted(call);
+  Bearer& connection = *call.connection;
+  connection.respond(call);  // HTTP/1.1 lets go of the call in here
   mark_dirty(connection);
 }
 
@@ -334,9 +378,14 @@ void Server::open(Call& call) {
   if (call.deadline != kNever) {
     // The header gave a span; the call began when its headers were complete.
     call.deadline = call.started + call.deadline.time_since_epoch();
-    if (call.method->stream != nullptr) arm_deadline(call);
   }
+  begin(call);
+}
+
+void Server::begin(Call& call) {
   if (call.method->stream == nullptr) return;
+  // Where it only passes through, the node's side keeps the time.
+  if (call.deadline != kNever && options_.departures == nullptr) arm_deadline(call);
   call.held = options_.gate != nullptr && options_.gate->holds(call.id);
   if (!call.held) call.method->stream->on_open(call.id);
 }
@@ -377,7 +426,7 @@ Status Server::check_frame(const Call& call, const MessageFrame& frame) const {
 void Server::on_data(Call& call, std::string_view data) {
   if (call.finished || call.complete || call.method == nullptr) return;
   if (call.posted) return on_posted_data(call, data);
-  Connection& connection = *call.connection;
+  Bearer& connection = *call.connection;
   if (connection.unfinished() + data.size() > kUnfinishedBytesMax) {
     finish_call(call,
                 {Code::resource_exhausted, "too many unfinished request bytes on one connection"});
@@ -442,7 +491,8 @@ void Server::on_stream_data(Call& call, std::string_view) {
 void Server::on_half_close(Call& call) {
   call.remote_closed = true;
   if (call.finished || call.method == nullptr) return;
-  if (call.posted && !call.complete && !on_posted_end(call)) return;
+  const bool json = call.posted && !call.ferried;
+  if (json && !call.complete && !on_posted_end(call)) return;
   if (call.method->stream != nullptr) {
     if (!call.held) call.method->stream->on_half_close(call.id);
   } else if (!call.complete) {
@@ -455,6 +505,10 @@ void Server::on_page(Call& call) {
   call.page = true;
   if (turned_away(call)) return;
   if (call.http_method == HttpMethod::options) return answer_page(call.id, 200, {}, {});
+  run_page(call);
+}
+
+void Server::run_page(Call& call) {
   const std::string path = call.path;
   const size_t mark = path.find('?');
   PageRequest request;
@@ -479,9 +533,56 @@ void Server::forget_call(Call& call) {
   const CallId id = call.id;
   const Method* method = call.method;
   if (method != nullptr && !call.finished) count_handled(call, Code::canceled);
+  if (options_.departures != nullptr) options_.departures->on_call_over(call);
   call.connection->drop(call);
   calls_.release(call);
   if (method != nullptr && method->stream != nullptr) method->stream->on_closed(id);
+}
+
+// ---- The node's side of calls that cross threads.
+
+void Server::take_stream_data(Call& call, std::string_view frame) {
+  if (call.finished) return;
+  if (call.connection->unfinished() + frame.size() > kUnfinishedBytesMax) {
+    finish_call(call,
+                {Code::resource_exhausted, "too many unfinished request bytes on one connection"});
+    return;
+  }
+  call.inbound.append(frame);
+  call.connection->count_unfinished(frame.size());
+  on_stream_data(call, {});
+}
+
+void Server::abandon(Call& call, Code code) {
+  if (code != Code::canceled && call.method != nullptr && !std::exchange(call.finished, true)) {
+    count_handled(call, code);
+  }
+  forget_call(call);
+}
+
+void Server::count_turned_away(size_t method, Code code) {
+  Method& counts = const_cast<Method&>(*methods_in_order_.at(method));
+  ++counts.started;
+  ++counts.handled.at(static_cast<size_t>(code));
+  counts.times.add({});
+}
+
+void Server::count_elsewhere(const ServerMetrics& before, const ServerMetrics& after) {
+  elsewhere_.bytes_received += after.bytes_received - before.bytes_received;
+  elsewhere_.bytes_sent += after.bytes_sent - before.bytes_sent;
+  elsewhere_.connections += after.connections - before.connections;
+  elsewhere_.connections_refused += after.connections_refused - before.connections_refused;
+  elsewhere_.handshakes_failed += after.handshakes_failed - before.handshakes_failed;
+}
+
+ServerMetrics Server::metrics() const {
+  ServerMetrics sum = metrics_;
+  sum.bytes_received += elsewhere_.bytes_received;
+  sum.bytes_sent += elsewhere_.bytes_sent;
+  sum.connections += elsewhere_.connections;
+  sum.connections_refused += elsewhere_.connections_refused;
+  sum.handshakes_failed += elsewhere_.handshakes_failed;
+  return sum;
 }
 
 }  // namespace quorate::front::grpc

@@ -27,6 +27,7 @@
 
 namespace quorate::front::grpc {
 
+class Bearer;
 class Connection;
 class Gateway;
 class Listener;
@@ -53,6 +54,7 @@ inline constexpr std::array<Duration, 11> kCallBounds = {
 using CallTimes = Histogram<kCallBounds>;
 
 struct Method {
+  size_t position = 0;  // in the order of registration
   std::string service;
   std::string name;
   UnaryHandler unary;               // exactly one of the two is set
@@ -86,12 +88,26 @@ class Gate {
   virtual bool holds(CallId call) = 0;  // true: resume() or finish() comes later
 };
 
+// Where calls only pass through, on their way to the node's thread: hears when they are over.
+class Departures {
+ public:
+  virtual ~Departures() = default;
+  virtual void on_call_over(const Call& call) = 0;
+  virtual void on_connection_over(const Bearer& connection) = 0;
+};
+
+// Takes a client's socket, and what secures it, in place of the server that accepted it.
+using Receiver = std::function<void(int descriptor, std::unique_ptr<world::SecureChannel> channel,
+                                    const Door& door)>;
+
 struct ServerOptions {
   size_t message_bytes_max = size_t{2} << 20U;
   PageHandler pages;                 // GET and HEAD that are not gRPC
   const Gateway* gateway = nullptr;  // POST that is not gRPC; outlives the server
   HttpAccess access = {};            // of both
   Gate* gate = nullptr;              // outlives the server
+  Departures* departures = nullptr;  // outlives the server
+  size_t sharers = 1;                // servers among which the process divides its maxima
 };
 
 class Server {
@@ -104,6 +120,8 @@ class Server {
   void add_unary(std::string_view service, std::string_view name, UnaryHandler handler);
   void add_stream(std::string_view service, std::string_view name, StreamHandler& handler);
   Result<uint16_t> listen(const std::string& address, Door door = {});
+  // From now on what is accepted goes there.
+  void receive_elsewhere(Receiver receiver) { receiver_ = std::move(receiver); }
   void drain();
   void close_all();  // at once; stream handlers hear of it, so call it while they live
 
@@ -131,7 +149,7 @@ class Server {
   bool must_wait(CallId id, RoomWaiter& waiter);
 
   Time now() const { return executor_.now(); }
-  const ServerMetrics& metrics() const { return metrics_; }
+  ServerMetrics metrics() const;  // with what is counted elsewhere
   const std::vector<const Method*>& methods() const { return methods_in_order_; }
 
   // ---- For the connections.
@@ -150,7 +168,10 @@ class Server {
   const ServerOptions& options() const { return options_; }
   bool draining() const { return draining_; }
   void on_accepted(int descriptor, const Door& door = {});
-  void mark_dirty(Connection& connection);
+  // What another server has accepted.
+  void take_over(int descriptor, std::unique_ptr<world::SecureChannel> channel, const Door& door);
+  void mark_dirty(Bearer& connection);
+  void forget_bearer(Bearer& bearer);       // it will be gone
   void enter_event() { in_event_ = true; }  // a turn end is sure to follow
   void leave_event() { in_event_ = false; }
   void retire(Connection& connection);  // destroyed at the end of the turn
@@ -164,11 +185,24 @@ class Server {
   void run_unary(Call& call);
   void dispatch(Call& call);  // a unary call whose message is complete
   void on_page(Call& call);
+  void run_page(Call& call);
   void forget_call(Call& call);  // the transport is done with it
+
+  // ---- For calls that cross threads: on the node's side,
+  void count_started(const Call& call) { ++counts_of(call).started; }
+  void begin(Call& call);  // its headers were found in order, its deadline is a moment
+  void take_stream_data(Call& call, std::string_view frame);
+  void abandon(Call& call, Code code);  // ended on the client's side
+  void count_elsewhere(const ServerMetrics& before, const ServerMetrics& after);
+  void count_turned_away(size_t method, Code code);
+  // and on the client's: moves whole messages, each with its prefix, to the call's output.
+  void send_frames(Call& call, size_t size, Output& from);
 
  private:
   struct Shared;
   bool admits_handshake();
+  bool admits(bool secured);
+  void adopt(int descriptor, std::unique_ptr<world::SecureChannel> channel, const Door& door);
   void on_turn_end();
   void on_sweep();
   void arm_sweep();
@@ -195,12 +229,14 @@ class Server {
   ServerOptions options_;
   CallTable calls_;
   ServerMetrics metrics_;
+  ServerMetrics elsewhere_;
+  Receiver receiver_;  // empty: we keep what we accept
   // Keyed by path: "/package.Service/Method".
   std::unordered_map<std::string, std::unique_ptr<Method>> methods_;
   std::vector<const Method*> methods_in_order_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<Connection>> connections_;
-  std::vector<Connection*> dirty_;
+  std::vector<Bearer*> dirty_;
   std::vector<Connection*> retired_;
   std::string read_buffer_;
   std::string plain_buffer_;  // empty until there is TLS
