@@ -436,6 +436,9 @@ TEST_F(EtcdServerTest, answers_to_cancelled_calls_go_nowhere) {
 }
 
 TEST_F(EtcdServerTest, answers_after_the_server_is_gone_are_dropped) {
+  if (!loop_.client_loops().empty()) {
+    GTEST_SKIP() << "a server goes after its clients' threads have ended, and takes no turn then";
+  }
   on_loop([&] { service_.hold = true; });
   TestClient client(port_);
   client.start(TestClient::grpc_headers(kPut), TestClient::frame(put_bytes("k", "v")));
