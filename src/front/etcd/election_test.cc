@@ -119,7 +119,9 @@ TEST(Election, the_first_campaign_wins_and_the_next_waits_for_its_end) {
   EXPECT_EQ(number_in(anns, 3), 2);
   EXPECT_EQ(number_in(anns, 4), 1);
   Caller bob(rig.port(), kCampaign, campaign_bytes("office", 2, "bob"));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("office/2"); }));
   Caller cid(rig.port(), kCampaign, campaign_bytes("office", 3, "cid"));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("office/3"); }));
   ASSERT_TRUE(bob.waits());
   ASSERT_TRUE(cid.waits());
   EXPECT_EQ(leader_of(rig, "office"), "office/1=ann");
@@ -189,9 +191,10 @@ TEST(Election, a_campaign_ends_with_its_client_and_leaves_no_key) {
   ASSERT_EQ(ann.answer().grpc_status(), 0);
   Caller bob(rig.port(), kCampaign, campaign_bytes("office", 2, "bob"));
   Caller own(rig.port(), kCampaign, campaign_bytes("office", 0, "own"));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("office/2"); }));
   ASSERT_TRUE(bob.waits());
   ASSERT_TRUE(own.waits());
-  EXPECT_EQ(rig.leases(), 3U);
+  ASSERT_TRUE(rig.comes([&] { return rig.leases() == 3 && rig.keys() == 3; }));
   bob.leave();
   own.leave();
   EXPECT_TRUE(rig.comes([&] { return rig.keys() == 1 && rig.leases() == 2; }));
@@ -205,6 +208,7 @@ TEST(Election, a_session_that_ends_while_waiting_is_an_error) {
   Caller ann(rig.port(), kCampaign, campaign_bytes("office", 1, "ann"));
   ASSERT_EQ(ann.answer().grpc_status(), 0);
   Caller bob(rig.port(), kCampaign, campaign_bytes("office", 2, "bob"));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("office/2"); }));
   ASSERT_TRUE(bob.waits());
   rig.revoke(2);
   EXPECT_EQ(bob.answer().grpc_status(), 2);
@@ -235,6 +239,7 @@ TEST(Election, observers_hear_every_word_in_order_and_of_every_leader) {
   Caller ann(rig.port(), kCampaign, campaign_bytes("office", 1, "a"));  // at 2
   ASSERT_EQ(ann.answer().grpc_status(), 0);
   Caller bob(rig.port(), kCampaign, campaign_bytes("office", 2, "b"));  // at 3
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("office/2"); }));
   ASSERT_TRUE(bob.waits());
   EXPECT_EQ(early.told(1), "office/1=a@2");
   for (const std::string_view elsewhere : {"office", "officer/1", "offic/1", "office0", "o/1"}) {

@@ -4,6 +4,7 @@
 
 #include "base/base64.h"
 #include "front/etcd/test_line_rig.h"
+#include "front/grpc/limits.h"
 
 namespace quorate::front::etcd {
 namespace {
@@ -212,6 +213,33 @@ TEST(GatewayStreams, http2_carries_the_same) {
   EXPECT_EQ(answer.headers.count("grpc-status"), 0U);
   EXPECT_NE(answer.body.find("\"-1\"}}\n"), std::string::npos) << answer.body;
   EXPECT_NE(answer.body.find("{\"error\":{\"grpc_code\":3,"), std::string::npos) << answer.body;
+}
+
+// Both come at once, so the refusal is known before the first is answered.
+TEST(GatewayStreams, a_refusal_comes_behind_the_answers_to_what_was_good) {
+  LineRig rig;
+  TestClient client(rig.port());
+  const Headers headers = {{":method", "POST"},
+                           {":scheme", "http"},
+                           {":path", "/v3/watch"},
+                           {":authority", "x"},
+                           {"content-type", "application/json"}};
+  const auto& json = client.wait(client.start(headers, watch_of("a") + "{bad"));
+  EXPECT_LT(json.body.find("true}}\n"), json.body.find("{\"error\":{\"grpc_code\":3,"))
+      << json.body;
+  EXPECT_NE(json.body.find("{\"error\":{\"grpc_code\":3,"), std::string::npos) << json.body;
+  const std::string create("\x0a\x03\x0a\x01"
+                           "a",
+                           5);
+  const std::string compressed("\x01\0\0\0\1x", 6);
+  const auto& refused =
+      client.wait(client.start(TestClient::grpc_headers("/etcdserverpb.Watch/Watch"),
+                               TestClient::frame(create) + compressed + TestClient::frame(create)));
+  EXPECT_FALSE(refused.first_message().empty());
+  EXPECT_EQ(refused.body.size(), grpc::kMessagePrefixBytes + refused.first_message().size());
+  EXPECT_EQ(refused.grpc_status(), 13);
+  EXPECT_EQ(refused.grpc_message(),
+            "grpc: compressed flag set with identity or empty encoding");
 }
 
 TEST(GatewayStreams, a_lock_is_one_answer_and_its_wait_ends_with_the_client) {

@@ -41,8 +41,10 @@ TEST(Lock, goes_from_one_to_the_next_in_order_with_growing_revisions) {
   Caller first(rig.port(), kLock, lock_bytes("job", 1));
   ASSERT_EQ(first.answer().grpc_status(), 0);
   Caller second(rig.port(), kLock, lock_bytes("job", 2));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("job/2"); }));
   ASSERT_TRUE(second.waits());
   Caller third(rig.port(), kLock, lock_bytes("job", 3));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("job/3"); }));
   ASSERT_TRUE(third.waits());
   Caller other(rig.port(), kLock, lock_bytes("job2", 3));
   EXPECT_EQ(other.answer().grpc_status(), 0);  // another lock
@@ -61,8 +63,10 @@ TEST(Lock, a_waiter_that_goes_away_leaves_the_line) {
   Caller first(rig.port(), kLock, lock_bytes("job", 1));
   ASSERT_EQ(first.answer().grpc_status(), 0);
   Caller second(rig.port(), kLock, lock_bytes("job", 2));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("job/2"); }));
   ASSERT_TRUE(second.waits());
   Caller third(rig.port(), kLock, lock_bytes("job", 3));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("job/3"); }));
   ASSERT_TRUE(third.waits());
   second.leave();
   EXPECT_TRUE(rig.comes([&] { return !rig.holds("job/2"); }));
@@ -93,8 +97,8 @@ TEST(Lock, makes_a_session_for_who_brings_none_and_ends_it_with_the_wait) {
   });
   EXPECT_EQ(rig.leases(), 1U);
   Caller second(rig.port(), kLock, lock_bytes("job", 0));
+  ASSERT_TRUE(rig.comes([&] { return rig.leases() == 2 && rig.keys() == 2; }));
   ASSERT_TRUE(second.waits());
-  EXPECT_EQ(rig.leases(), 2U);
   second.leave();
   EXPECT_TRUE(rig.comes([&] { return rig.leases() == 1 && rig.keys() == 1; }));
   EXPECT_TRUE(rig.holds(first.text(2)));
@@ -107,6 +111,7 @@ TEST(Lock, a_session_that_ends_while_waiting_is_an_error) {
   Caller first(rig.port(), kLock, lock_bytes("job", 1));
   ASSERT_EQ(first.answer().grpc_status(), 0);
   Caller second(rig.port(), kLock, lock_bytes("job", 2));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("job/2"); }));
   ASSERT_TRUE(second.waits());
   rig.revoke(2);
   EXPECT_EQ(second.answer().grpc_status(), 2);
@@ -150,6 +155,7 @@ TEST(Lock, a_release_is_tried_again_until_there_is_a_leader) {
   Caller first(rig.port(), kLock, lock_bytes("job", 1));
   ASSERT_EQ(first.answer().grpc_status(), 0);
   Caller second(rig.port(), kLock, lock_bytes("job", 2));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("job/2"); }));
   ASSERT_TRUE(second.waits());
   size_t before = 0;
   rig.on_loop([&] {
@@ -213,6 +219,7 @@ TEST(Lock, is_had_when_a_snapshot_has_removed_the_holder) {
   Caller first(rig.port(), kLock, lock_bytes("job", 1));
   ASSERT_EQ(first.answer().grpc_status(), 0);
   Caller second(rig.port(), kLock, lock_bytes("job", 2));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("job/2"); }));
   ASSERT_TRUE(second.waits());
   auto state = std::make_unique<MachineFixture>();
   state->put("job/1", "");
@@ -236,6 +243,7 @@ TEST(Lock, who_waits_is_told_that_the_server_stops) {
   Caller first(rig.port(), kLock, lock_bytes("job", 1));
   ASSERT_EQ(first.answer().grpc_status(), 0);
   Caller second(rig.port(), kLock, lock_bytes("job", 2));
+  ASSERT_TRUE(rig.comes([&] { return rig.holds("job/2"); }));
   ASSERT_TRUE(second.waits());
   rig.on_loop([&] { rig.server().drain(); });
   EXPECT_EQ(second.answer().grpc_status(), 14);

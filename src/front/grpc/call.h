@@ -78,7 +78,7 @@ struct Call {
   size_t route = 0;     // of a posted one
   bool timeout_malformed = false;
   bool headers_done = false;
-  bool complete = false;       // unary: the message is here, the rest is ignored
+  bool complete = false;       // its messages are all here, the rest is ignored
   bool dispatched = false;     // unary: the handler has seen it
   bool held = false;           // kept from its handler (Gate)
   bool remote_closed = false;  // the client half-closed

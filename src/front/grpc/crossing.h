@@ -32,6 +32,7 @@ struct Inward {
     half_closed,   // the client of `call` will say no more
     drained,       // `size` more bytes of `call` have left: everything that had come
     page,          // bytes: the path, with its query
+    refused,       // `call` is to end with `code` and bytes: the text
     over,          // `call` has ended here, with `code`
     turned_away    // a call of `method` ended here with `code` before it crossed
   };

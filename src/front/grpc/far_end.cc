@@ -115,6 +115,13 @@ void FarEnd::on_writable(CallId id) {
   add(Inward::Kind::drained, id).size = std::exchange(call->away, 0);
 }
 
+void FarEnd::on_refusal(const Call& call, const Status& status) {
+  Inward& item = add(Inward::Kind::refused, call.id);
+  item.code = status.code;
+  item.size = status.text.size();
+  batch().bytes += status.text;
+}
+
 void FarEnd::on_call_over(const Call& call) {
   const Code code = call.finished ? call.status.code : Code::canceled;
   if (call.crossed) {

@@ -36,6 +36,7 @@ class FarEnd final : private StreamHandler, private Departures {
   void on_half_close(CallId id) override;
   void on_writable(CallId id) override;
   void on_closed(CallId) override {}  // on_call_over() hears of all
+  void on_refusal(const Call& call, const Status& status) override;
   void on_call_over(const Call& call) override;
   void on_connection_over(const Bearer& connection) override;
 

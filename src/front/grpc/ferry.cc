@@ -1,5 +1,8 @@
 #include "front/grpc/ferry.h"
 
+#include <unistd.h>
+
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
@@ -64,7 +67,13 @@ class ThreadFerry final : public Ferry {
 
   void take_over(int descriptor, std::unique_ptr<world::SecureChannel> channel,
                  const Door& door) override {
+    if (arriving_.fetch_add(1, std::memory_order_relaxed) >= kArrivingMax) {
+      arriving_.fetch_sub(1, std::memory_order_relaxed);
+      ::close(descriptor);
+      return near_.count_refused();
+    }
     loop_.executor->post([this, descriptor, channel = std::move(channel), door]() mutable {
+      arriving_.fetch_sub(1, std::memory_order_relaxed);
       far_.server().take_over(descriptor, std::move(channel), door);
     });
   }
@@ -97,6 +106,7 @@ class ThreadFerry final : public Ferry {
   // What outlives us in the node's loop asks it for us.
   std::shared_ptr<ThreadFerry*> self_ = std::make_shared<ThreadFerry*>(this);
   Weighbridge bridge_;
+  std::atomic<size_t> arriving_ = 0;  // sockets that the client's thread has not taken yet
   NearEnd near_;
   FarEnd far_;
 };

@@ -35,6 +35,9 @@ inline constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20U;
 inline constexpr size_t kCrossingBytesMax = size_t{16} << 20U;
 // Handed over before the turn has ended, so that a turn which reads much does not keep it all.
 inline constexpr size_t kCrossingBatchBytesMax = size_t{1} << 20U;
+// Accepted sockets on their way to a client's thread: above it a client is turned away. More than
+// a thread is behind when thousands come at once; with TLS each keeps some 10 KiB while it waits.
+inline constexpr size_t kArrivingMax = 4096;
 // Threads of clients. Each keeps about a megabyte of buffers; long before that many the node's one
 // thread, which runs every call, is the limit.
 inline constexpr size_t kClientThreadsMax = 16;

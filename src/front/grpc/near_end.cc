@@ -96,6 +96,13 @@ void NearEnd::take_item(const Inward& item, Cutter& bytes) {
       return on_drained(item);
     case Inward::Kind::page:
       return open_page(item, bytes.take(item.size));
+    case Inward::Kind::refused: {
+      const std::string_view text = bytes.take(item.size);
+      if (Call* call = find(item.call); call != nullptr) {
+        server_.finish(call->id, {item.code, std::string(text)});
+      }
+      return;
+    }
     case Inward::Kind::over:
       if (Call* call = find(item.call); call != nullptr) server_.abandon(*call, item.code);
       return;

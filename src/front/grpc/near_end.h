@@ -26,6 +26,7 @@ class NearEnd {
   // What this turn has to say; null: nothing.
   std::unique_ptr<OutwardBatch> gathered() { return std::move(outward_); }
   void close_calls();
+  void count_refused() { ++server_.counters().connections_refused; }
 
  private:
   class Link;

@@ -290,6 +290,10 @@ void Server::count_handled(const Call& call, Code code) {
 }
 
 void Server::finish_call(Call& call, Status status) {
+  if (call.crossed) {
+    call.complete = true;  // whatever else its client sends
+    return options_.departures->on_refusal(call, status);
+  }
   call.finished = true;
   call.status = std::move(status);
   if (call.method != nullptr) count_handled(call, call.status.code);

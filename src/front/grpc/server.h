@@ -92,6 +92,9 @@ class Gate {
 class Departures {
  public:
   virtual ~Departures() = default;
+  // What its client sent next is refused here. The other side ends it with that status, so that
+  // the client sees first what it is answered to everything before.
+  virtual void on_refusal(const Call& call, const Status& status) = 0;
   virtual void on_call_over(const Call& call) = 0;
   virtual void on_connection_over(const Bearer& connection) = 0;
 };
