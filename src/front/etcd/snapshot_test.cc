@@ -117,8 +117,12 @@ TEST_F(SnapshotTest, OnlySoManyAtATimeAndALostClientMakesRoom) {
     std::vector<std::unique_ptr<TestClient>> clients;
     for (int i = 0; i < 4; ++i) {
       clients.push_back(std::make_unique<TestClient>(port_));
-      clients.back()->start(TestClient::grpc_headers(kPath), TestClient::frame({}));
-      clients.back()->flush();
+      TestClient& client = *clients.back();
+      const int32_t stream = client.start(TestClient::grpc_headers(kPath), TestClient::frame({}));
+      for (int j = 0; j < 2000 && client.answer(stream).body.empty(); ++j) {
+        client.pump(std::chrono::milliseconds(5));
+      }
+      ASSERT_FALSE(client.answer(stream).body.empty());  // it has its place
     }
     TestAnswer refused;
     for (int tries = 0; tries < 100 && refused.grpc_message().empty(); ++tries) {

@@ -77,6 +77,16 @@ class WatchRig {
     on_loop([&] { counts = watch_->counts(); });
     return counts;
   }
+  // Whether so many messages of clients reach the service within ten seconds.
+  bool hears(uint64_t messages) {
+    for (int round = 0; round < 1000; ++round) {
+      uint64_t heard = 0;
+      on_loop([&] { heard = server_->methods().back()->messages_received; });
+      if (heard >= messages) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
   FakeService& service() { return service_; }
   WatchService& watch() { return *watch_; }
   uint16_t port() const { return port_; }

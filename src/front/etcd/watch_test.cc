@@ -388,6 +388,7 @@ TEST(Watch, an_older_state_never_takes_a_watcher_back) {
   expect_revisions(client, 2, 7);
   rig.replace_state(state_with(3));
   client.ask_progress();
+  ASSERT_TRUE(rig.hears(2));  // before it is applied
   rig.put("a", "5");
   rig.put("a", "6");
   rig.put("a", "7");
