@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from cluster import Cluster, Skip, clean_environment, expect, expect_in
+from cluster import Cluster, Skip, clean_environment, expect, expect_in, run
 from gateway import ask, encoded, post
 from streams import Stream
 from tls import SecureCluster
@@ -119,3 +119,34 @@ def test_by_tls(binary):
         lease = calls_of_every_kind(cluster)
         lease_ends(cluster, lease)
         stops(cluster)
+
+
+def load(cluster, kind, operations, *more):
+    done = run([cluster.client, '--endpoints', cluster.endpoints, 'bench', kind, '--operations',
+                str(operations), '--outstanding', '100', '--connections', '6', *more], timeout=120)
+    expect(done.returncode == 0, f'bench {kind}: {done.stdout[-300:]} {done.stderr[-300:]}')
+
+
+def test_three_members_under_load_and_a_kill(binary):
+    """tools/tsan runs this on a binary that says of a race in its log, and by its exit code."""
+    with Cluster([binary, 'serve'], extra_flags=THREADS) as cluster:
+        load(cluster, 'put', 5000)
+        load(cluster, 'get', 5000)
+        load(cluster, 'watch', 500, '--watchers', '50')
+        for victim in (cluster.leader(), cluster.nodes[0]):
+            writer = subprocess.Popen([binary, '--endpoints', cluster.endpoints, 'bench', 'put',
+                                       '--duration', '3s', '--outstanding', '100'],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                      env=clean_environment())
+            time.sleep(0.5)
+            victim.kill()
+            time.sleep(0.5)
+            victim.start()
+            writer.wait(timeout=60)
+            cluster.wait_ready()
+        load(cluster, 'put', 2000)
+        load(cluster, 'get', 2000)
+        for node in cluster.nodes:
+            code, _ = node.terminate()
+            expect(code == 0, f'{node.name} ended with {code}: {node.log()[-600:]}')
+            expect('ThreadSanitizer' not in node.log(), f'{node.name}: {node.log()[-3000:]}')

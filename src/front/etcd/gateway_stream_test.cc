@@ -228,9 +228,10 @@ TEST(GatewayStreams, a_refusal_comes_behind_the_answers_to_what_was_good) {
   EXPECT_LT(json.body.find("true}}\n"), json.body.find("{\"error\":{\"grpc_code\":3,"))
       << json.body;
   EXPECT_NE(json.body.find("{\"error\":{\"grpc_code\":3,"), std::string::npos) << json.body;
-  const std::string create("\x0a\x03\x0a\x01"
-                           "a",
-                           5);
+  const std::string create(
+      "\x0a\x03\x0a\x01"
+      "a",
+      5);
   const std::string compressed("\x01\0\0\0\1x", 6);
   const auto& refused =
       client.wait(client.start(TestClient::grpc_headers("/etcdserverpb.Watch/Watch"),
@@ -238,8 +239,7 @@ TEST(GatewayStreams, a_refusal_comes_behind_the_answers_to_what_was_good) {
   EXPECT_FALSE(refused.first_message().empty());
   EXPECT_EQ(refused.body.size(), grpc::kMessagePrefixBytes + refused.first_message().size());
   EXPECT_EQ(refused.grpc_status(), 13);
-  EXPECT_EQ(refused.grpc_message(),
-            "grpc: compressed flag set with identity or empty encoding");
+  EXPECT_EQ(refused.grpc_message(), "grpc: compressed flag set with identity or empty encoding");
 }
 
 TEST(GatewayStreams, a_lock_is_one_answer_and_its_wait_ends_with_the_client) {
