@@ -31,7 +31,9 @@ constexpr char kAttributesTable = 'a';
 // millisecond, so that a large compaction is not noticed by the clients.
 constexpr uint64_t kCompactionWorkMax = 1000;
 // Answers are put together in one buffer that has grown already, then copied into memory of their
-// exact size. Above this they are rare, and their buffer is not kept.
+// exact size; or, from this size on and if it fills half of the buffer, given away with it.
+constexpr size_t kGivenAnswerBytesMin = size_t{64} << 10U;
+// Above this they are rare, and no buffer is kept for the next.
 constexpr size_t kKeptAnswerBytesMax = size_t{1} << 20U;
 // A lease's row, as the quota reckons it.
 constexpr uint64_t kLeaseBytes = 64;
@@ -116,6 +118,7 @@ class Machine final : public EtcdMachine {
   Code apply_alarm(std::string_view request, std::string* body);
   Code apply_attributes(std::string_view request);
   Code answer(const OpenedQuery& query, std::string& body) const;
+  Bytes take_answer() const;
 
   std::unique_ptr<KvStore> rows_;
   const uint64_t values_in_memory_max_;
@@ -310,8 +313,17 @@ void Machine::query(const Bytes& request, Reply& reply) const {
   const Code code = opened ? answer(*opened, answer_) : Code::malformed;
   reply.code = static_cast<uint16_t>(code);
   reply.revision = store_->current();
-  reply.body = code == Code::ok ? Bytes(answer_) : Bytes();
+  reply.body = code == Code::ok ? take_answer() : Bytes();
   if (answer_.capacity() > kKeptAnswerBytesMax) std::string().swap(answer_);
+}
+
+Bytes Machine::take_answer() const {
+  const size_t size = answer_.size();
+  if (size < kGivenAnswerBytesMin || size < answer_.capacity() / 2) return Bytes(answer_);
+  Bytes body = Bytes::adopt(std::exchange(answer_, {}));
+  // The next one is expected to be as large, or a little larger: then it need not grow.
+  if (size <= kKeptAnswerBytesMax) answer_.reserve(size + size / 8);
+  return body;
 }
 
 Code Machine::answer(const OpenedQuery& query, std::string& body) const {
