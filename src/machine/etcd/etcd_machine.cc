@@ -32,7 +32,7 @@ constexpr char kAttributesTable = 'a';
 constexpr uint64_t kCompactionWorkMax = 1000;
 // Answers are put together in one buffer that has grown already, then copied into memory of their
 // exact size; or, from this size on and if it fills half of the buffer, given away with it.
-constexpr size_t kGivenAnswerBytesMin = size_t{64} << 10U;
+constexpr size_t kGivenAnswerBytesMin = size_t{16} << 10U;
 // Above this they are rare, and no buffer is kept for the next.
 constexpr size_t kKeptAnswerBytesMax = size_t{1} << 20U;
 // A lease's row, as the quota reckons it.
@@ -322,7 +322,7 @@ Bytes Machine::take_answer() const {
   if (size < kGivenAnswerBytesMin || size < answer_.capacity() / 2) return Bytes(answer_);
   Bytes body = Bytes::adopt(std::exchange(answer_, {}));
   // The next one is expected to be as large, or a little larger: then it need not grow.
-  if (size <= kKeptAnswerBytesMax) answer_.reserve(size + size / 8);
+  if (size <= kKeptAnswerBytesMax) answer_.reserve(size + size / 16);
   return body;
 }
 
