@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "front/grpc/limits.h"
 #include "front/grpc/server.h"
 
 namespace quorate::front::grpc {
@@ -29,7 +28,7 @@ void Bearer::forget_calls() {
 
 bool Bearer::run_waiting() {
   bool ran = false;
-  while (!waiting_.empty() && unsent() <= kAnswersBytesMax && !closed()) {
+  while (!waiting_.empty() && !full() && !closed()) {
     const CallId id = waiting_.front();
     waiting_.pop_front();
     Call* call = server_.calls().find(id);

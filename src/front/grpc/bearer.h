@@ -19,7 +19,9 @@ class Server;
 
 class Bearer {
  public:
-  Bearer(Server& server, Offer offer) : server_(server), offer_(offer) {}
+  // `answers_bytes_max`: beyond it complete calls wait.
+  Bearer(Server& server, Offer offer, size_t answers_bytes_max)
+      : server_(server), offer_(offer), answers_bytes_max_(answers_bytes_max) {}
   virtual ~Bearer() = default;
   Bearer(const Bearer&) = delete;
   Bearer& operator=(const Bearer&) = delete;
@@ -31,6 +33,7 @@ class Bearer {
   virtual std::string_view common_name() const = 0;
   virtual size_t unsent() const { return unsent_; }
   virtual bool closed() const = 0;
+  bool full() const { return unsent() > answers_bytes_max_; }
 
   Server& server() { return server_; }
   Offer offer() const { return offer_; }
@@ -59,6 +62,7 @@ class Bearer {
 
  private:
   Offer offer_;
+  size_t answers_bytes_max_;
   std::deque<CallId> waiting_;  // complete, in order of arrival
   Call* newest_ = nullptr;      // a list of all calls under way
   size_t unfinished_ = 0;       // request bytes in calls

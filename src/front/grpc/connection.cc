@@ -38,7 +38,7 @@ std::string remote_address(int descriptor) {
 
 Connection::Connection(Server& server, int descriptor,
                        std::unique_ptr<world::SecureChannel> channel, const Door& door)
-    : Bearer(server, door.offer),
+    : Bearer(server, door.offer, kAnswersBytesMax),
       descriptor_(descriptor),
       channel_(std::move(channel)),
       opened_(server.now()),

@@ -20,6 +20,9 @@ inline constexpr size_t kOutputBytesMax = size_t{256} << 10U;
 // much as one write takes: an answer should leave while it is in the processor's cache, and a turn
 // in which a hundred large ones are made before the first one leaves would be memory only.
 inline constexpr size_t kAnswersBytesMax = kOutputBytesMax;
+// The same where the client's socket is on another thread: enough that this one always has some to
+// write while more is on the way.
+inline constexpr size_t kCrossedAnswersBytesMax = size_t{1} << 20U;
 // What a connection whose calls wait writes before others have their turn. About what a socket
 // takes at once, so that its client never waits for us.
 inline constexpr uint64_t kWrittenPerTurnBytesMax = uint64_t{1} << 20U;

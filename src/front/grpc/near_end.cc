@@ -12,7 +12,10 @@ namespace quorate::front::grpc {
 class NearEnd::Link final : public Bearer {
  public:
   Link(NearEnd& end, const Inward& item, std::string_view common_name)
-      : Bearer(end.server_, item.offer), end_(end), number_(item.link), common_name_(common_name) {}
+      : Bearer(end.server_, item.offer, kCrossedAnswersBytesMax),
+        end_(end),
+        number_(item.link),
+        common_name_(common_name) {}
   ~Link() override {
     closed_ = true;
     forget_calls();

@@ -244,7 +244,7 @@ bool Server::congested(CallId id) const {
 
 bool Server::must_wait(CallId id, RoomWaiter& waiter) {
   Call* call = calls_.find(id);
-  if (call == nullptr || call->connection->unsent() <= kAnswersBytesMax) return false;
+  if (call == nullptr || !call->connection->full()) return false;
   CHECK(call->waiter == nullptr, "a call waits for one thing");
   call->waiter = &waiter;
   call->connection->wait_for_room(id);
@@ -453,7 +453,7 @@ void Server::on_data(Call& call, std::string_view data) {
 
 void Server::take_request(Call& call) {
   call.complete = true;
-  if (call.connection->unsent() > kAnswersBytesMax) {
+  if (call.connection->full()) {
     call.connection->wait_for_room(call.id);
   } else {
     dispatch(call);
