@@ -7,9 +7,9 @@ import subprocess
 import tempfile
 import time
 
-from cluster import (Cluster, Node, Skip, clean_environment, etcdctl, expect, expect_in,
+from cluster import (Cluster, Skip, clean_environment, etcdctl, expect, expect_in,
                      free_port, run)
-from tls import Authority
+from tls import Authority, SecureCluster
 
 KEYS = 500
 
@@ -180,37 +180,9 @@ def test_nobody_there_and_nonsense_are_said(binary):
     expect_in('leave out https://', done.stderr, 'TLS to a ZooKeeper')
 
 
-class SecuredNode(Node):
-    @property
-    def endpoint(self):
-        return f'https://{self.host}:{self.client_port}'
-
-    def flags(self):
-        certificate, key = self.cluster.shown
-        return [flag.replace('http://https://', 'https://') for flag in super().flags()] + \
-            ['--cert-file', certificate, '--key-file', key]
-
-
-class SecuredCluster(Cluster):
-    """Clients come by TLS, and each has to say who it is once auth is enabled."""
-
-    def __init__(self, command, **more):
-        super().__init__(command, **more)
-        self.authority = Authority(self.directory, 'ca')
-        self.shown = self.authority.issue('server')
-
-    def make_node(self, number):
-        return SecuredNode(self, number)
-
-    @property
-    def observer(self):
-        return ['env', f'ETCDCTL_CACERT={self.authority.certificate}', 'ETCDCTL_USER=root:rp']
-
-
-def secured_bench(cluster, binary, *arguments, user='root:rp', authority=None, code=0):
-    done = run([binary, '--endpoints', cluster.endpoints, '--cacert',
-                authority or cluster.authority.certificate, '--user', user, '--json', 'bench',
-                *arguments], timeout=60)
+def secured_bench(cluster, binary, *arguments, user='root:rp', code=0):
+    done = run([*cluster.observer, binary, '--endpoints', cluster.endpoints, '--user', user,
+                '--json', 'bench', *arguments], timeout=60)
     expect(done.returncode == code, f'bench {arguments}: exit {done.returncode}: '
            f'{done.stderr[-600:]}{done.stdout[-600:]}')
     return done
@@ -218,8 +190,8 @@ def secured_bench(cluster, binary, *arguments, user='root:rp', authority=None, c
 
 def test_by_tls_and_with_a_password(binary):
     for system, command in both(binary):
-        with SecuredCluster(command, size=1) as cluster:
-            ctl = [*cluster.observer[:2], 'etcdctl', '--endpoints', cluster.endpoints]
+        with SecureCluster(command, size=1) as cluster:
+            ctl = [*cluster.observer, 'etcdctl', '--endpoints', cluster.endpoints]
             for words in (['user', 'add', 'root:rp'], ['user', 'grant-role', 'root', 'root'],
                           ['auth', 'enable']):
                 done = run([*ctl, *words])
@@ -240,7 +212,7 @@ def test_by_tls_and_with_a_password(binary):
             done = secured_bench(cluster, binary, 'put', user='root:wrong', code=3)
             expect_in('authentication failed', done.stderr, system)
             foreign = Authority(cluster.directory, 'foreign')
-            done = run([binary, '--endpoints', cluster.endpoints, '--cacert', foreign.certificate,
-                        'bench', 'put'], timeout=60)
+            done = run([*cluster.observer, binary, '--endpoints', cluster.endpoints, '--cacert',
+                        foreign.certificate, 'bench', 'put'], timeout=60)
             expect(done.returncode == 3, str(done.returncode))
             expect_in('no authority that is trusted here', done.stderr, system)
