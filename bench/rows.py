@@ -97,15 +97,21 @@ def speed(run):
             yield row, figures(point)
 
 
+def puts_and_gets(run, cluster, variant):
+    """The first rows of `speed` on a cluster that differs in one thing."""
+    for operation in ('put', 'get'):
+        row = f'{operation}-{variant}'
+        if row in run.wanted:
+            yield row, figures(run.point(row, cluster, [operation, *LOAD],
+                                         warm_up=run.sizes.first_warm_up))
+
+
 def secured(run):
     """The same by TLS, between members as well."""
     if not run.wanted:
         return
     with run.system.start(secured=True) as cluster:
-        for row, operation in (('put-secured', 'put'), ('get-secured', 'get')):
-            if row in run.wanted:
-                yield row, figures(run.point(row, cluster, [operation, *LOAD],
-                                             warm_up=run.sizes.first_warm_up))
+        yield from puts_and_gets(run, cluster, 'secured')
 
 
 def open_loop(run):
@@ -294,10 +300,7 @@ def protocols(run):
     if not run.wanted & {'put-multipaxos', 'get-multipaxos'}:
         return
     with run.system.start(['--consensus', 'multipaxos']) as cluster:
-        for row, operation in (('put-multipaxos', 'put'), ('get-multipaxos', 'get')):
-            if row in run.wanted:
-                yield row, figures(run.point(row, cluster, [operation, *LOAD],
-                                             warm_up=run.sizes.first_warm_up))
+        yield from puts_and_gets(run, cluster, 'multipaxos')
 
 
 ETCD, QUORATE, ZOOKEEPER = 'etcd', 'quorate', 'zookeeper'
